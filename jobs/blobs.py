@@ -1,0 +1,85 @@
+"""Where bytes live: Azure Blob Storage, or a folder, behind one protocol."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from msgspec import Struct
+
+from jobs.errors import DarkroomError
+
+
+class BlobInfo(Struct, frozen=True, kw_only=True):
+    """What is known of a stored blob without its bytes. `size` in bytes; `etag` quoted as in HTTP."""
+
+    name: str
+    size: int
+    media_type: str
+    modified_ms: int
+    etag: str
+
+
+class BlobExists(Exception):
+    """A create-only `put` met a blob of that name."""
+
+
+class BlobMissing(Exception):
+    """There is no blob of that name."""
+
+
+class BlobStoreDown(DarkroomError):
+    """The store cannot be reached or answers 5xx: asking again may help."""
+
+    code = "SYSTEM_ERROR"
+    retryable = True
+
+
+class BlobRefused(DarkroomError):
+    """The store answered 4xx: asking again will not help."""
+
+    code = "SYSTEM_ERROR"
+
+
+class BlobStore(Protocol):
+    """Named bytes. Names are `/`-separated ASCII paths below the container; no `.` or `..` segments."""
+
+    async def open(self) -> None:
+        """Make the client; make the container (with public blob access where so configured) when it is missing."""
+
+    async def close(self) -> None:
+        """Close the client and its connections."""
+
+    async def ready(self) -> None:
+        """One cheap round trip; raises `BlobStoreDown` when the store does not answer."""
+
+    async def put(self, name: str, data: bytes, media_type: str) -> None:
+        """Store `data` under a new name. Raises `BlobExists`, `BlobStoreDown`, `BlobRefused`."""
+
+    async def info(self, name: str) -> BlobInfo:
+        """Raises `BlobMissing`."""
+        ...
+
+    async def read(self, name: str) -> bytes:
+        """All bytes. Raises `BlobMissing`."""
+        ...
+
+    def stream(self, name: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes from `start`, in pieces. Raises `BlobMissing` before the first."""
+        ...
+
+    async def delete(self, name: str) -> bool:
+        """Whether there was such a blob."""
+        ...
+
+    def names(self, prefix: str) -> AsyncIterator[str]:
+        """Names that begin with `prefix`."""
+        ...
+
+    def link(self, name: str, seconds: int | None = None) -> str:
+        """An absolute URL of the blob: plain where the container is public, else signed (`seconds`: its life)."""
+        ...
+
+    def name_of(self, url: str) -> str | None:
+        """The name behind a URL of ours (query ignored), or None when it is not ours."""
+        ...

@@ -1,0 +1,279 @@
+"""The asking half: submit, wait, get, cancel, list, and read a picture. What the faces see of the job."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from jobs import moves
+from jobs.errors import (
+    Gone,
+    IdempotencyKeyReused,
+    NotFound,
+    QueueFull,
+    ServiceUnavailable,
+)
+from jobs.ids import new_id
+from jobs.model import Blob, ImageRequest, Job, Options, Source, Status, Warning_, now_ms
+from jobs.providers import PROVIDERS
+from jobs.store import Created, Full, Key, Known, Stale
+
+if TYPE_CHECKING:
+    from jobs.blobs import BlobInfo, BlobStore
+    from jobs.catalog import Catalog
+    from jobs.queue import Turns
+    from jobs.settings import Settings
+    from jobs.store import RedisJobStore
+    from jobs.waiting import Waiting
+
+READ_AT_MOST: Final = 1_000
+"""Records that one list request may look at."""
+
+
+class Ask(Struct, frozen=True, kw_only=True):
+    """A caller's wish for pictures: who asks, through which face, for what, and how it is to be run."""
+
+    org: str
+    subject: str
+    face: str
+    request: ImageRequest
+    options: Options = Options()
+    idempotency_key: str | None = None
+    metadata: dict[str, str] = {}
+    client_reference: str | None = None
+    request_id: str | None = None
+
+
+class Submitted(Struct, frozen=True):
+    """The job of an ask. `replayed`: the idempotency key was known, and this is its job."""
+
+    job: Job
+    replayed: bool = False
+
+
+class Filters(Struct, frozen=True, kw_only=True):
+    """What a listed job must be; `None`: anything. Times in Unix milliseconds."""
+
+    status: frozenset[str] | None = None
+    provider: str | None = None
+    model: str | None = None
+    created_after_ms: int | None = None
+    created_before_ms: int | None = None
+    client_reference: str | None = None
+    idempotency_key: str | None = None
+    batch_id: str | None = None
+    metadata: dict[str, str] = {}
+
+    def match(self, job: Job) -> bool:
+        """Whether the job passes every filter."""
+        wanted = {
+            job.request.provider: self.provider,
+            job.request.model: self.model,
+            job.client_reference: self.client_reference,
+            job.idempotency_key: self.idempotency_key,
+            job.batch_id: self.batch_id,
+        }
+        return (
+            (self.status is None or job.status in self.status)
+            and all(want is None or have == want for have, want in wanted.items())
+            and (self.created_after_ms is None or job.created_ms > self.created_after_ms)
+            and (self.created_before_ms is None or job.created_ms < self.created_before_ms)
+            and self.metadata.items() <= job.metadata.items()
+        )
+
+
+class Jobs:
+    """Everything that may be asked about jobs. Raises only `errors.DarkroomError`."""
+
+    def __init__(  # noqa: PLR0913  # the composition root hands over each part by name
+        self,
+        *,
+        store: RedisJobStore,
+        turns: Turns,
+        waiting: Waiting,
+        catalog: Catalog,
+        blobs: BlobStore,
+        settings: Settings,
+    ) -> None:
+        self._store = store
+        self._turns = turns
+        self._waiting = waiting
+        self._catalog = catalog
+        self._blobs = blobs
+        self._settings = settings
+
+    async def submit(self, ask: Ask) -> Submitted:
+        """Accept a job, or join the one that the idempotency key names. Nothing is stored on a refusal."""
+        job = self._prepare(ask)
+        key = None if ask.idempotency_key is None else Key(ask.idempotency_key, job.fingerprint)
+        match await self._store.create(job, key):
+            case Created(turn):
+                if turn is not None:
+                    await self._turns.ring(turn)
+                return Submitted(job)
+            case Full(ahead):
+                message = f"{ahead} jobs are queued ahead, more than the {job.options.max_queue_position} you accept"
+                raise QueueFull(message, retry_after=self.patience(job), ahead=ahead)
+            case Known(job_id, fingerprint):
+                return Submitted(await self._known(job, job_id, fingerprint), replayed=True)
+
+    async def get(self, org: str, job_id: str) -> Job:
+        """The job as it stands; past its deadline, the move is made now. Raises `NotFound`."""
+        job = await self._look(job_id)
+        if job is None or job.org != org:
+            raise _unknown(job_id)
+        return job
+
+    async def wait(self, org: str, job_id: str, seconds: float, *, beyond: int | None = None) -> Job:
+        """The job once it has ended (or, with `beyond`, has a version above it), or as it stands after `seconds`."""
+        await self.get(org, job_id)
+
+        def done(job: Job) -> bool:
+            return job.status.terminal or (beyond is not None and job.version > beyond)
+
+        job = await self._waiting.until(job_id, lambda: self._look(job_id), done, seconds)
+        if job is None:
+            raise _unknown(job_id)
+        return job
+
+    async def cancel(self, org: str, job_id: str, *, by: str, reason: str | None = None) -> Job:
+        """End the job if it has not begun, otherwise begin to end it; a job that has ended stays as it is."""
+        while True:
+            job = await self.get(org, job_id)
+            if job.status.terminal or job.status is Status.CANCELING:
+                return job
+            try:
+                return await self._store.commit(job, moves.cancel(job, now_ms(), by=by, reason=reason))
+            except Stale:
+                continue
+
+    async def list(self, org: str, filters: Filters, after: str | None, limit: int) -> tuple[list[Job], str | None]:
+        """At most `limit` jobs, newest first, and the cursor for more. Reads at most `READ_AT_MOST` records."""
+        found: list[Job] = []
+        read = 0
+        while read < READ_AT_MOST:
+            page = await self._store.page(org, after, 100)
+            for job in page.jobs:
+                if filters.match(job):
+                    found.append(job)
+                    if len(found) == limit:
+                        return found, job.id
+            read += 100
+            after = page.cursor
+            if after is None:
+                break
+        return found, after
+
+    async def position(self, job: Job) -> int | None:
+        """How many jobs of the same org are ahead; None once it has left the queue."""
+        return await self._store.position(job) if job.status is Status.QUEUED else None
+
+    def patience(self, job: Job) -> int:
+        """Seconds after which it is worth asking again: the rest of the model's own typical time, at least 1."""
+        family = self._catalog.family(job.request.provider, job.request.model)
+        begun = job.started_ms or now_ms()
+        return max(1, min(30, round(family.p50_seconds - (now_ms() - begun) / 1000)))
+
+    def content_link(self, job: Job, index: int) -> str:
+        """A fresh link to a picture of the job. Raises `NotFound`."""
+        for image in job.images:
+            if image.index == index:
+                return self._blobs.link(image.blob)
+        message = f"the job has no picture {index}"
+        raise NotFound(message, field="index", jobId=job.id)
+
+    async def blob_info(self, name: str) -> BlobInfo:
+        """What is stored under a name. Raises `blobs.BlobMissing`."""
+        return await self._blobs.info(name)
+
+    def blob_stream(self, name: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """The stored bytes, in pieces."""
+        return self._blobs.stream(name, start, length)
+
+    async def ready(self) -> None:
+        """Whether the store and the blob store answer. Raises `errors.DarkroomError`."""
+        await self._store.ready()
+        await self._blobs.ready()
+
+    async def counts(self) -> dict[str, int]:
+        """The queue in numbers."""
+        return await self._store.counts()
+
+    def _prepare(self, ask: Ask) -> Job:
+        checked = self._catalog.check(ask.request, face=ask.face)
+        self._require_provider(ask.request.provider)
+        now = now_ms()
+        options = ask.options
+        warnings = checked.warnings
+        if ask.request.provider in self._settings.simulated:
+            message = f"{ask.request.provider} is played by the simulator: no model made this picture"
+            warnings = (*warnings, Warning_(code="simulated", message=message))
+        return Job(
+            id=new_id("job"),
+            org=ask.org,
+            subject=ask.subject,
+            face=ask.face,
+            request=checked.request,
+            options=options,
+            created_ms=now,
+            updated_ms=now,
+            start_by_ms=None if options.start_within is None else now + options.start_within * 1000,
+            cancel_at_ms=now + options.cancel_after * 1000,
+            warnings=warnings,
+            metadata=ask.metadata,
+            client_reference=ask.client_reference,
+            idempotency_key=ask.idempotency_key,
+            fingerprint=fingerprint(checked.request, options),
+            request_id=ask.request_id,
+        )
+
+    def _require_provider(self, name: str) -> None:
+        missing = PROVIDERS[name].missing(self._settings)
+        if missing is not None:
+            message = f"{name} is not configured here: {missing} is not set"
+            raise ServiceUnavailable(message, reason="provider_unconfigured", provider=name, variable=missing)
+
+    async def _known(self, asked: Job, job_id: str, known: str) -> Job:
+        if known != asked.fingerprint:
+            message = "this idempotency key was used for another request"
+            raise IdempotencyKeyReused(message, jobId=job_id)
+        job = await self._look(job_id)
+        if job is None:
+            message = "the job of this idempotency key is past its retention"
+            raise Gone(message, jobId=job_id)
+        return job
+
+    async def _look(self, job_id: str) -> Job | None:
+        while True:
+            job = await self._store.get(job_id)
+            now = now_ms()
+            if job is None or not job.overdue(now):
+                return job
+            try:
+                return await self._store.commit(job, moves.overdue(job, now))
+            except Stale:
+                continue
+
+
+def fingerprint(request: ImageRequest, options: Options) -> str:
+    """SHA-256 (hex) of what was asked, whichever face asked it: input pictures count by their content."""
+    by_content = replace(
+        request,
+        images=tuple(_content(s) for s in request.images),
+        mask=request.mask and _content(request.mask),
+    )
+    canonical = msgspec.json.encode((by_content, options), order="deterministic")
+    return hashlib.sha256(canonical).hexdigest()
+
+
+def _content(source: Source) -> Source:
+    return replace(source, name="") if isinstance(source, Blob) else source
+
+
+def _unknown(job_id: str) -> NotFound:
+    return NotFound("no such job", jobId=job_id[:64])

@@ -1,0 +1,23 @@
+"""Names of things: unguessable, and in order of the time they were made."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Final
+
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+"""Crockford's base 32: sorts like the number it spells."""
+
+
+def new_id(kind: str) -> str:
+    """`{kind}_` + 10 characters of Unix milliseconds + 20 characters (100 bits) of chance."""
+    return f"{kind}_{_spell(time.time_ns() // 1_000_000, 10)}{_spell(secrets.randbits(100), 20)}"
+
+
+def _spell(number: int, width: int) -> str:
+    letters = []
+    for _ in range(width):
+        number, digit = divmod(number, 32)
+        letters.append(_ALPHABET[digit])
+    return "".join(reversed(letters))

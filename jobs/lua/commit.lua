@@ -1,0 +1,40 @@
+-- Write one move of a job: record, event, indexes and news together, or nothing at all.
+-- Refused when another move came first ('stale') or another worker holds the job ('fenced').
+local id, doc, seen, version, fence = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local status, org, due, event, keep_until, later = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12]
+local key = P .. 'job:' .. id
+local held = redis.call('HMGET', key, 'v', 'f', 'doc', 'l', 'p')
+if not held[1] then
+  return 'missing'
+end
+if fence ~= '' and held[2] ~= fence then
+  return 'fenced'
+end
+if held[1] ~= seen then
+  if held[1] == version and held[3] == doc then
+    return 'ok'  -- our own write, sent twice after a cut connection
+  end
+  return 'stale'
+end
+redis.call('HSET', key, 'doc', doc, 'v', version, 's', status, 'd', due)
+if event ~= '' then
+  redis.call('XADD', P .. 'events:' .. id, version .. '-0', 'e', event)
+end
+if status == 'running' or status == 'canceling' then
+  redis.call('ZADD', P .. 'due', math.min(tonumber(due), tonumber(held[4] or due)), id)
+else
+  redis.call('HDEL', key, 'l', 'w')
+  redis.call('ZREM', P .. 'running', id)
+  if status == 'queued' then
+    redis.call('ZADD', P .. 'due', due, id)
+    redis.call('ZADD', P .. 'later', later, id)
+  else
+    redis.call('ZREM', P .. 'due', id)
+    redis.call('ZREM', P .. 'later', id)
+    redis.call('ZREM', P .. 'ready:' .. org, id)
+    redis.call('PEXPIREAT', key, keep_until)
+    redis.call('PEXPIREAT', P .. 'events:' .. id, keep_until)
+  end
+end
+redis.call('PUBLISH', P .. 'news', id .. ' ' .. version)
+return 'ok'

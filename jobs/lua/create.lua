@@ -1,0 +1,25 @@
+-- Accept a job: record, event, indexes, idempotency key, and whether a turn is missing, in one step.
+local id, doc, org, score, due, event, sequence = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local idem, claim, idem_ms, turn, start_ms, most = ARGV[9], ARGV[10], ARGV[11], ARGV[12], tonumber(ARGV[13]), tonumber(ARGV[14])
+if idem ~= '' then
+  local known = redis.call('GET', idem)
+  if known then
+    return {'known', known}
+  end
+end
+if most >= 0 then
+  local ahead = redis.call('ZCARD', P .. 'ready:' .. org)
+  if ahead > most then
+    return {'full', ahead}
+  end
+end
+local now = now_ms()
+redis.call('HSET', P .. 'job:' .. id, 'doc', doc, 'v', 1, 's', 'queued', 'org', org, 'p', score, 'd', due)
+redis.call('XADD', P .. 'events:' .. id, sequence .. '-0', 'e', event)
+redis.call('ZADD', P .. 'org:' .. org, 0, id)
+redis.call('ZADD', P .. 'due', due, id)
+make_ready(org, id, score)
+if idem ~= '' then
+  redis.call('SET', idem, claim, 'PX', idem_ms)
+end
+return {'created', want_turn(turn, now, start_ms)}

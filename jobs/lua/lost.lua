@@ -1,0 +1,22 @@
+-- Look at the jobs that are due: those past their deadline are answered to be moved; those whose lease ran out
+-- go back among the ready ones (the next claim takes a new fencing number); the rest get their next look.
+local now = now_ms()
+local overdue = {}
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', now, 'LIMIT', 0, 100)) do
+  local job = redis.call('HMGET', P .. 'job:' .. id, 's', 'l', 'd', 'org', 'p')
+  local lease, deadline = tonumber(job[2] or '0'), tonumber(job[3] or '0')
+  if not job[1] then
+    redis.call('ZREM', P .. 'due', id)
+  elseif lease > now then
+    redis.call('ZADD', P .. 'due', math.max(math.min(lease, deadline), now + 1000), id)
+  elseif deadline <= now then
+    overdue[#overdue + 1] = id
+    redis.call('ZADD', P .. 'due', now + 5000, id)
+  else
+    if not redis.call('ZSCORE', P .. 'later', id) then
+      make_ready(job[4], id, job[5])
+    end
+    redis.call('ZADD', P .. 'due', math.min(deadline, now + 15000), id)
+  end
+end
+return overdue

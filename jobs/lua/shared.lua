@@ -1,0 +1,29 @@
+-- Put before every script. ARGV[1] is the key prefix; every key carries it, so all of them share one hash slot.
+local P = ARGV[1]
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- Put a job among its org's ready ones. Orgs take turns by start-time fair queueing: an org that comes (back)
+-- begins at the clock, never before its own last tag, so neither a full queue nor an empty one is an advantage.
+local function make_ready(org, id, score)
+  redis.call('ZADD', P .. 'ready:' .. org, score, id)
+  if not redis.call('ZSCORE', P .. 'orgs', org) then
+    local clock = tonumber(redis.call('GET', P .. 'clock') or '0')
+    local tag = tonumber(redis.call('HGET', P .. 'tags', org) or '0')
+    redis.call('ZADD', P .. 'orgs', math.max(clock, tag), org)
+  end
+end
+
+-- A turn is one run of a worker's loop (an arq job). Ask for one when fewer are under way than slots live.
+local function want_turn(turn, now, start_ms)
+  redis.call('ZREMRANGEBYSCORE', P .. 'turns', '-inf', now)
+  redis.call('ZREMRANGEBYSCORE', P .. 'slots', '-inf', now)
+  if redis.call('ZCARD', P .. 'turns') < redis.call('ZCARD', P .. 'slots') then
+    redis.call('ZADD', P .. 'turns', now + start_ms, turn)
+    return 1
+  end
+  return 0
+end

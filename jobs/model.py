@@ -1,0 +1,297 @@
+"""The nouns: an image request, the job that carries it, and what it yields."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from typing import Any, Final
+
+from msgspec import Struct
+
+
+class Link(Struct, frozen=True, tag="link"):
+    """A picture at an address that nobody has fetched yet. `media_type` is the one its sender declared."""
+
+    url: str
+    media_type: str
+
+
+class Blob(Struct, frozen=True, tag="blob"):
+    """A picture in our own blob store. `sha256` is hex, so that equal bytes make equal requests."""
+
+    name: str
+    media_type: str
+    sha256: str = ""
+
+
+Source = Link | Blob
+"""Where an input picture is. Bytes never enter Redis."""
+
+
+class ImageRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What every face asks for, in one vocabulary. `None` means: the provider's own default."""
+
+    provider: str
+    model: str
+    prompt: str
+    n: int = 1
+    size: str | None = None
+    """`WIDTHxHEIGHT` in pixels, a ratio such as `16:9`, or `auto`."""
+    quality: str | None = None
+    style: str | None = None
+    negative_prompt: str | None = None
+    background: str | None = None
+    """`auto`, `opaque` or `transparent`."""
+    output_format: str | None = None
+    """`png`, `jpeg` or `webp`."""
+    output_compression: int | None = None
+    """0 to 100; jpeg and webp only."""
+    seed: int | None = None
+    steps: int | None = None
+    images: tuple[Source, ...] = ()
+    """Reference images; any makes the request an edit."""
+    mask: Source | None = None
+    options: dict[str, dict[str, Any]] = {}
+    """Options of one provider, by its name; passed on as they are."""
+
+    @property
+    def mode(self) -> str:
+        """`edit` with a reference image, else `generate`."""
+        return "edit" if self.images else "generate"
+
+
+class Picture(Struct, frozen=True, kw_only=True):
+    """Bytes in hand, in memory only. `index` counts the pictures of one provider call, from 0."""
+
+    data: bytes
+    media_type: str
+    revised_prompt: str | None = None
+    index: int = 0
+
+
+class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Tokens as the provider counted them."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+    input_text_tokens: int | None = None
+    input_image_tokens: int | None = None
+
+    def plus(self, other: Usage | None) -> Usage:
+        """The sum of two calls' usage; a count that neither reported stays `None`."""
+        if other is None:
+            return self
+        pairs = {f: (getattr(self, f), getattr(other, f)) for f in self.__struct_fields__}
+        return Usage(**{f: None if a is b is None else (a or 0) + (b or 0) for f, (a, b) in pairs.items()})
+
+
+class Warning_(Struct, frozen=True, kw_only=True, omit_defaults=True):  # noqa: N801  # `Warning` is a builtin
+    """Something asked for that was not, or not exactly, done. Never silence."""
+
+    code: str
+    """`ignored_option`, `adjusted_size`, `simulated`, `partial`, …"""
+    message: str
+    field: str | None = None
+
+
+class Image(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One picture of a result, safe in the blob store."""
+
+    index: int
+    url: str
+    blob: str
+    media_type: str
+    bytes: int
+    sha256: str
+    width: int
+    height: int
+    revised_prompt: str | None = None
+
+
+class Status(StrEnum):
+    """Where a job stands (JOBS.md section 3)."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELING = "canceling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the job has ended; a terminal status never changes."""
+        return self in TERMINAL
+
+
+TERMINAL: Final = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.EXPIRED})
+
+
+class Phase(StrEnum):
+    """Why a job is where it is."""
+
+    QUEUED = "queued"
+    THROTTLED = "throttled"
+    BACKOFF = "backoff"
+    DISPATCHING = "dispatching"
+    GENERATING = "generating"
+    CHECKPOINTED = "checkpointed"
+    UPLOADING = "uploading"
+    RECONCILING = "reconciling"
+    DONE = "done"
+
+
+class Failure(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a job ended without a picture, in our own words."""
+
+    code: str
+    message: str
+    reason: str | None = None
+    field: str | None = None
+    provider: str | None = None
+    provider_status: int | None = None
+    provider_request_id: str | None = None
+    retryable: bool = False
+    safe_to_retry: bool = True
+    retry_after: float | None = None
+
+
+class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One row of the ledger: one provider call, written before it leaves and after it ended."""
+
+    call: int
+    indexes: tuple[int, ...]
+    """Which pictures of the job the call is for."""
+    started_ms: int
+    ended_ms: int | None = None
+    outcome: str | None = None
+    """`succeeded`, or a value of `errors.Outcome`; `None` while the call is open."""
+    provider_status: int | None = None
+    provider_request_id: str | None = None
+    charged: bool | None = None
+    """`None`: not known."""
+    handle: str | None = None
+    """How the provider can be asked again (ComfyUI `prompt_id`, A1111 task id)."""
+    failure: Failure | None = None
+
+
+class BillingState(StrEnum):
+    """Whether the provider has, has not, or may have charged."""
+
+    NONE = "none"
+    BILLED = "billed"
+    POSSIBLY_BILLED = "possibly_billed"
+
+
+class Cancel(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A wish to end the job early, and what came of it."""
+
+    requested_ms: int
+    by: str
+    reason: str | None = None
+    outcome: str | None = None
+    """`prevented`, `interrupted`, `abandoned`, `too_late`; `None` while open."""
+    salvaged: bool = False
+
+
+class Progress(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far a provider says it is; `value` from 0 to 1."""
+
+    value: float
+    step: int | None = None
+    steps: int | None = None
+
+
+class Options(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a job is to be run, apart from what picture it makes. Durations in seconds."""
+
+    priority: str = "normal"
+    start_within: int | None = None
+    cancel_after: int = 900
+    on_ambiguous: str = "fail"
+    store_inputs: bool = True
+    expires_after: int | None = None
+    max_queue_position: int | None = None
+
+
+class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The record. Times are Unix milliseconds; moves (`moves.py`) make the next record from this one."""
+
+    id: str
+    org: str
+    subject: str
+    face: str
+    request: ImageRequest
+    options: Options
+    created_ms: int
+    updated_ms: int
+    start_by_ms: int | None = None
+    cancel_at_ms: int
+    status: Status = Status.QUEUED
+    phase: Phase = Phase.QUEUED
+    version: int = 1
+    started_ms: int | None = None
+    finished_ms: int | None = None
+    expires_ms: int | None = None
+    not_before_ms: int | None = None
+    """A queued job in backoff is not claimed before this."""
+    backed_off_ms: int = 0
+    """How long the job has backed off in all (`DARKROOM_ABSORB_SECONDS`)."""
+    attempts: tuple[Attempt, ...] = ()
+    images: tuple[Image, ...] = ()
+    """Pictures that are safe in the blob store, in the order of their index."""
+    usage: Usage | None = None
+    progress: Progress | None = None
+    failure: Failure | None = None
+    cancel: Cancel | None = None
+    warnings: tuple[Warning_, ...] = ()
+    metadata: dict[str, str] = {}
+    client_reference: str | None = None
+    idempotency_key: str | None = None
+    fingerprint: str = ""
+    """SHA-256 (hex) of the canonical request and options: equal asks through two faces are equal."""
+    batch_id: str | None = None
+    request_id: str | None = None
+    trace_id: str | None = None
+    provider_ms: int = 0
+    upload_ms: int = 0
+    text: str | None = None
+    """Words that a provider sent beside the picture."""
+
+    @property
+    def billing(self) -> BillingState:
+        """What the ledger says of the money: one charged call is enough for `billed`."""
+        if any(a.charged for a in self.attempts):
+            return BillingState.BILLED
+        if any(a.charged is None for a in self.attempts):
+            return BillingState.POSSIBLY_BILLED
+        return BillingState.NONE
+
+    @property
+    def deadline_ms(self) -> int:
+        """When somebody has to act on the job at the latest."""
+        if self.status is Status.QUEUED and self.start_by_ms is not None and not self.attempts:
+            return min(self.start_by_ms, self.cancel_at_ms)
+        return self.cancel_at_ms
+
+    def overdue(self, now: int) -> bool:
+        """Whether the job is alive past its deadline."""
+        return not self.status.terminal and now >= self.deadline_ms
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """One change that the outside hears of; `sequence` is the job's version after it."""
+
+    id: str
+    type: str
+    job_id: str
+    sequence: int
+    timestamp_ms: int
+    data: dict[str, Any]
+
+
+def now_ms() -> int:
+    """The wall clock in Unix milliseconds."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,315 @@
+"""How a job may change: every move from every state, in one place. Pure: job in, job out."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from jobs.errors import DarkroomError, Outcome
+from jobs.model import (
+    Attempt,
+    BillingState,
+    Cancel,
+    Failure,
+    Image,
+    Job,
+    Phase,
+    Progress,
+    Status,
+    Usage,
+    Warning_,
+)
+
+DAY_MS: Final = 86_400_000
+RECORD_DAYS: Final = 7
+"""How long a finished job's record stays when its request did not say."""
+
+
+class Move(StrEnum):
+    """What can be done to a job."""
+
+    START = "start"
+    WORK = "work"
+    """A ledger row, a picture made safe, progress: the status stays."""
+    CALL = "call"
+    """A new paid call."""
+    REQUEUE = "requeue"
+    SUCCEED = "succeed"
+    FAIL = "fail"
+    EXPIRE = "expire"
+    CANCEL = "cancel"
+    STOP = "stop"
+    """The end of a cancel."""
+
+
+_Q, _R, _C = Status.QUEUED, Status.RUNNING, Status.CANCELING
+_OK, _BAD, _OFF, _LATE = Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.EXPIRED
+_NO: Final = None
+
+TABLE: Final[dict[Move, tuple[Status | None, ...]]] = {
+    #              queued  running canceling succeeded failed canceled expired
+    Move.START:   (_R,     _NO,    _NO,      _NO,      _NO,   _NO,     _NO),
+    Move.CALL:    (_NO,    _R,     _NO,      _NO,      _NO,   _NO,     _NO),
+    Move.WORK:    (_NO,    _R,     _C,       _NO,      _NO,   _NO,     _NO),
+    Move.REQUEUE: (_NO,    _Q,     _NO,      _NO,      _NO,   _NO,     _NO),
+    Move.SUCCEED: (_NO,    _OK,    _OK,      _NO,      _NO,   _NO,     _NO),
+    Move.FAIL:    (_BAD,   _BAD,   _NO,      _NO,      _NO,   _NO,     _NO),
+    Move.EXPIRE:  (_LATE,  _NO,    _NO,      _NO,      _NO,   _NO,     _NO),
+    Move.CANCEL:  (_OFF,   _C,     _NO,      _NO,      _NO,   _NO,     _NO),
+    Move.STOP:    (_NO,    _NO,    _OFF,     _NO,      _NO,   _NO,     _NO),
+}  # fmt: skip
+"""Where each move leads from each status, in the order of `Status`; `None`: refused."""
+
+_COLUMN: Final = {status: i for i, status in enumerate(Status)}
+
+
+class MoveRefused(Exception):
+    """The job's status does not allow the move."""
+
+    def __init__(self, job: Job, move: Move) -> None:
+        super().__init__(f"{job.id} is {job.status}: cannot {move}")
+        self.job = job
+        self.move = move
+
+
+class Changed(Struct, frozen=True):
+    """A job after a move, and what the outside hears of it (`None`: nothing)."""
+
+    job: Job
+    event: str | None = None
+
+
+def start(job: Job, now: int) -> Changed:
+    """A worker holds the job and begins."""
+    return Changed(
+        replace(
+            _moved(job, Move.START, now),
+            phase=Phase.DISPATCHING,
+            started_ms=job.started_ms or now,
+            not_before_ms=None,
+        ),
+        "image.job.started",
+    )
+
+
+def intend(job: Job, now: int, indexes: tuple[int, ...]) -> Changed:
+    """Write the ledger row of a paid call, before it leaves."""
+    row = Attempt(call=len(job.attempts) + 1, indexes=indexes, started_ms=now)
+    return Changed(
+        replace(_moved(job, Move.CALL, now), phase=Phase.GENERATING, attempts=(*job.attempts, row), progress=None)
+    )
+
+
+def accept(job: Job, now: int, call: int, handle: str) -> Changed:
+    """Keep the name by which the provider can be asked again."""
+    return Changed(_with_row(_moved(job, Move.WORK, now), call, handle=handle))
+
+
+def settle(  # noqa: PLR0913  # the ledger row has that many columns
+    job: Job,
+    now: int,
+    call: int,
+    *,
+    outcome: str,
+    charged: bool | None,
+    failure: Failure | None = None,
+    provider_status: int | None = None,
+    provider_request_id: str | None = None,
+    usage: Usage | None = None,
+    text: str | None = None,
+    warnings: tuple[Warning_, ...] = (),
+) -> Changed:
+    """Close the ledger row of a call that has ended, however it did."""
+    moved = _moved(job, Move.WORK, now)
+    closed = _with_row(
+        moved,
+        call,
+        ended_ms=now,
+        outcome=outcome,
+        charged=charged,
+        failure=failure,
+        provider_status=provider_status,
+        provider_request_id=provider_request_id,
+    )
+    spent = now - row_of(job, call).started_ms
+    return Changed(
+        replace(
+            closed,
+            usage=job.usage if usage is None else usage.plus(job.usage),
+            text=job.text or text,
+            warnings=(*job.warnings, *(w for w in warnings if w not in job.warnings)),
+            provider_ms=job.provider_ms + spent,
+        )
+    )
+
+
+def checkpoint(job: Job, now: int, image: Image, upload_ms: int) -> Changed:
+    """A picture is safe in the blob store: from here on it is never bought again."""
+    images = tuple(sorted((*(i for i in job.images if i.index != image.index), image), key=lambda i: i.index))
+    return Changed(
+        replace(
+            _moved(job, Move.WORK, now),
+            images=images,
+            phase=Phase.CHECKPOINTED,
+            upload_ms=job.upload_ms + upload_ms,
+        ),
+        "image.job.checkpointed",
+    )
+
+
+def progress(job: Job, now: int, value: Progress) -> Changed:
+    """The provider says how far it is."""
+    return Changed(replace(_moved(job, Move.WORK, now), progress=value), "image.job.progress")
+
+
+def back_off(job: Job, now: int, delay_ms: int) -> Changed:
+    """Give the job back to the queue: its calls are known not to have been charged."""
+    return Changed(
+        replace(
+            _moved(job, Move.REQUEUE, now),
+            phase=Phase.BACKOFF,
+            not_before_ms=now + delay_ms,
+            backed_off_ms=job.backed_off_ms + delay_ms,
+        ),
+        "image.job.queued",
+    )
+
+
+def succeed(job: Job, now: int) -> Changed:
+    """Every picture that could be had is safe."""
+    missing = job.request.n - len(job.images)
+    late = job.cancel and replace(job.cancel, outcome="too_late")
+    warnings = job.warnings
+    if missing:
+        lost = next((a.failure.message for a in job.attempts if a.failure), "the provider sent fewer")
+        text = f"{len(job.images)} of {job.request.n} pictures were made: {lost}"
+        warnings = (*warnings, Warning_(code="partial", message=text, field="n"))
+    return Changed(
+        replace(_ended(job, Move.SUCCEED, now), warnings=warnings, cancel=late), "image.job.succeeded"
+    )
+
+
+def fail(job: Job, now: int, failure: Failure) -> Changed:
+    """The job ends without a picture."""
+    return Changed(replace(_ended(job, Move.FAIL, now), failure=failure), "image.job.failed")
+
+
+def expire(job: Job, now: int) -> Changed:
+    """A deadline passed before the job was dispatched: never billed."""
+    return Changed(_ended(job, Move.EXPIRE, now), "image.job.expired")
+
+
+def cancel(job: Job, now: int, *, by: str, reason: str | None = None) -> Changed:
+    """End the job if it has not begun; otherwise begin to end it."""
+    wish = Cancel(requested_ms=now, by=by, reason=reason)
+    if job.status is Status.QUEUED:
+        return Changed(
+            replace(_ended(job, Move.CANCEL, now), cancel=replace(wish, outcome="prevented")), "image.job.canceled"
+        )
+    return Changed(replace(_moved(job, Move.CANCEL, now), cancel=wish), "image.job.canceling")
+
+
+def stop(job: Job, now: int, outcome: str) -> Changed:
+    """A cancel that has come to its end: `interrupted` or `abandoned`."""
+    ended = _ended(job, Move.STOP, now)
+    return Changed(replace(ended, cancel=job.cancel and replace(job.cancel, outcome=outcome)), "image.job.canceled")
+
+
+def overdue(job: Job, now: int) -> Changed:
+    """End a job past its deadline, by what has become of it so far; a call still open stays possibly billed."""
+    job = close_open(job, now)
+    if job.status is Status.CANCELING:
+        return stop(job, now, "abandoned")
+    if job.status is Status.QUEUED and not job.attempts:
+        return expire(job, now)
+    if job.images:
+        return succeed(job, now)
+    late = Failure(
+        code="TIMEOUT",
+        message="the job's cancelAfter passed before the picture was made",
+        reason="deadline",
+        provider=job.request.provider,
+        retryable=True,
+        safe_to_retry=job.billing is BillingState.NONE,
+    )
+    return fail(job, now, late)
+
+
+def lose(job: Job, now: int) -> Changed:
+    """Calls of a worker that died: their outcome is unknown, and that is an outcome."""
+    return Changed(replace(close_open(_moved(job, Move.WORK, now), now), phase=Phase.RECONCILING))
+
+
+def close_open(job: Job, now: int) -> Job:
+    """Close the ledger rows of whose end nobody wrote."""
+    unknown = Failure(
+        code="SERVICE_UNAVAILABLE",
+        message="the call's end was not seen: the provider may have made, and billed, the picture",
+        reason="outcome_unknown",
+        provider=job.request.provider,
+        retryable=True,
+        safe_to_retry=False,
+    )
+    rows = tuple(
+        replace(a, ended_ms=now, outcome=Outcome.UNKNOWN, failure=unknown) if a.ended_ms is None else a
+        for a in job.attempts
+    )
+    return replace(job, attempts=rows)
+
+
+def failure_of(error: DarkroomError, *, provider: str, safe_to_retry: bool) -> Failure:
+    """Our own error as the record keeps it."""
+    return Failure(
+        code=error.code,
+        message=error.message,
+        reason=error.details.get("reason"),
+        field=error.details.get("field"),
+        provider=provider,
+        retryable=error.retryable,
+        safe_to_retry=safe_to_retry,
+        retry_after=error.retry_after,
+    )
+
+
+RETRIED: Final = frozenset({Outcome.NOT_SENT, Outcome.THROTTLED})
+"""Outcomes known not to have been charged: the call may be made again."""
+
+
+def row_of(job: Job, call: int) -> Attempt:
+    """The ledger row of a call."""
+    return job.attempts[call - 1]
+
+
+def open_rows(job: Job) -> tuple[Attempt, ...]:
+    """Calls that were begun and of whose end nobody has written."""
+    return tuple(a for a in job.attempts if a.ended_ms is None)
+
+
+def to_make(job: Job) -> tuple[int, ...]:
+    """The pictures for which a call may still be made (JOBS.md 6.4 and 6.6)."""
+    again = RETRIED | {Outcome.UNKNOWN} if job.options.on_ambiguous == "retry" else RETRIED
+    have = {i.index for i in job.images}
+    final = {i for a in job.attempts if a.outcome not in again for i in a.indexes}
+    return tuple(i for i in range(job.request.n) if i not in have and i not in final)
+
+
+def _with_row(job: Job, call: int, **columns: object) -> Job:
+    rows = tuple(replace(a, **columns) if a.call == call else a for a in job.attempts)
+    return replace(job, attempts=rows)
+
+
+def _moved(job: Job, move: Move, now: int) -> Job:
+    target = TABLE[move][_COLUMN[job.status]]
+    if target is None:
+        raise MoveRefused(job, move)
+    return replace(job, status=target, version=job.version + 1, updated_ms=max(now, job.updated_ms))
+
+
+def _ended(job: Job, move: Move, now: int) -> Job:
+    keep_ms = (job.options.expires_after or RECORD_DAYS * DAY_MS // 1000) * 1000
+    return replace(
+        _moved(job, move, now), phase=Phase.DONE, finished_ms=now, expires_ms=now + keep_ms, not_before_ms=None
+    )

@@ -1,0 +1,128 @@
+"""The only module that enqueues through arq: turns, and the wake-up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any, Final
+
+import arq.connections
+import arq.jobs
+import arq.worker
+import msgspec
+from arq.connections import ArqRedis
+from redis.asyncio import ConnectionPool
+from redis.asyncio.client import PubSub
+from redis.exceptions import RedisError
+
+TURN: Final = "turn"
+"""The arq function that asks the store for jobs until there is none."""
+SLOW_LOOK_SECONDS: Final = 2.0
+"""A worker looks this often by itself; news that was lost costs no more."""
+RETRY_SECONDS: Final = 0.5
+
+
+def carry_prefix(prefix: str) -> None:
+    """Put our prefix before arq's own keys, which arq keeps as module constants.
+
+    So one Redis ACL pattern and one hash slot hold everything of ours. A process serves one prefix.
+    """
+    for module in (arq.connections, arq.jobs, arq.worker):
+        for name, value in _ARQ_KEYS.items():
+            if hasattr(module, name):
+                setattr(module, name, prefix + value)
+
+
+_ARQ_KEYS: Final = {
+    name: getattr(arq.constants, name)
+    for name in (
+        "job_key_prefix",
+        "in_progress_key_prefix",
+        "result_key_prefix",
+        "retry_key_prefix",
+        "abort_jobs_ss",
+    )
+}
+
+
+def queue_name(prefix: str) -> str:
+    """The sorted set in which arq keeps the turns."""
+    return f"{prefix}arq:turns"
+
+
+def arq_redis(pool: ConnectionPool, prefix: str) -> ArqRedis:
+    """An arq connection on an existing pool; msgpack, never pickle."""
+    carry_prefix(prefix)
+    return ArqRedis(
+        pool_or_conn=pool,
+        job_serializer=serialize,
+        job_deserializer=deserialize,
+        default_queue_name=queue_name(prefix),
+    )
+
+
+class Turns:
+    """Rings for workers. A turn has no arguments: what to do is asked of the store when it begins."""
+
+    def __init__(self, redis: ArqRedis, prefix: str) -> None:
+        self._redis = redis
+        self._wake = f"{prefix}wake"
+
+    async def ring(self, turn: str) -> None:
+        """Enqueue a turn and wake a worker for it. A failure is left to the workers' own slow look."""
+        with contextlib.suppress(RedisError):
+            await self._redis.enqueue_job(TURN, _job_id=turn)
+            await self._redis.publish(self._wake, turn)
+
+
+class WakeWorker(arq.worker.Worker):
+    """arq's worker, woken by a message where arq would sleep its poll delay."""
+
+    def __init__(self, *args: Any, wake_channel: str, **kwargs: Any) -> None:
+        super().__init__(*args, poll_delay=0, **kwargs)
+        self._channel = wake_channel
+        self._woken = asyncio.Event()
+        self._listener: asyncio.Task[None] | None = None
+
+    async def _poll_iteration(self) -> None:
+        if self._listener is None:
+            self._listener = self.loop.create_task(self._listen())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SLOW_LOOK_SECONDS):
+                await self._woken.wait()
+        self._woken.clear()
+        await super()._poll_iteration()
+
+    def _release_sem_dec_counter_on_complete(self) -> None:
+        super()._release_sem_dec_counter_on_complete()
+        self._woken.set()
+
+    async def _listen(self) -> None:
+        while True:
+            with contextlib.suppress(RedisError, OSError):
+                async with self.pool.pubsub() as news:
+                    await news.subscribe(self._channel)
+                    await self._follow(news)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _follow(self, news: PubSub) -> None:
+        async for _ in news.listen():  # the subscription's own confirmation wakes as well
+            self._woken.set()
+
+    async def close(self) -> None:
+        """Stop listening, then close as arq does."""
+        if self._listener is not None:
+            self._listener.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._listener
+        await super().close()
+
+
+def serialize(value: Any) -> bytes:
+    """What arq keeps of a turn, as msgpack; an exception becomes its text."""
+    return msgspec.msgpack.encode(value, enc_hook=repr)
+
+
+def deserialize(data: bytes) -> Any:
+    """The reverse of `serialize`."""
+    return msgspec.msgpack.decode(data)

@@ -1,0 +1,193 @@
+"""The job as callers read it: one JSON form for GET, events, webhooks and `/result` (JOBS.md section 3)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import to_builtins
+
+from jobs.model import Attempt, Blob, Failure, Image, ImageRequest, Job, Link, Source, Warning_
+
+PATH = "/api/v1/jobs"
+
+
+def job_json(job: Job, base_url: str, *, with_request: bool = True) -> dict[str, Any]:
+    """The whole job. Absent fields are left out; times are RFC 3339 UTC with milliseconds."""
+    shown: dict[str, Any] = {
+        "object": "image.job",
+        "id": job.id,
+        "orgId": job.org,
+        "status": str(job.status),
+        "phase": str(job.phase),
+        "version": job.version,
+        "face": job.face,
+        "createdAt": moment(job.created_ms),
+        "updatedAt": moment(job.updated_ms),
+        "startedAt": moment(job.started_ms),
+        "finishedAt": moment(job.finished_ms),
+        "expiresAt": moment(job.expires_ms),
+        "request": request_json(job.request) if with_request else None,
+        "progress": _progress_json(job),
+        "attempts": [_attempt_json(a) for a in job.attempts],
+        "result": result_json(job),
+        "error": job.failure and failure_json(job.failure, job),
+        "billing": {"state": str(job.billing), "providerCalls": len(job.attempts)},
+        "cancel": _cancel_json(job),
+        "deadline": _present(startBy=moment(job.start_by_ms), cancelAt=moment(job.cancel_at_ms)),
+        "warnings": [to_builtins(w) for w in job.warnings] or None,
+        "metadata": job.metadata or None,
+        "clientReference": job.client_reference,
+        "idempotencyKey": job.idempotency_key,
+        "batchId": job.batch_id,
+        "timings": _timings_json(job),
+        "urls": job_urls(job.id, base_url),
+        "requestId": job.request_id,
+        "traceId": job.trace_id,
+    }
+    return _present(**shown)
+
+
+def job_urls(job_id: str, base_url: str) -> dict[str, str]:
+    """Where the job and its parts are."""
+    own = f"{base_url}{PATH}/{job_id}"
+    return {
+        "self": own,
+        "result": f"{own}/result",
+        "content": f"{own}/content",
+        "events": f"{own}/events",
+        "cancel": f"{own}/cancel",
+    }
+
+
+def result_json(job: Job) -> dict[str, Any] | None:
+    """The `data` of `POST /api/v1/agents/images`, plus `images` when several were asked for; None before success."""
+    if not job.images or job.status != "succeeded":
+        return None
+    shown = {
+        **_image_json(job.images[0]),
+        "provider": job.request.provider,
+        "model": job.request.model,
+        "mode": job.request.mode,
+        "usage": job.usage and to_builtins(job.usage),
+        "text": job.text,
+        "warnings": [to_builtins(w) for w in job.warnings] or None,
+        "images": [{"index": i.index, **_image_json(i)} for i in job.images] if job.request.n > 1 else None,
+    }
+    return _present(**shown)
+
+
+def request_json(request: ImageRequest) -> dict[str, Any]:
+    """What was asked, in the words of the jobs face; input pictures by address or content hash, never by bytes."""
+    return _present(
+        provider=request.provider,
+        model=request.model,
+        prompt=request.prompt,
+        n=request.n,
+        size=request.size,
+        quality=request.quality,
+        style=request.style,
+        negativePrompt=request.negative_prompt,
+        background=request.background,
+        outputFormat=request.output_format,
+        outputCompression=request.output_compression,
+        seed=request.seed,
+        steps=request.steps,
+        mode=request.mode,
+        referenceImages=[_source_json(s) for s in request.images] or None,
+        mask=request.mask and _source_json(request.mask),
+        options=request.options or None,
+    )
+
+
+def failure_json(failure: Failure, job: Job | None = None) -> dict[str, Any]:
+    """`{code, message, details}`; with the job's id once there is one."""
+    details = _present(
+        reason=failure.reason,
+        field=failure.field,
+        provider=failure.provider,
+        providerStatus=failure.provider_status,
+        providerRequestId=failure.provider_request_id,
+        retryable=failure.retryable,
+        safeToRetry=failure.safe_to_retry,
+        jobId=job and job.id,
+    )
+    return {"code": failure.code, "message": failure.message, "details": details}
+
+
+def warnings_json(warnings: tuple[Warning_, ...]) -> list[dict[str, Any]]:
+    """Each `{code, message, field?}`."""
+    return [to_builtins(w) for w in warnings]
+
+
+def moment(at_ms: int | None) -> str | None:
+    """RFC 3339 in UTC with milliseconds."""
+    if at_ms is None:
+        return None
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _image_json(image: Image) -> dict[str, Any]:
+    return _present(
+        url=image.url,
+        mimeType=image.media_type,
+        bytes=image.bytes,
+        width=image.width,
+        height=image.height,
+        revisedPrompt=image.revised_prompt,
+    )
+
+
+def _attempt_json(attempt: Attempt) -> dict[str, Any]:
+    return _present(
+        call=attempt.call,
+        indexes=list(attempt.indexes),
+        startedAt=moment(attempt.started_ms),
+        endedAt=moment(attempt.ended_ms),
+        outcome=attempt.outcome and str(attempt.outcome),
+        providerStatus=attempt.provider_status,
+        providerRequestId=attempt.provider_request_id,
+        charged=attempt.charged,
+    )
+
+
+def _progress_json(job: Job) -> dict[str, Any]:
+    if job.status == "succeeded":
+        return {"value": 1.0, "source": "provider" if job.progress else "none"}
+    if job.progress is None:
+        return {"value": 0.0, "source": "none"}
+    return {**to_builtins(job.progress), "source": "provider"}
+
+
+def _cancel_json(job: Job) -> dict[str, Any] | None:
+    wish = job.cancel
+    if wish is None:
+        return None
+    return _present(
+        requestedAt=moment(wish.requested_ms),
+        by=wish.by,
+        reason=wish.reason,
+        outcome=wish.outcome,
+        salvaged=wish.salvaged,
+    )
+
+
+def _timings_json(job: Job) -> dict[str, int]:
+    return _present(
+        queuedMs=None if job.started_ms is None else job.started_ms - job.created_ms,
+        providerMs=job.provider_ms or None,
+        uploadMs=job.upload_ms or None,
+        totalMs=None if job.finished_ms is None else job.finished_ms - job.created_ms,
+    )
+
+
+def _source_json(source: Source) -> dict[str, Any]:
+    match source:
+        case Link(url=url, media_type=media_type):
+            return {"url": url.partition("?")[0], "mimeType": media_type}
+        case Blob(media_type=media_type, sha256=sha256):
+            return {"mimeType": media_type, "sha256": sha256}
+
+
+def _present(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}

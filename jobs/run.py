@@ -1,0 +1,367 @@
+"""The doing half: one job from claimed to finished."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+
+from jobs import moves
+from jobs.blobs import BlobExists, BlobMissing, BlobRefused, BlobStoreDown
+from jobs.errors import DarkroomError, Outcome, ProviderError, ServiceUnavailable, TimedOut
+from jobs.model import Failure, Image, Job, Picture, Progress, Status, Usage, Warning_, now_ms
+from jobs.moves import Changed
+from jobs.pictures import EXTENSIONS, NotAPicture, measure
+from jobs.providers.base import Accepted, Answered, Order, Progressed, Text, Warned
+from jobs.store import Fenced, Stale
+
+if TYPE_CHECKING:
+    from jobs.blobs import BlobStore
+    from jobs.catalog import Catalog
+    from jobs.providers.base import Provider
+    from jobs.store import Claim, RedisJobStore
+
+GRACE_SECONDS: Final = 5.0
+"""Beyond its own timeout a provider gets this long to say how its call ended."""
+MOST_UNKNOWN: Final = 5
+"""With `onAmbiguous: retry`: calls of unknown outcome after which the job gives up."""
+STORE_PAUSE_SECONDS: Final = 1.0
+
+_log = structlog.get_logger()
+
+
+class Runner:
+    """Runs claimed jobs. `providers` are opened already; `absorb` and `provider_seconds` are in seconds."""
+
+    def __init__(  # noqa: PLR0913  # the composition root hands over each part by name
+        self,
+        *,
+        store: RedisJobStore,
+        blobs: BlobStore,
+        catalog: Catalog,
+        providers: Mapping[str, Provider],
+        provider_seconds: float,
+        absorb_seconds: float,
+    ) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._catalog = catalog
+        self._providers = providers
+        self._provider_seconds = provider_seconds
+        self._absorb_ms = absorb_seconds * 1000
+
+    async def run(self, claim: Claim) -> None:
+        """Take the job as far as it goes now: to its end, or back to the queue for later.
+
+        Ends silently when the job has slipped away (canceled, past its deadline, held by another worker).
+        """
+        job = Held(self._store, claim)
+        try:
+            await self._begin(job)
+            await self._make_missing(job)
+            await self._conclude(job)
+        except Fenced:
+            _log.info("lease lost", job=claim.job.id, fence=claim.fence)
+        except moves.MoveRefused as refused:
+            _log.info("the job moved on without us", job=claim.job.id, status=str(refused.job.status))
+
+    async def _begin(self, job: Held) -> None:
+        if job.now.overdue(now_ms()):
+            await job.apply(moves.overdue)
+        if job.now.status is Status.QUEUED:
+            await job.apply(moves.start)
+        elif moves.open_rows(job.now):
+            await self._recover(job)
+
+    async def _recover(self, job: Held) -> None:
+        """A worker died in a call: what it stored is taken, the rest is of unknown outcome."""
+        for row in moves.open_rows(job.now):
+            for index in row.indexes:
+                image = await self._find(job.now, row.call, index)
+                if image is not None:
+                    await job.apply(lambda j, now, image=image: moves.checkpoint(j, now, image, 0))
+            if {i.index for i in job.now.images} >= set(row.indexes):
+                await job.apply(lambda j, now, call=row.call: moves.settle(j, now, call, outcome="succeeded", charged=True))
+        if moves.open_rows(job.now):
+            await job.apply(moves.lose)
+
+    async def _make_missing(self, job: Held) -> None:
+        if job.now.status is not Status.RUNNING:
+            return
+        missing = moves.to_make(job.now)
+        size = self._catalog.family(job.now.request.provider, job.now.request.model).n_per_call
+        try:
+            async with asyncio.TaskGroup() as calls:
+                for first in range(0, len(missing), size):
+                    calls.create_task(self._call(job, missing[first : first + size]))
+        except BaseExceptionGroup as several:
+            raise several.exceptions[0] from None
+
+    async def _conclude(self, job: Held) -> None:
+        """Everything has been tried that may be tried now."""
+        if job.now.overdue(now_ms()):
+            await job.apply(moves.overdue)
+        elif job.now.status is Status.CANCELING:
+            await job.apply(moves.succeed if job.now.images else lambda j, now: moves.stop(j, now, "abandoned"))
+        elif moves.to_make(job.now) and (delay_ms := self._delay_ms(job.now)) is not None:
+            await job.apply(lambda j, now: moves.back_off(j, now, delay_ms))
+        elif job.now.images:
+            await job.apply(moves.succeed)
+        else:
+            await job.apply(lambda j, now: moves.fail(j, now, _final(j)))
+
+    async def _call(self, job: Held, indexes: tuple[int, ...]) -> None:
+        """One paid call: the intent is written before it leaves, its outcome after."""
+        try:
+            begun = await job.apply(lambda j, now: moves.intend(j, now, indexes))
+        except moves.MoveRefused:
+            return  # canceled meanwhile
+        call = len(begun.attempts)
+        answer = Answer()
+        try:
+            await self._exchange(job, call, indexes, answer)
+        except ProviderError as error:
+            await self._settle_failed(job, call, answer, error)
+        except (BlobRefused, BlobStoreDown) as error:
+            await self._settle_failed(job, call, answer, _not_stored(error))
+        else:
+            await job.apply(
+                lambda j, now: moves.settle(
+                    j,
+                    now,
+                    call,
+                    outcome="succeeded",
+                    charged=True,
+                    provider_status=answer.status,
+                    provider_request_id=answer.request_id,
+                    usage=answer.usage,
+                    text=answer.text,
+                    warnings=tuple(answer.warnings),
+                )
+            )
+
+    async def _exchange(self, job: Held, call: int, indexes: tuple[int, ...], answer: Answer) -> None:
+        order = self._order(job.now, len(indexes))
+        provider = self._providers.get(order.request.provider)
+        if provider is None:
+            message = f"{order.request.provider} is not configured on this worker"
+            raise ProviderError(Outcome.REFUSED, ServiceUnavailable(message, reason="provider_unconfigured"))
+        try:
+            async with asyncio.timeout(order.timeout + GRACE_SECONDS):
+                async for step in provider.generate(order):
+                    await self._take(job, call, indexes, step, answer)
+        except TimeoutError as error:
+            message = "the provider did not answer in time"
+            raise ProviderError(Outcome.UNKNOWN, TimedOut(message, reason="provider_timeout")) from error
+        if not answer.pictures:
+            raise _bad_response("the provider answered without a picture")
+
+    async def _take(self, job: Held, call: int, indexes: tuple[int, ...], step: object, answer: Answer) -> None:
+        match step:
+            case Picture():
+                if step.index < len(indexes):
+                    await self._keep(job, call, indexes[step.index], step)
+                    answer.pictures += 1
+            case Answered():
+                answer.status, answer.request_id = step.status, step.request_id
+            case Accepted(handle):
+                await job.apply(lambda j, now: moves.accept(j, now, call, handle))
+            case Progressed():
+                await job.report(Progress(value=step.value, step=step.step, steps=step.steps))
+            case Usage():
+                answer.usage = step
+            case Text():
+                answer.text = step.text
+            case Warned():
+                answer.warnings.append(Warning_(code=step.code, message=step.message, field=step.field))
+
+    async def _keep(self, job: Held, call: int, index: int, picture: Picture) -> None:
+        """Bytes first: they are in durable storage before the job says so."""
+        begun = now_ms()
+        try:
+            image = self._image(job.now, call, index, picture)
+        except NotAPicture as error:
+            raise _bad_response(f"the provider's bytes are no picture: {error}") from error
+        while True:
+            try:
+                await self._blobs.put(image.blob, picture.data, image.media_type)
+            except BlobExists:
+                break
+            except BlobStoreDown:
+                if now_ms() >= job.now.cancel_at_ms:
+                    raise
+                await asyncio.sleep(STORE_PAUSE_SECONDS)
+            else:
+                break
+        await job.apply(lambda j, now: moves.checkpoint(j, now, image, now - begun))
+
+    async def _settle_failed(self, job: Held, call: int, answer: Answer, error: ProviderError) -> None:
+        charged = _CHARGED[error.outcome] if not answer.pictures else True
+        failure = Failure(
+            code=error.error.code,
+            message=error.error.message,
+            reason=error.error.details.get("reason"),
+            field=error.error.details.get("field"),
+            provider=job.now.request.provider,
+            provider_status=error.provider_status or answer.status,
+            provider_request_id=error.provider_request_id or answer.request_id,
+            retryable=error.error.retryable,
+            safe_to_retry=charged is False,
+            retry_after=error.retry_after,
+        )
+        _log.warning(
+            "provider call failed",
+            job=job.now.id,
+            call=call,
+            outcome=str(error.outcome),
+            provider=failure.provider,
+            status=failure.provider_status,
+            reason=failure.reason,
+        )
+        await job.apply(
+            lambda j, now: moves.settle(
+                j,
+                now,
+                call,
+                outcome=error.outcome,
+                charged=charged,
+                failure=failure,
+                provider_status=failure.provider_status,
+                provider_request_id=failure.provider_request_id,
+                usage=answer.usage,
+                text=answer.text,
+            )
+        )
+
+    def _order(self, job: Job, n: int) -> Order:
+        left = (job.cancel_at_ms - now_ms()) / 1000
+        return Order(
+            request=job.request,
+            family=self._catalog.family(job.request.provider, job.request.model),
+            n=n,
+            request_id=job.id,
+            timeout=max(0.1, min(self._provider_seconds, left)),
+        )
+
+    def _image(self, job: Job, call: int, index: int, picture: Picture) -> Image:
+        measured = measure(picture.data)
+        name = f"{_stem(job, call, index)}.{EXTENSIONS[measured.media_type]}"
+        return Image(
+            index=index,
+            url=self._blobs.link(name),
+            blob=name,
+            media_type=measured.media_type,
+            bytes=len(picture.data),
+            sha256=hashlib.sha256(picture.data).hexdigest(),
+            width=measured.width,
+            height=measured.height,
+            revised_prompt=picture.revised_prompt,
+        )
+
+    async def _find(self, job: Job, call: int, index: int) -> Image | None:
+        for extension in EXTENSIONS.values():
+            try:
+                data = await self._blobs.read(f"{_stem(job, call, index)}.{extension}")
+            except BlobMissing:
+                continue
+            return self._image(job, call, index, Picture(data=data, media_type=""))
+        return None
+
+    def _delay_ms(self, job: Job) -> int | None:
+        """How long to back off before the next call, by the provider's word first; None: no more tries."""
+        if sum(a.outcome == Outcome.UNKNOWN for a in job.attempts) >= MOST_UNKNOWN:
+            return None
+        tries = sum(a.outcome in moves.RETRIED for a in job.attempts)
+        told = max((a.failure.retry_after or 0 for a in job.attempts[-1:] if a.failure), default=0)
+        delay_ms = round(1000 * (told or min(30, 2 ** max(0, tries - 1)) * random.uniform(0.8, 1.2)))  # noqa: S311  # jitter
+        if job.backed_off_ms + delay_ms > self._absorb_ms or now_ms() + delay_ms >= job.cancel_at_ms:
+            return None
+        return delay_ms
+
+
+class Answer:
+    """What a provider call has brought so far, beside its pictures."""
+
+    def __init__(self) -> None:
+        self.pictures = 0
+        self.status: int | None = None
+        self.request_id: str | None = None
+        self.usage: Usage | None = None
+        self.text: str | None = None
+        self.warnings: list[Warning_] = []
+
+
+class Held:
+    """A job in a worker's hands: applies moves to the newest record, one at a time, under the fence."""
+
+    def __init__(self, store: RedisJobStore, claim: Claim) -> None:
+        self._store = store
+        self._fence = claim.fence
+        self._one = asyncio.Lock()
+        self._reported_ms = 0
+        self.now = claim.job
+
+    async def apply(self, move: Callable[[Job, int], Changed]) -> Job:
+        """Make a move on the record as it stands. Raises `Fenced`, `moves.MoveRefused`."""
+        async with self._one:
+            while True:
+                changed = move(self.now, now_ms())
+                try:
+                    self.now = await self._store.commit(self.now, changed, self._fence)
+                except Stale:
+                    self.now = await self._store.get(self.now.id) or _vanished(self.now)
+                else:
+                    return self.now
+
+    async def report(self, progress: Progress) -> None:
+        """Pass progress on, at most once a second."""
+        if now_ms() - self._reported_ms >= 1000:  # noqa: PLR2004  # a second
+            self._reported_ms = now_ms()
+            await self.apply(lambda j, now: moves.progress(j, now, progress))
+
+
+_CHARGED: Final[Mapping[Outcome, bool | None]] = {
+    Outcome.NOT_SENT: False,
+    Outcome.THROTTLED: False,
+    Outcome.REFUSED: False,
+    Outcome.BAD_RESPONSE: True,
+    Outcome.UNKNOWN: None,
+}
+
+
+def _stem(job: Job, call: int, index: int) -> str:
+    day = datetime.fromtimestamp(job.created_ms / 1000, UTC).date().isoformat()
+    return f"images/{job.org}/{day}/{uuid.uuid5(_NAMES, f'{job.id}/{call}/{index}')}"
+
+
+_NAMES: Final = uuid.UUID("5b0d7a53-9f1e-5d7c-8c55-6d9a7a3f2b10")
+"""The UUIDv5 namespace (RFC 9562) of our pictures: a call of a job names each of its pictures for good."""
+
+
+def _final(job: Job) -> Failure:
+    """The failure that a job without pictures is told: the last call's, unless an earlier one may have been billed."""
+    failures = [a.failure for a in job.attempts if a.failure is not None]
+    unsafe = [f for f in failures if not f.safe_to_retry]
+    return (unsafe or failures)[-1]
+
+
+def _not_stored(error: DarkroomError) -> ProviderError:
+    error.details["reason"] = "upload_failed"
+    return ProviderError(Outcome.BAD_RESPONSE, error)
+
+
+def _bad_response(message: str) -> ProviderError:
+    return ProviderError(Outcome.BAD_RESPONSE, ServiceUnavailable(message, reason="provider_bad_response"))
+
+
+def _vanished(job: Job) -> Job:
+    raise Fenced(job.id)
+
+

@@ -1,0 +1,326 @@
+"""Where jobs are kept: Redis, every move one atomic script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+
+import msgspec
+from msgspec import Struct
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from jobs.errors import ServiceUnavailable
+from jobs.ids import new_id
+from jobs.model import Event, Job, now_ms
+from jobs.moves import Changed
+from jobs.representation import job_json, moment
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+TURN_START_MS: Final = 10_000
+"""A turn that no worker has begun by then is asked for again."""
+KEY_DAYS_MS: Final = 48 * 3_600_000
+"""How long an idempotency key is kept at the least."""
+BANDS: Final = {"high": 0, "normal": 1, "low": 2}
+"""Priority orders only inside an org: a lower band comes first."""
+
+
+class Stale(Exception):
+    """Another move came first: look again."""
+
+
+class Fenced(Exception):
+    """Another worker holds the job now: stop at once, write nothing."""
+
+
+class Key(Struct, frozen=True):
+    """An idempotency key and the fingerprint of what it was used for."""
+
+    value: str
+    fingerprint: str
+
+
+class Created(Struct, frozen=True):
+    """A new job, and the turn that has to be rung for it (`None`: enough are under way)."""
+
+    turn: str | None
+
+
+class Known(Struct, frozen=True):
+    """The idempotency key was used before, for this job and fingerprint."""
+
+    job_id: str
+    fingerprint: str
+
+
+class Full(Struct, frozen=True):
+    """More jobs wait ahead than the caller accepts."""
+
+    ahead: int
+
+
+class Claim(Struct, frozen=True):
+    """A job under lease: every later write carries the fencing number. `turn` is what claimed it."""
+
+    job: Job
+    fence: int
+    turn: str
+
+
+class Beat(Struct, frozen=True):
+    """A heartbeat's answer: leases lost, and when something is due. Milliseconds by Redis' clock."""
+
+    now_ms: int
+    due_ms: int | None
+    later_ms: int | None
+    lost: frozenset[str]
+
+
+class Page(Struct, frozen=True):
+    """Jobs, newest first; `cursor` continues below, `None` at the end."""
+
+    jobs: tuple[Job, ...]
+    cursor: str | None
+
+
+class JobStore(Protocol):
+    """What the asking and the doing half need of a store."""
+
+    async def create(self, job: Job, key: Key | None = None) -> Created | Known | Full:
+        """Accept a job. Raises `ServiceUnavailable` when the store is out of reach or out of memory."""
+        ...
+
+    async def get(self, job_id: str) -> Job | None:
+        """The record as it stands."""
+        ...
+
+    async def commit(self, before: Job, changed: Changed, fence: int | None = None) -> Job:
+        """Write a move. Raises `Stale`, `Fenced`."""
+        ...
+
+    async def page(self, org: str, after: str | None, limit: int) -> Page:
+        """An org's jobs, newest first, below the id `after`."""
+        ...
+
+    async def position(self, job: Job) -> int | None:
+        """How many of the org's jobs are ahead of a queued one."""
+        ...
+
+
+class RedisJobStore:
+    """The store on Redis 6.2 or newer. `base_url` is the base of the links in events."""
+
+    def __init__(self, redis: Redis, prefix: str, base_url: str) -> None:
+        self.redis = redis
+        self.prefix = prefix
+        self.base_url = base_url
+        self._scripts = {name: redis.register_script(_source(name)) for name in _SCRIPTS}
+
+    async def create(self, job: Job, key: Key | None = None) -> Created | Known | Full:
+        """See `JobStore.create`."""
+        turn = new_id("turn")
+        most = job.options.max_queue_position
+        answer = await self._run(
+            "create",
+            job.id,
+            _pack(job),
+            job.org,
+            BANDS[job.options.priority] * 10**14 + job.created_ms,
+            job.deadline_ms,
+            self._event(Changed(job, "image.job.queued")),
+            job.version,
+            "" if key is None else self._idem(job, key),
+            "" if key is None else f"{job.id} {key.fingerprint}",
+            max(KEY_DAYS_MS, job.cancel_at_ms - job.created_ms + (job.options.expires_after or 0) * 1000),
+            f"{self.prefix}{turn}",
+            TURN_START_MS,
+            -1 if most is None else most,
+        )
+        match answer:
+            case [b"known", claim]:
+                job_id, _, fingerprint = claim.decode().partition(" ")
+                return Known(job_id, fingerprint)
+            case [b"full", ahead]:
+                return Full(ahead)
+            case [_, wanted]:
+                return Created(f"{self.prefix}{turn}" if wanted else None)
+        raise AssertionError(answer)
+
+    async def get(self, job_id: str) -> Job | None:
+        """See `JobStore.get`."""
+        with _reachable():
+            doc = await self.redis.hget(f"{self.prefix}job:{job_id}", "doc")  # type: ignore[misc]  # redis-py types both clients as one
+        return None if doc is None else _unpack(cast("bytes", doc))
+
+    async def commit(self, before: Job, changed: Changed, fence: int | None = None) -> Job:
+        """See `JobStore.commit`."""
+        job = changed.job
+        answer = await self._run(
+            "commit",
+            job.id,
+            _pack(job),
+            before.version,
+            job.version,
+            "" if fence is None else fence,
+            str(job.status),
+            job.org,
+            job.deadline_ms,
+            self._event(changed),
+            job.expires_ms or 0,
+            job.not_before_ms or 0,
+        )
+        match answer:
+            case b"ok":
+                return job
+            case b"fenced":
+                raise Fenced(job.id)
+            case _:
+                raise Stale(job.id)
+
+    async def page(self, org: str, after: str | None, limit: int) -> Page:
+        """See `JobStore.page`. Ids whose record is gone are skipped and forgotten."""
+        index = f"{self.prefix}org:{org}"
+        top = f"({after}" if after else "+"
+        with _reachable():
+            ids = [i.decode() for i in await self.redis.zrevrangebylex(index, top, "-", 0, limit)]
+            pipe = self.redis.pipeline(transaction=False)
+            for job_id in ids:
+                pipe.hget(f"{self.prefix}job:{job_id}", "doc")
+            docs = await pipe.execute() if ids else []
+            gone = [job_id for job_id, doc in zip(ids, docs, strict=True) if doc is None]
+            if gone:
+                await self.redis.zrem(index, *gone)
+        jobs = tuple(_unpack(doc) for doc in docs if doc is not None)
+        return Page(jobs, ids[-1] if len(ids) == limit else None)
+
+    async def position(self, job: Job) -> int | None:
+        """See `JobStore.position`."""
+        with _reachable():
+            return cast("int | None", await self.redis.zrank(f"{self.prefix}ready:{job.org}", job.id))
+
+    async def events(self, job_id: str, after: int = 0) -> list[dict[str, Any]]:
+        """The job's events with a sequence above `after`, in order."""
+        with _reachable():
+            rows = await self.redis.xrange(f"{self.prefix}events:{job_id}", f"({after}" if after else "-", "+")
+        return [msgspec.json.decode(fields[b"e"]) for _, fields in rows]
+
+    async def claim_next(self, turn: str, worker: str, lease_ms: int) -> Claim | None:
+        """The next job that is this turn's to run; with `None` the turn has been given back."""
+        while True:
+            answer = await self._run("claim", turn, worker, lease_ms)
+            if answer is None:
+                return None
+            if answer:
+                _, fence, doc = answer
+                return Claim(_unpack(doc), fence, turn)
+
+    async def beat(self, worker: str, ttl_ms: int, slots: int, held: Iterable[Claim]) -> Beat:
+        """Keep a worker's slots, turns and leases alive for another `ttl_ms`."""
+        leases = [part for claim in held for part in (claim.job.id, claim.fence, claim.turn)]
+        now, due, later, lost = await self._run("beat", worker, ttl_ms, slots, *leases)
+        return Beat(now, _score(due), _score(later), frozenset(i.decode() for i in lost))
+
+    async def leave(self, worker: str, slots: int, turns: Sequence[str]) -> None:
+        """Take a worker's slots, and turns that it will not run, out of the count."""
+        await self._run("leave", worker, slots, *turns)
+
+    async def overdue(self) -> list[str]:
+        """Put jobs without a live lease back among the ready; answer those past their deadline."""
+        return [i.decode() for i in await self._run("lost")]
+
+    async def missing_turns(self, most: int) -> list[str]:
+        """Turns that have to be rung: at most `most`, no more than there is work and free slots for."""
+        offered = [f"{self.prefix}{new_id('turn')}" for _ in range(most)]
+        return [t.decode() for t in await self._run("turns", TURN_START_MS, *offered)]
+
+    async def counts(self) -> dict[str, int]:
+        """What waits, runs and backs off, and what workers offer; exact at one moment."""
+        orgs = [o.decode() for o in await self.redis.zrange(f"{self.prefix}orgs", 0, -1)]
+        pipe = self.redis.pipeline(transaction=True)
+        for org in orgs:
+            pipe.zcard(f"{self.prefix}ready:{org}")
+        for name in ("running", "later", "turns"):
+            pipe.zcard(f"{self.prefix}{name}")
+        for name in ("slots", "workers"):
+            pipe.zcount(f"{self.prefix}{name}", now_ms(), "+inf")
+        counts = await pipe.execute()
+        rest = dict(zip(("running", "deferred", "turns", "slots", "workers"), counts[len(orgs) :], strict=True))
+        return {"ready": sum(counts[: len(orgs)]), **rest}
+
+    async def ready(self) -> None:
+        """One round trip. Raises `ServiceUnavailable`."""
+        with _reachable():
+            await self.redis.ping()
+
+    def _idem(self, job: Job, key: Key) -> str:
+        return f"{self.prefix}idem:{job.org}:{job.subject}:{key.value}"
+
+    def _event(self, changed: Changed) -> bytes | str:
+        if changed.event is None:
+            return ""
+        job = changed.job
+        event = Event(
+            id=new_id("evt"),
+            type=changed.event,
+            job_id=job.id,
+            sequence=job.version,
+            timestamp_ms=job.updated_ms,
+            data=job_json(job, self.base_url, with_request=False),
+        )
+        return msgspec.json.encode(
+            {
+                "id": event.id,
+                "type": event.type,
+                "timestamp": moment(event.timestamp_ms),
+                "sequence": event.sequence,
+                "jobId": event.job_id,
+                "data": event.data,
+            }
+        )
+
+    async def _run(self, name: str, *args: Any) -> Any:
+        with _reachable():
+            return await self._scripts[name](args=[self.prefix, *args])
+
+
+class _reachable:  # noqa: N801  # reads as a phrase: `with _reachable():`
+    """Turns Redis' own failures into ours."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, OutOfMemoryError):
+            message = "the job store is short of memory: nothing new is accepted just now"
+            raise ServiceUnavailable(message, reason="store_full", retry_after=30) from error
+        if isinstance(error, RedisConnectionError | RedisTimeoutError) or (
+            isinstance(error, ResponseError) and str(error).startswith(("LOADING", "READONLY", "MASTERDOWN"))
+        ):
+            message = "the job store cannot be reached just now"
+            raise ServiceUnavailable(message, reason="store_unavailable", retry_after=2) from error
+
+
+_SCRIPTS: Final = ("create", "claim", "commit", "beat", "lost", "turns", "leave")
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Job)
+
+
+def _source(name: str) -> str:
+    folder = files("jobs") / "lua"
+    return (folder / "shared.lua").read_text() + (folder / f"{name}.lua").read_text()
+
+
+def _pack(job: Job) -> bytes:
+    return _encoder.encode(job)
+
+
+def _unpack(doc: bytes) -> Job:
+    return _decoder.decode(doc)
+
+
+def _score(raw: bytes) -> int | None:
+    return int(float(raw)) if raw else None

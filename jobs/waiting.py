@@ -1,0 +1,108 @@
+"""One subscription a process wakes every waiter; each also looks by itself at a slow pace."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from jobs.model import Job
+
+SLOW_LOOK_SECONDS: Final = 5.0
+"""News is a hint, the look is the truth: lost news costs no more than this."""
+RETRY_SECONDS: Final = 0.5
+
+Look = Callable[[], Awaitable[Job | None]]
+"""Reads the job as it stands."""
+
+
+class Waiting:
+    """Waits for changes of jobs. Two thousand waiters cost one subscription."""
+
+    def __init__(self, redis: Redis, prefix: str) -> None:
+        self._redis = redis
+        self._channel = f"{prefix}news"
+        self._waiters: dict[str, set[asyncio.Event]] = {}
+        self._listener: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
+
+    async def open(self) -> None:
+        """Begin to listen."""
+        self._listener = asyncio.create_task(self._listen())
+
+    async def close(self) -> None:
+        """End every wait at once, then stop listening."""
+        self.end_waits()
+        if self._listener is not None:
+            self._listener.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._listener
+
+    def end_waits(self) -> None:
+        """This process is about to stop: whoever waits is answered now with what there is."""
+        self._closing.set()
+        self._wake_all()
+
+    @property
+    def count(self) -> int:
+        """How many wait just now."""
+        return sum(len(events) for events in self._waiters.values())
+
+    async def until(self, job_id: str, look: Look, done: Callable[[Job], bool], seconds: float) -> Job | None:
+        """The job once `done`, or as it stands when `seconds` are over or the process stops.
+
+        Registers before the first look, so that no change falls between the two.
+        """
+        deadline = asyncio.get_running_loop().time() + seconds
+        event = asyncio.Event()
+        self._waiters.setdefault(job_id, set()).add(event)
+        try:
+            while True:
+                job = await look()
+                left = deadline - asyncio.get_running_loop().time()
+                if job is None or done(job) or left <= 0 or self._closing.is_set():
+                    return job
+                await self._sleep(event, min(left, SLOW_LOOK_SECONDS * random.uniform(0.8, 1.2)))  # noqa: S311  # spreads the looks
+        finally:
+            self._forget(job_id, event)
+
+    @staticmethod
+    async def _sleep(event: asyncio.Event, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await event.wait()
+        event.clear()
+
+    def _forget(self, job_id: str, event: asyncio.Event) -> None:
+        events = self._waiters[job_id]
+        events.discard(event)
+        if not events:
+            del self._waiters[job_id]
+
+    async def _listen(self) -> None:
+        while True:
+            with contextlib.suppress(RedisError, OSError):
+                async with self._redis.pubsub() as news:
+                    await news.subscribe(self._channel)
+                    async for message in news.listen():
+                        self._hear(message)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    def _hear(self, message: dict[str, object]) -> None:
+        data = message["data"]
+        if not isinstance(data, bytes):  # subscribed (again): whatever was said meanwhile is lost
+            self._wake_all()
+            return
+        job_id = data.decode().partition(" ")[0]
+        for event in self._waiters.get(job_id, ()):
+            event.set()
+
+    def _wake_all(self) -> None:
+        for events in self._waiters.values():
+            for event in events:
+                event.set()

@@ -1,0 +1,203 @@
+"""The worker process: arq carries the turns, the heartbeat keeps the leases, and somebody comes for the lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from arq.worker import func
+from redis.asyncio import ConnectionPool, Redis
+from redis.exceptions import RedisError
+
+from jobs import moves
+from jobs.blobs import BlobStore
+from jobs.catalog import Catalog
+from jobs.errors import DarkroomError
+from jobs.ids import new_id
+from jobs.logs import configure
+from jobs.model import now_ms
+from jobs.providers import PROVIDERS
+from jobs.queue import TURN, Turns, WakeWorker, arq_redis, deserialize, queue_name, serialize
+from jobs.run import Runner
+from jobs.storage import blob_store
+from jobs.store import Claim, RedisJobStore, Stale
+
+if TYPE_CHECKING:
+    from jobs.providers.base import Provider
+    from jobs.settings import Settings
+
+BEATS_A_LEASE: Final = 3
+"""A lease is renewed this many times within its life."""
+TURN_SECONDS: Final = 3_600
+"""After this long a turn ends between two jobs, so that arq sees its functions return."""
+TURN_TIMEOUT_SECONDS: Final = 26 * 3_600
+"""Far above any job: the longest lives 24 hours. Ours is the only clock that ends jobs."""
+
+_log = structlog.get_logger()
+
+
+def run_worker(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT, then finish what runs within `DARKROOM_DRAIN_SECONDS`."""
+    configure(settings.log_format, settings.log_level)
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    pool = ConnectionPool.from_url(settings.redis_url)
+    redis = Redis(connection_pool=pool)
+    store = RedisJobStore(redis, settings.redis_prefix, settings.public_base_url)
+    blobs = blob_store(settings)
+    providers = await open_providers(settings)
+    await blobs.open()
+    arq = arq_redis(pool, settings.redis_prefix)
+    hands = Hands(store, _runner(settings, store, blobs, providers), Turns(arq, settings.redis_prefix), settings)
+    worker = WakeWorker(
+        functions=[func(_turn, name=TURN, timeout=TURN_TIMEOUT_SECONDS, max_tries=1, keep_result=0)],
+        queue_name=queue_name(settings.redis_prefix),
+        redis_pool=arq,
+        wake_channel=f"{settings.redis_prefix}wake",
+        max_jobs=settings.worker_slots,
+        max_tries=1,
+        retry_jobs=False,
+        keep_result=0,
+        job_serializer=serialize,
+        job_deserializer=deserialize,
+        queue_read_limit=1_000,
+        job_completion_wait=max(1, settings.drain_seconds),
+        health_check_interval=60,
+        health_check_key=f"{settings.redis_prefix}arq:health:{hands.name}",
+        log_results=False,
+        ctx={"hands": hands},
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, _drain, worker, hands, number)
+    try:
+        async with hands:
+            await worker.async_run()
+    finally:
+        with contextlib.suppress(asyncio.CancelledError, RedisError):
+            await worker.close()
+        for provider in providers.values():
+            await provider.close()
+        await blobs.close()
+        await pool.disconnect()
+
+
+def _drain(worker: WakeWorker, hands: Hands, number: signal.Signals) -> None:
+    hands.draining = True
+    worker.handle_sig_wait_for_completion(number)
+
+
+def _runner(settings: Settings, store: RedisJobStore, blobs: BlobStore, providers: dict[str, Provider]) -> Runner:
+    return Runner(
+        store=store,
+        blobs=blobs,
+        catalog=Catalog.load(settings.models_file),
+        providers=providers,
+        provider_seconds=settings.provider_seconds,
+        absorb_seconds=settings.absorb_seconds,
+    )
+
+
+async def open_providers(settings: Settings) -> dict[str, Provider]:
+    """The configured providers, opened: only their SDKs are imported."""
+    providers = {name: entry.make(settings) for name, entry in PROVIDERS.items() if entry.missing(settings) is None}
+    for provider in providers.values():
+        await provider.open()
+    return providers
+
+
+async def _turn(ctx: dict[str, Any]) -> None:
+    hands: Hands = ctx["hands"]
+    await hands.turn(ctx["job_id"])
+
+
+class Hands:
+    """What one worker process does beside arq: turns, heartbeat, and looking after the lost."""
+
+    def __init__(self, store: RedisJobStore, runner: Runner, turns: Turns, settings: Settings) -> None:
+        self.name = f"{socket.gethostname()}/{os.getpid()}/{new_id('w')[-6:]}"
+        self.draining = False
+        self._store = store
+        self._runner = runner
+        self._turns = turns
+        self._slots = settings.worker_slots
+        self._lease_ms = settings.lease_seconds * 1000
+        self._held: dict[str, tuple[Claim, asyncio.Task[None]]] = {}
+        self._heart: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Hands:
+        self._heart = asyncio.create_task(self._beat_on())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._heart is not None:
+            self._heart.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._heart
+        with contextlib.suppress(DarkroomError):
+            await self._store.leave(self.name, self._slots, [])
+
+    async def turn(self, turn: str) -> None:
+        """Run jobs until there is none, this worker drains, or the turn has lasted long enough."""
+        clock = asyncio.get_running_loop().time
+        end = clock() + TURN_SECONDS
+        while not self.draining and clock() < end:
+            claim = await self._store.claim_next(turn, self.name, self._lease_ms)
+            if claim is None:
+                return
+            await self._hold(claim)
+        await self._store.leave(self.name, 0, [turn])
+
+    async def _hold(self, claim: Claim) -> None:
+        task = asyncio.create_task(self._runner.run(claim))
+        self._held[claim.job.id] = (claim, task)
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait([task])
+            raise
+        finally:
+            del self._held[claim.job.id]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("job run failed", job=claim.job.id, exc_info=error)
+
+    async def _beat_on(self) -> None:
+        while True:
+            pause = self._lease_ms / 1000 / BEATS_A_LEASE
+            try:
+                pause = min(pause, await self._beat())
+            except (DarkroomError, RedisError) as error:
+                _log.warning("heartbeat failed", error=str(error))
+                pause = 0.5
+            await asyncio.sleep(max(0.05, pause))
+
+    async def _beat(self) -> float:
+        """One heartbeat; answers the seconds until the next thing is due."""
+        held = [claim for claim, _ in self._held.values()]
+        slots = 0 if self.draining else self._slots
+        beat = await self._store.beat(self.name, self._lease_ms, slots, held)
+        for job_id in beat.lost & self._held.keys():
+            self._held[job_id][1].cancel()
+        if self.draining:
+            return self._lease_ms
+        if beat.due_ms is not None and beat.due_ms <= beat.now_ms:
+            await self._look_after_the_lost()
+        for turn in await self._store.missing_turns(self._slots):
+            await self._turns.ring(turn)
+        due = [ms for ms in (beat.due_ms, beat.later_ms) if ms is not None]
+        return max(0.5, (min(due) - beat.now_ms) / 1000) if due else self._lease_ms
+
+    async def _look_after_the_lost(self) -> None:
+        for job_id in await self._store.overdue():
+            job = await self._store.get(job_id)
+            if job is not None and job.overdue(now_ms()):
+                with contextlib.suppress(Stale):
+                    await self._store.commit(job, moves.overdue(job, now_ms()))
