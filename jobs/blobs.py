@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Final, Protocol
+from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
 from jobs.errors import DarkroomError
+
+LINK_SECONDS: Final = 7 * 86_400
+"""How long a signed link opens when nothing else is said."""
 
 
 class BlobInfo(Struct, frozen=True, kw_only=True):
@@ -83,3 +88,22 @@ class BlobStore(Protocol):
     def name_of(self, url: str) -> str | None:
         """The name behind a URL of ours (query ignored), or None when it is not ours."""
         ...
+
+
+def valid_name(name: str) -> bool:
+    """Whether a name is a path that stays below its container: ASCII, no empty, hidden or dot segments."""
+    return len(name) <= _LONGEST and _NAME.fullmatch(name) is not None
+
+
+def own_name(url: str, base: str) -> str | None:
+    """The blob name in a URL below `base`: scheme and query do not count, host and port do."""
+    there, ours = urlsplit(url), urlsplit(base)
+    path = unquote(there.path)
+    if there.netloc.lower() != ours.netloc.lower() or not path.startswith(f"{ours.path}/"):
+        return None
+    name = path.removeprefix(f"{ours.path}/")
+    return name if valid_name(name) else None
+
+
+_LONGEST: Final = 1024
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -152,7 +152,7 @@ class Jobs:
             except Stale:
                 continue
 
-    async def list(self, org: str, filters: Filters, after: str | None, limit: int) -> tuple[list[Job], str | None]:
+    async def page(self, org: str, filters: Filters, after: str | None, limit: int) -> tuple[list[Job], str | None]:
         """At most `limit` jobs, newest first, and the cursor for more. Reads at most `READ_AT_MOST` records."""
         found: list[Job] = []
         read = 0
@@ -172,6 +172,10 @@ class Jobs:
     async def position(self, job: Job) -> int | None:
         """How many jobs of the same org are ahead; None once it has left the queue."""
         return await self._store.position(job) if job.status is Status.QUEUED else None
+
+    async def events(self, job: Job) -> list[dict[str, Any]]:
+        """Everything that the outside heard of the job, in order."""
+        return await self._store.events(job.id)
 
     def patience(self, job: Job) -> int:
         """Seconds after which it is worth asking again: the rest of the model's own typical time, at least 1."""

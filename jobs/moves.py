@@ -187,9 +187,7 @@ def succeed(job: Job, now: int) -> Changed:
         lost = next((a.failure.message for a in job.attempts if a.failure), "the provider sent fewer")
         text = f"{len(job.images)} of {job.request.n} pictures were made: {lost}"
         warnings = (*warnings, Warning_(code="partial", message=text, field="n"))
-    return Changed(
-        replace(_ended(job, Move.SUCCEED, now), warnings=warnings, cancel=late), "image.job.succeeded"
-    )
+    return Changed(replace(_ended(job, Move.SUCCEED, now), warnings=warnings, cancel=late), "image.job.succeeded")
 
 
 def fail(job: Job, now: int, failure: Failure) -> Changed:

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from jobs.model import Attempt, Blob, Failure, Image, ImageRequest, Job, Link, Source, Warning_
+from jobs.model import Attempt, Blob, Failure, Image, ImageRequest, Job, Link, Source, Usage, Warning_
 
 PATH = "/api/v1/jobs"
 
@@ -69,7 +69,7 @@ def result_json(job: Job) -> dict[str, Any] | None:
         "provider": job.request.provider,
         "model": job.request.model,
         "mode": job.request.mode,
-        "usage": job.usage and to_builtins(job.usage),
+        "usage": job.usage and _usage_json(job.usage),
         "text": job.text,
         "warnings": [to_builtins(w) for w in job.warnings] or None,
         "images": [{"index": i.index, **_image_json(i)} for i in job.images] if job.request.n > 1 else None,
@@ -135,6 +135,12 @@ def _image_json(image: Image) -> dict[str, Any]:
         width=image.width,
         height=image.height,
         revisedPrompt=image.revised_prompt,
+    )
+
+
+def _usage_json(usage: Usage) -> dict[str, int]:
+    return _present(
+        inputTokens=usage.input_tokens, outputTokens=usage.output_tokens, totalTokens=usage.total_tokens
     )
 
 

@@ -8,10 +8,10 @@ import random
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
-
 
 from jobs import moves
 from jobs.blobs import BlobExists, BlobMissing, BlobRefused, BlobStoreDown
@@ -86,9 +86,9 @@ class Runner:
             for index in row.indexes:
                 image = await self._find(job.now, row.call, index)
                 if image is not None:
-                    await job.apply(lambda j, now, image=image: moves.checkpoint(j, now, image, 0))
+                    await job.apply(partial(moves.checkpoint, image=image, upload_ms=0))
             if {i.index for i in job.now.images} >= set(row.indexes):
-                await job.apply(lambda j, now, call=row.call: moves.settle(j, now, call, outcome="succeeded", charged=True))
+                await job.apply(partial(moves.settle, call=row.call, outcome="succeeded", charged=True))
         if moves.open_rows(job.now):
             await job.apply(moves.lose)
 
@@ -363,5 +363,3 @@ def _bad_response(message: str) -> ProviderError:
 
 def _vanished(job: Job) -> Job:
     raise Fenced(job.id)
-
-

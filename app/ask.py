@@ -1,0 +1,226 @@
+"""What the faces share: knowing the caller, reading how a job is to be run, waiting, and answering with it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from litestar import MediaType, Request, Response
+from msgspec import Struct
+
+from app.problems import envelope, failure_response, on_darkroom_error
+from jobs.errors import InvalidInput, JobCanceled, TimedOut
+from jobs.model import Job, Options, Status
+from jobs.representation import failure_json, job_json, job_urls, result_json
+
+if TYPE_CHECKING:
+    from app.auth import Caller
+    from jobs.client import Ask, Jobs
+    from jobs.settings import Settings
+
+AnyRequest = Request[Any, Any, Any]
+
+
+class Preference(Struct, frozen=True):
+    """What `Prefer` (RFC 7240) asks: `wait` in seconds; `wait` 0: `respond-async`; None: nothing."""
+
+    wait: int | None = None
+
+
+async def known_caller(request: AnyRequest, scope: str) -> Caller:
+    """The caller, who has the scope. Raises `Unauthorized`, `Forbidden`."""
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.scope["headers"]]
+    caller: Caller = await request.app.state.authenticator.caller(headers)
+    caller.require(scope)
+    return caller
+
+
+async def answer_now_or_later(request: AnyRequest, ask: Ask) -> Response[bytes]:
+    """Submit, wait as the caller prefers, and answer with the picture, the error, or where to look (JOBS.md 4)."""
+    jobs: Jobs = request.app.state.jobs
+    settings: Settings = request.app.state.settings
+    prefer = preference(request, settings.wait_seconds)
+    submitted = await jobs.submit(ask)
+    job = submitted.job
+    if prefer.wait != 0 and not job.status.terminal:
+        job = await jobs.wait(ask.org, job.id, settings.wait_seconds if prefer.wait is None else prefer.wait)
+    headers = {"Idempotency-Replayed": "true"} if submitted.replayed else {}
+    if job.status.terminal:
+        return outcome(request, job, headers)
+    if prefer.wait is not None:
+        return pointer(request, job, {**headers, **applied(prefer)})
+    return wait_expired(request, job, headers)
+
+
+def outcome(request: AnyRequest, job: Job, headers: dict[str, str] | None = None) -> Response[bytes]:
+    """A finished job as a synchronous answer: its picture, or its error with the error's own status."""
+    headers = {"X-Job-Id": job.id, **(headers or {})}
+    if job.status is Status.SUCCEEDED:
+        return _json(envelope(result_json(job)), 200, headers)
+    if job.failure is not None:
+        answer = failure_response(request, job.failure, failure_json(job.failure, job)["details"])
+    elif job.status is Status.CANCELED:
+        answer = on_darkroom_error(request, JobCanceled("the job was canceled", jobId=job.id))
+    else:
+        message = "the job's deadline passed before it began; nothing was billed"
+        late = TimedOut(message, reason="deadline", jobId=job.id, retryable=True, safeToRetry=True)
+        answer = on_darkroom_error(request, late)
+    answer.headers.update(headers)
+    return answer
+
+
+def pointer(request: AnyRequest, job: Job, headers: dict[str, str] | None = None) -> Response[bytes]:
+    """202 with the job and where to look for it."""
+    return _json(envelope(shown(request, job)), 202, {**_where(request, job), **(headers or {})})
+
+
+def wait_expired(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[bytes]:
+    """504 with the job's address: the wait is over, the job goes on."""
+    urls = job_urls(job.id, request.app.state.settings.public_base_url)
+    answer = on_darkroom_error(
+        request,
+        TimedOut(
+            "the wait ended before the picture was made; the job goes on",
+            reason="wait_expired",
+            jobId=job.id,
+            statusUrl=urls["self"],
+            resultUrl=urls["result"],
+            retryable=True,
+            safeToRetry=False,
+        ),
+    )
+    answer.headers.update({**_where(request, job), **headers})
+    return answer
+
+
+def job_answer(request: AnyRequest, job: Job, status: int, headers: dict[str, str]) -> Response[bytes]:
+    """The job itself, with its version as ETag."""
+    return _json(envelope(shown(request, job)), status, {"X-Job-Id": job.id, "ETag": etag(job), **headers})
+
+
+def shown(request: AnyRequest, job: Job) -> dict[str, Any]:
+    """The job as callers read it."""
+    return job_json(job, request.app.state.settings.public_base_url)
+
+
+def etag(job: Job) -> str:
+    """The job's version as a weak entity tag."""
+    return f'W/"{job.version}"'
+
+
+def patience(request: AnyRequest, job: Job) -> dict[str, str]:
+    """`Retry-After` on what is not finished."""
+    return {} if job.status.terminal else {"Retry-After": str(request.app.state.jobs.patience(job))}
+
+
+def applied(prefer: Preference) -> dict[str, str]:
+    """`Preference-Applied` (RFC 7240)."""
+    if prefer.wait is None:
+        return {}
+    return {"Preference-Applied": f"wait={prefer.wait}" if prefer.wait else "respond-async"}
+
+
+def preference(request: AnyRequest, most: int) -> Preference:
+    """Read `Prefer`; `wait` is at most `most` seconds. `respond-async` with a wait: the wait."""
+    wait: int | None = None
+    for part in request.headers.get("prefer", "").split(","):
+        name, _, value = part.strip().partition("=")
+        if name.lower() == "wait":
+            if not value.isascii() or not value.isdigit():
+                raise InvalidInput("must be a number of seconds, as in `Prefer: wait=30`", field="Prefer")
+            return Preference(min(int(value[:6]), most))
+        if name.lower() == "respond-async":
+            wait = 0
+    return Preference(wait)
+
+
+def options_from_headers(request: AnyRequest) -> Options:
+    """The create options that may be sent as headers (JOBS.md section 2)."""
+    headers = request.headers
+    return checked_options(
+        Options(
+            priority=headers.get("x-job-priority", "normal"),
+            start_within=_seconds(request, "X-Start-Timeout"),
+            cancel_after=_seconds(request, "Cancel-After") or Options().cancel_after,
+            max_queue_position=_count(request, "X-Max-Queue-Position"),
+            expires_after=_seconds(request, "X-Expires-After"),
+        ),
+        _HEADER_NAMES,
+    )
+
+
+def checked_options(options: Options, names: dict[str, str]) -> Options:
+    """Hold options to their bounds; `names` are the fields as this caller knows them. Raises `InvalidInput`."""
+    if options.priority not in {"low", "normal", "high"}:
+        raise InvalidInput("must be low, normal or high", field=names["priority"])
+    if options.on_ambiguous not in {"fail", "retry"}:
+        raise InvalidInput("must be fail or retry", field=names["on_ambiguous"])
+    for attribute, (least, most) in _BOUNDS.items():
+        value = getattr(options, attribute)
+        if value is not None and not least <= value <= most:
+            raise InvalidInput(f"must be {least} to {most}", field=names[attribute])
+    return options
+
+
+def idempotency_key(request: AnyRequest) -> str | None:
+    """`Idempotency-Key`: 1 to 255 printable ASCII characters."""
+    value = request.headers.get("idempotency-key")
+    if value is not None and not _PRINTABLE.fullmatch(value):
+        raise InvalidInput("must be 1 to 255 printable ASCII characters", field="Idempotency-Key")
+    return value
+
+
+def client_reference(value: str | None, field: str) -> str | None:
+    """A caller's own name for the job: at most 128 characters."""
+    if value is not None and not 1 <= len(value) <= _LONGEST_REFERENCE:
+        raise InvalidInput(f"must be 1 to {_LONGEST_REFERENCE} characters", field=field)
+    return value
+
+
+_BOUNDS: Final = {
+    "start_within": (1, 86_400),
+    "cancel_after": (5, 86_400),
+    "max_queue_position": (0, 1_000_000),
+    "expires_after": (3_600, 2_592_000),
+}
+_HEADER_NAMES: Final = {
+    "priority": "X-Job-Priority",
+    "on_ambiguous": "onAmbiguous",
+    "start_within": "X-Start-Timeout",
+    "cancel_after": "Cancel-After",
+    "max_queue_position": "X-Max-Queue-Position",
+    "expires_after": "X-Expires-After",
+}
+_PRINTABLE: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?")
+_LONGEST_REFERENCE: Final = 128
+_DURATION: Final = re.compile(r"(\d{1,7})([smh]?)")
+_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+def _seconds(request: AnyRequest, name: str) -> int | None:
+    value = request.headers.get(name)
+    if value is None:
+        return None
+    found = _DURATION.fullmatch(value)
+    if found is None:
+        raise InvalidInput("must be a duration such as 90, 90s, 5m or 1h", field=name)
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _count(request: AnyRequest, name: str) -> int | None:
+    value = request.headers.get(name)
+    if value is None:
+        return None
+    if not value.isascii() or not value.isdigit() or len(value) > 7:  # noqa: PLR2004  # more than any queue
+        raise InvalidInput("must be a number", field=name)
+    return int(value)
+
+
+def _where(request: AnyRequest, job: Job) -> dict[str, str]:
+    location = job_urls(job.id, request.app.state.settings.public_base_url)["self"]
+    return {"Location": location, "X-Job-Id": job.id, **patience(request, job)}
+
+
+def _json(body: Any, status: int, headers: dict[str, str]) -> Response[bytes]:
+    return Response(msgspec.json.encode(body), status_code=status, headers=headers, media_type=MediaType.JSON)

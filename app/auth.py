@@ -1,0 +1,149 @@
+"""Who may ask: bearer tokens and, in development, the dev key."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import jwt
+from msgspec import Struct
+
+from app.jwks import KeySet
+from jobs.errors import Forbidden, Unauthorized
+
+if TYPE_CHECKING:
+    from jobs.settings import Settings
+
+WRITE: Final = "write:image-gen"
+READ: Final = "read:image-gen"
+ADMIN: Final = "admin:image-gen"
+LONGEST_TOKEN: Final = 8_192
+LEEWAY_SECONDS: Final = 30
+ORG: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""An org's name is part of blob paths."""
+
+
+class Caller(Struct, frozen=True):
+    """Who asks. `how`: `jwt` or `dev`."""
+
+    org: str
+    subject: str
+    scopes: frozenset[str]
+    how: str
+
+    def require(self, scope: str) -> None:
+        """Raises `Forbidden` naming the scope."""
+        if scope not in self.scopes and not (scope == READ and WRITE in self.scopes):
+            raise Forbidden(f"this needs the scope {scope}", scope=scope)
+
+
+class Authenticator:
+    """Knows callers by their headers."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._secret = settings.jwt_secret and settings.jwt_secret.get_secret_value()
+        self._keys = KeySet(settings.jwt_jwks_url) if settings.jwt_jwks_url else None
+        self._issuer = settings.jwt_issuer
+        self._audience = settings.jwt_audience
+        self._trust_header = settings.trust_org_header
+        self._dev_key = settings.dev_key.get_secret_value() if settings.dev and settings.dev_key else None
+
+    async def caller(self, headers: Sequence[tuple[str, str]]) -> Caller:
+        """The caller behind a request's headers (names in lower case). Raises `Unauthorized`, `Forbidden`."""
+        token = _credential(headers)
+        asked = _only(headers, "x-org-id")
+        if self._dev_key is not None and hmac.compare_digest(token.encode(), self._dev_key.encode()):
+            return Caller(_org(asked or "dev"), "dev", frozenset({WRITE, READ, ADMIN}), "dev")
+        claims = await self._claims(token)
+        org = next((claims[name] for name in ("org_id", "orgId", "organization_id") if claims.get(name)), None)
+        if org is None and self._trust_header:
+            org = asked
+        if org is None:
+            raise Unauthorized("the token names no org (claim org_id)")
+        org = _org(org)
+        if asked is not None and asked != org:
+            raise Forbidden("X-Org-ID contradicts the token's org", field="X-Org-ID")
+        subject = claims.get("sub")
+        return Caller(org, subject if isinstance(subject, str) and subject else "-", _scopes(claims), "jwt")
+
+    async def close(self) -> None:
+        """Close the key set's client."""
+        if self._keys is not None:
+            await self._keys.close()
+
+    async def _claims(self, token: str) -> Mapping[str, Any]:
+        if len(token) > LONGEST_TOKEN or not _JWT.fullmatch(token):
+            raise Unauthorized("the credential is not one that is accepted here")
+        try:
+            header = jwt.get_unverified_header(token)
+            if header.get("typ", "JWT") not in {"JWT", "at+jwt"}:
+                raise Unauthorized("the token is of another type")
+            algorithm = str(header.get("alg"))
+            claims: Mapping[str, Any] = jwt.decode(
+                token,
+                await self._key(algorithm, header.get("kid")),
+                algorithms=[algorithm],
+                issuer=self._issuer,
+                audience=self._audience,
+                leeway=LEEWAY_SECONDS,
+                options={"require": self._required(), "verify_aud": self._audience is not None, "verify_sub": False},
+            )
+        except jwt.ExpiredSignatureError:
+            raise Unauthorized("the token has expired") from None
+        except (jwt.PyJWTError, ValueError, RecursionError):
+            raise Unauthorized("the token does not hold") from None
+        return claims
+
+    def _required(self) -> list[str]:
+        wanted = {"exp": True, "iss": self._issuer is not None, "aud": self._audience is not None}
+        return [claim for claim, needed in wanted.items() if needed]
+
+    async def _key(self, algorithm: str, kid: object) -> Any:
+        """The one key that may verify the algorithm: a token never brings or chooses a key of another type."""
+        if algorithm == "HS256" and self._secret is not None:
+            return self._secret
+        if algorithm in _KEY_TYPES and self._keys is not None:
+            return (await self._keys.key(kid if isinstance(kid, str) else None, _KEY_TYPES[algorithm])).key
+        raise Unauthorized("the token's algorithm is not accepted here")
+
+
+_JWT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_KEY_TYPES: Final = {"RS256": "RSA", "ES256": "EC"}
+
+
+def _credential(headers: Sequence[tuple[str, str]]) -> str:
+    bearer = _only(headers, "authorization")
+    if bearer is not None:
+        kind, _, token = bearer.partition(" ")
+        if kind.lower() != "bearer" or not token.strip():
+            raise Unauthorized("send `Authorization: Bearer <token>`")
+        return token.strip()
+    token = _only(headers, "api-key") or _only(headers, "x-api-key") or ""
+    if not token:
+        raise Unauthorized("no credential: send `Authorization: Bearer <token>`")
+    return token
+
+
+def _only(headers: Sequence[tuple[str, str]], name: str) -> str | None:
+    values = [value for key, value in headers if key == name]
+    if len(values) > 1:
+        raise Unauthorized(f"more than one {name} header")
+    return values[0] if values else None
+
+
+def _org(value: object) -> str:
+    if not isinstance(value, str) or not ORG.fullmatch(value):
+        raise Forbidden("an org's name is 1 to 64 letters, digits, '_' or '-'", field="org_id")
+    return value
+
+
+def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
+    for name in ("scope", "scopes", "scp"):
+        value = claims.get(name)
+        if isinstance(value, str):
+            return frozenset(value.split(" "))
+        if isinstance(value, list):
+            return frozenset(v for v in value if isinstance(v, str))
+    return frozenset()

@@ -1,0 +1,116 @@
+"""Reading a JSON body strictly: its size, its form, its fields, each refusal naming the place and the way out."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+
+from jobs.errors import InvalidInput, PayloadTooLarge, UnsupportedMediaType
+
+if TYPE_CHECKING:
+    from litestar import Request
+
+DEEPEST: Final = 32
+LARGEST: Final = 64 * 1024 * 1024
+T = TypeVar("T")
+
+
+async def read_json(request: Request[Any, Any, Any], kind: type[T], largest: int = LARGEST) -> T:
+    """The body as `kind` (a Struct that forbids unknown fields). Raises `InvalidInput` naming the field."""
+    _check_headers(request)
+    fields = parse(await _read(request, largest))
+    try:
+        return msgspec.convert(fields, kind)
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error)) from None
+
+
+def parse(data: bytes) -> Any:
+    """JSON (RFC 8259) without its loose ends: no duplicate names, NaN, NUL, lone surrogates or deep nesting."""
+    try:
+        value = json.loads(data.decode(), object_pairs_hook=_object, parse_constant=_no_constant, parse_int=_integer)
+    except UnicodeDecodeError:
+        raise InvalidInput("the body is not UTF-8") from None
+    except RecursionError:
+        raise InvalidInput(f"the body is nested deeper than {DEEPEST}") from None
+    except json.JSONDecodeError as error:
+        raise InvalidInput(f"the body is not JSON: {error.msg} at line {error.lineno} column {error.colno}") from None
+    if not isinstance(value, dict):
+        raise InvalidInput("the body must be a JSON object")
+    _check_values(value, "", 1)
+    return value
+
+
+def _check_headers(request: Request[Any, Any, Any]) -> None:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise UnsupportedMediaType("send Content-Type: application/json")
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedMediaType("send the body without Content-Encoding")
+
+
+async def _read(request: Request[Any, Any, Any], largest: int) -> bytes:
+    too_large = PayloadTooLarge(f"the body may have at most {largest} bytes", limit=largest)
+    declared = request.headers.get("content-length", "0")
+    if declared.isascii() and declared.isdigit() and int(declared) > largest:
+        raise too_large
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > largest:
+            raise too_large
+    return bytes(body)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidInput("is given twice", field=twice[:64])
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise InvalidInput(f"the body holds {name}, which is not JSON")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 19:  # noqa: PLR2004  # 64 bits
+        raise InvalidInput("the body holds a number beyond 64 bits")
+    return int(digits)
+
+
+def _check_values(value: Any, path: str, depth: int) -> None:
+    if depth > DEEPEST:
+        raise InvalidInput(f"the body is nested deeper than {DEEPEST}")
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _check_values(inner, f"{path}.{name}" if path else name, depth + 1)
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            _check_values(inner, f"{path}[{place}]", depth + 1)
+    elif isinstance(value, str) and _UNFIT.search(value):
+        raise InvalidInput("holds a NUL or half a surrogate pair", field=path)
+
+
+_UNFIT: Final = re.compile("[\x00\ud800-\udfff]")
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`(?: - at `\$\.?(?P<path>[^`]*)`)?")
+_MISSING: Final = re.compile(r"Object missing required field `(?P<field>[^`]*)`(?: - at `\$\.?(?P<path>[^`]*)`)?")
+_AT: Final = re.compile(r"(?P<what>.*) - at `\$\.?(?P<path>[^`]*)`")
+
+
+def _invalid(text: str) -> InvalidInput:
+    for pattern, message in ((_UNKNOWN, "is no field here"), (_MISSING, "is required")):
+        found = pattern.match(text)
+        if found:
+            path = ".".join(p for p in (found["path"], found["field"]) if p)
+            return InvalidInput(f"{path}: {message}", field=path)
+    found = _AT.match(text)
+    if found:
+        path = found["path"]
+        return InvalidInput(f"{path}: {found['what'][:1].lower()}{found['what'][1:]}", field=path)
+    return InvalidInput(text)

@@ -1,0 +1,142 @@
+"""The `darkroom` command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import rich_click as click
+
+from jobs.errors import ConfigurationError
+
+
+def main() -> None:
+    """Run the command; a wrong setting ends in one line and status 2."""
+    try:
+        darkroom(standalone_mode=True)
+    except ConfigurationError as error:
+        _fail(str(error))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="darkroom")
+def darkroom() -> None:
+    """An image-generation gateway in which every picture is a job."""
+
+
+@darkroom.command()
+@click.option("--port", type=click.IntRange(0, 65535), help="8000, or the next free one; 0: any")
+@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="where queue and pictures are kept")
+@click.option("--ephemeral", is_flag=True, help="keep nothing after the end")
+@click.option("--json", "as_json", is_flag=True, help="one line of JSON on stdout when ready")
+def dev(port: int | None, data_dir: Path | None, ephemeral: bool, as_json: bool) -> None:
+    """Start everything on this machine: API, worker, queue, storage, and a simulator for what has no key."""
+    from app.dev import Told, run_dev  # noqa: PLC0415  # each command loads what it needs
+
+    sys.exit(run_dev(Told(port=port, data_dir=data_dir, ephemeral=ephemeral, json=as_json)))
+
+
+@darkroom.command()
+def api() -> None:
+    """Serve the API."""
+    import uvicorn  # noqa: PLC0415
+
+    from app.main import create_app  # noqa: PLC0415
+    from jobs.settings import Settings  # noqa: PLC0415
+
+    settings = Settings.load()
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=5,
+    )
+
+
+@darkroom.command()
+def worker() -> None:
+    """Run jobs."""
+    from jobs.settings import Settings  # noqa: PLC0415
+    from jobs.worker import run_worker  # noqa: PLC0415
+
+    settings = Settings.load()
+    settings.require_production()
+    run_worker(settings)
+
+
+@darkroom.command()
+@click.option("--url", help="base URL; default: the bind address of the settings")
+def healthcheck(url: str | None) -> None:
+    """Exit with 0 when the API is ready, else 1: for containers."""
+    import httpx  # noqa: PLC0415
+
+    from jobs.settings import Settings  # noqa: PLC0415
+
+    settings = Settings.load()
+    base = url or f"http://127.0.0.1:{settings.port}"
+    try:
+        answer = httpx.get(f"{base}/readyz", timeout=5, trust_env=False)
+    except httpx.HTTPError as error:
+        _fail(f"{base}: {error}", 1)
+    click.echo(answer.text)
+    sys.exit(0 if answer.is_success else 1)
+
+
+@darkroom.group()
+def config() -> None:
+    """Look at the settings."""
+
+
+@config.command()
+@click.option("--json", "as_json", is_flag=True, help="as JSON")
+def show(as_json: bool) -> None:
+    """Every setting as it stands; secrets are masked."""
+    from jobs.settings import Settings, shown  # noqa: PLC0415
+
+    values = shown(Settings.load())
+    if as_json:
+        click.echo(json.dumps(values))
+        return
+    for name, value in values.items():
+        click.echo(f"{name}={'' if value is None else value}")
+
+
+@config.command()
+def table() -> None:
+    """Every setting as a markdown table."""
+    from jobs.settings import table as markdown  # noqa: PLC0415
+
+    click.echo(markdown())
+
+
+@config.command()
+@click.option("--json", "as_json", is_flag=True, help="as JSON")
+def check(as_json: bool) -> None:
+    """Whether production could start with these settings, and which promise its Redis would weaken."""
+    import asyncio  # noqa: PLC0415
+
+    from app.checks import findings  # noqa: PLC0415
+    from jobs.settings import Settings  # noqa: PLC0415
+
+    found = asyncio.run(findings(Settings.load()))
+    if as_json:
+        click.echo(json.dumps([{"level": f.level, "about": f.about, "text": f.text} for f in found]))
+    for finding in [] if as_json else found:
+        click.echo(f"{finding.level:<7} {finding.about}: {finding.text}")
+    sys.exit(1 if any(f.level == "error" for f in found) else 0)
+
+
+def _fail(text: str, status: int = 2) -> NoReturn:
+    click.echo(f"darkroom: {text}", err=True)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""The API described by itself: `/openapi.json`, and `/docs` from our own files."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+import msgspec
+from litestar import Litestar, MediaType, Response, get
+from litestar.routes import HTTPRoute
+
+from app.ask import AnyRequest
+from app.problems import STATUS
+from jobs.errors import NotFound
+
+CONFIG: Final = None
+"""The framework's own description is off: bodies and answers are read and written by our faces, not by it."""
+_ASSETS: Final = {
+    "index.html": "text/html; charset=utf-8",
+    "start.js": "text/javascript",
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon-32x32.png": "image/png",
+}
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
+)
+
+
+@get("/openapi.json", include_in_schema=False)
+async def openapi(request: AnyRequest) -> Response[bytes]:
+    """The OpenAPI 3.1 description."""
+    return Response(msgspec.json.encode(description(request.app)), media_type=MediaType.JSON)
+
+
+@get(["/docs", "/docs/{name:str}"], include_in_schema=False)
+async def docs(name: str = "index.html") -> Response[bytes]:
+    """Swagger UI; no request leaves the machine."""
+    if name not in _ASSETS:
+        raise NotFound("there is nothing at this path")
+    headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
+    return Response(_asset(name), headers=headers, media_type=_ASSETS[name])
+
+
+def description(app: Litestar) -> dict[str, Any]:
+    """Every route that says in its `opt` what it takes (`body`, `example`, `query`) and answers (`result`)."""
+    components: dict[str, Any] = {}
+    paths: dict[str, Any] = {}
+    for route in app.routes:
+        if not isinstance(route, HTTPRoute):
+            continue
+        for handler in route.route_handlers:
+            if not handler.include_in_schema:
+                continue
+            path = route.path_format
+            for method in sorted(handler.http_methods - {"OPTIONS", "HEAD"}):
+                paths.setdefault(path, {})[method.lower()] = _operation(handler, path, components)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Darkroom", "version": "0.1.0", "description": "Every picture is a job."},
+        "security": [{"bearer": []}],
+        "paths": paths,
+        "components": {
+            "schemas": {**components, **_SCHEMAS},
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _operation(handler: Any, path: str, components: dict[str, Any]) -> dict[str, Any]:
+    opt = handler.opt
+    summary, _, rest = (handler.fn.__doc__ or "").partition("\n")
+    operation: dict[str, Any] = {
+        "operationId": handler.fn.__name__,
+        "summary": summary,
+        "description": rest.strip(),
+        "parameters": [*_path_parameters(path), *_query_parameters(opt.get("query", {})), *_header_parameters(opt)],
+        "responses": _responses(handler, opt),
+    }
+    if "body" in opt:
+        (schema,), parts = msgspec.json.schema_components([opt["body"]], ref_template="#/components/schemas/{name}")
+        components.update(parts)
+        content = {"schema": schema, "example": opt["example"]}
+        operation["requestBody"] = {"required": True, "content": {"application/json": content}}
+    if opt.get("result") == "health":
+        operation["security"] = []
+    return operation
+
+
+def _responses(handler: Any, opt: dict[str, Any]) -> dict[str, Any]:
+    kind = opt.get("result")
+    answers: dict[str, Any] = {}
+    if "statuses" in opt:
+        answers.update({str(s): {"description": "the picture's address"} for s in opt["statuses"]})
+    else:
+        content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{kind}"}}}
+        answers[str(handler.status_code)] = {"description": "done", "content": content}
+    if kind == "health":
+        answers["503"] = {"description": "not ready"}
+        return answers
+    answers.setdefault("200", {"description": "finished"})
+    answers.setdefault("202", {"description": "the job, which goes on"})
+    answers.setdefault("304", {"description": "unchanged"})
+    error = {"application/json": {"schema": {"$ref": "#/components/schemas/error"}}}
+    for code in sorted(set(STATUS.values())):
+        answers.setdefault(str(code), {"description": _named(code), "content": error})
+    return answers
+
+
+def _named(status: int) -> str:
+    return ", ".join(code for code, s in STATUS.items() if s == status)
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    if "{job_id}" not in path:
+        return []
+    schema = {"type": "string", "pattern": "^job_[0-9a-z]{30}$"}
+    return [{"name": "job_id", "in": "path", "required": True, "schema": schema}]
+
+
+def _query_parameters(query: dict[str, str]) -> list[dict[str, Any]]:
+    return [{"name": n, "in": "query", "description": d, "schema": {"type": "string"}} for n, d in query.items()]
+
+
+def _header_parameters(opt: dict[str, Any]) -> list[dict[str, Any]]:
+    told = {
+        "Prefer": "`wait=30` or `respond-async` (RFC 7240)",
+        "Idempotency-Key": "1 to 255 printable ASCII characters",
+    }
+    wanted = told if "body" in opt else {}
+    return [{"name": n, "in": "header", "description": d, "schema": {"type": "string"}} for n, d in wanted.items()]
+
+
+@cache
+def _asset(name: str) -> bytes:
+    return (files("app") / "web" / "swagger" / name).read_bytes()
+
+
+_METADATA: Final = {"type": "object", "properties": {"success": {"type": "boolean"}, "timestamp": {"type": "integer"}}}
+_IMAGE: Final = {
+    "type": "object",
+    "required": ["url", "mimeType", "bytes", "width", "height", "provider", "model", "mode"],
+    "properties": {
+        "url": {"type": "string"},
+        "mimeType": {"type": "string"},
+        "bytes": {"type": "integer"},
+        "width": {"type": "integer"},
+        "height": {"type": "integer"},
+        "revisedPrompt": {"type": "string"},
+        "provider": {"type": "string"},
+        "model": {"type": "string"},
+        "mode": {"enum": ["generate", "edit"]},
+        "usage": {"type": "object"},
+        "warnings": {"type": "array", "items": {"type": "object"}},
+    },
+}
+_JOB: Final = {
+    "type": "object",
+    "required": ["id", "status", "phase", "version", "urls"],
+    "properties": {
+        "id": {"type": "string"},
+        "status": {"enum": ["queued", "running", "canceling", "succeeded", "failed", "canceled", "expired"]},
+        "phase": {"type": "string"},
+        "version": {"type": "integer"},
+        "result": _IMAGE,
+        "error": {"type": "object"},
+        "billing": {"type": "object"},
+        "urls": {"type": "object"},
+    },
+}
+
+
+def _enveloped(data: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": ["data", "metadata"], "properties": {"data": data, "metadata": _METADATA}}
+
+
+_SCHEMAS: Final = {
+    "image": _enveloped(_IMAGE),
+    "job": _enveloped(_JOB),
+    "jobs": _enveloped(
+        {
+            "type": "object",
+            "properties": {"jobs": {"type": "array", "items": _JOB}, "cursor": {"type": ["string", "null"]}},
+        }
+    ),
+    "events": _enveloped({"type": "array", "items": {"type": "object"}}),
+    "health": {"type": "object", "properties": {"status": {"type": "string"}}},
+    "error": {
+        "type": "object",
+        "required": ["error", "metadata"],
+        "properties": {
+            "error": {
+                "type": "object",
+                "required": ["code", "message", "details"],
+                "properties": {
+                    "code": {"enum": list(STATUS)},
+                    "message": {"type": "string"},
+                    "details": {"type": "object"},
+                },
+            },
+            "metadata": _METADATA,
+        },
+    },
+}
+
+handlers: Final = (openapi, docs)

@@ -1,0 +1,9 @@
+"""The faces: a list, a line each."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from app.faces import agents, jobs
+
+FACES: Final = (agents.handlers, jobs.handlers)

@@ -1,0 +1,89 @@
+"""Face 0: `POST /api/v1/agents/images`, the synchronous call of the platform's agents (FACES.md)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from litestar import Response, post
+from msgspec import Struct
+
+from app.ask import (
+    AnyRequest,
+    answer_now_or_later,
+    client_reference,
+    idempotency_key,
+    known_caller,
+    options_from_headers,
+)
+from app.auth import WRITE
+from app.body import read_json
+from app.problems import request_id
+from jobs.client import Ask
+from jobs.errors import InvalidInput, InvalidPicture
+from jobs.model import ImageRequest
+
+FACE: Final = "agents"
+PROVIDERS: Final = ("azure-openai", "gemini")
+LONGEST_PROMPT: Final = 4_000
+EXAMPLE: Final = {
+    "provider": "azure-openai",
+    "model": "gpt-image-2",
+    "prompt": "Studio photo of a small ceramic mug, soft morning light",
+    "size": "1024x1024",
+    "quality": "high",
+}
+
+
+class AgentImage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """The body: `provider`, `model` and `prompt` are required."""
+
+    provider: str
+    model: str
+    prompt: str
+    size: str | None = None
+    quality: str | None = None
+    style: str | None = None
+    negative_prompt: str | None = None
+    reference_image: object = None
+    mask: object = None
+
+
+@post("/api/v1/agents/images", status_code=200, opt={"body": AgentImage, "example": EXAMPLE, "result": "image"})
+async def create_image(request: AnyRequest) -> Response[bytes]:
+    """Make a picture and wait for it, at most 120 s; the job goes on when the wait ends first."""
+    caller = await known_caller(request, WRITE)
+    body = await read_json(request, AgentImage)
+    ask = Ask(
+        org=caller.org,
+        subject=caller.subject,
+        face=FACE,
+        request=_image_request(body),
+        options=options_from_headers(request),
+        idempotency_key=idempotency_key(request),
+        client_reference=client_reference(request.headers.get("x-client-reference"), "X-Client-Reference"),
+        request_id=request_id(request),
+    )
+    return await answer_now_or_later(request, ask)
+
+
+def _image_request(body: AgentImage) -> ImageRequest:
+    if body.provider not in PROVIDERS:
+        raise InvalidInput(f"must be {' or '.join(PROVIDERS)}", field="provider")
+    for field, text in (("prompt", body.prompt), ("negativePrompt", body.negative_prompt or "")):
+        if len(text) > LONGEST_PROMPT:
+            raise InvalidInput(f"must be at most {LONGEST_PROMPT} characters", field=field)
+    for field, picture in (("referenceImage", body.reference_image), ("mask", body.mask)):
+        if picture is not None:
+            raise InvalidPicture("edits are not served yet: leave it out", field=field)
+    return ImageRequest(
+        provider=body.provider,
+        model=body.model,
+        prompt=body.prompt,
+        size=body.size,
+        quality=body.quality,
+        style=body.style,
+        negative_prompt=body.negative_prompt,
+    )
+
+
+handlers: Final = (create_image,)

@@ -1,0 +1,338 @@
+"""The jobs face: `/api/v1/jobs`, submit and poll (JOBS.md sections 1 to 5)."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from litestar import MediaType, Response, get, post
+from msgspec import Struct
+
+from app.ask import (
+    AnyRequest,
+    applied,
+    checked_options,
+    client_reference,
+    etag,
+    idempotency_key,
+    job_answer,
+    known_caller,
+    options_from_headers,
+    outcome,
+    patience,
+    pointer,
+    preference,
+    shown,
+)
+from app.auth import READ, WRITE, Caller
+from app.body import read_json
+from app.problems import envelope, request_id
+from jobs.client import Ask, Filters
+from jobs.errors import InvalidInput, InvalidPicture, NotAcceptable, NotFound
+from jobs.model import ImageRequest, Job, Options, Status
+from jobs.representation import PATH
+
+if TYPE_CHECKING:
+    from jobs.client import Jobs
+
+FACE: Final = "jobs"
+MOST_PICTURES: Final = 10
+MOST_STEPS: Final = 150
+LONGEST_WAIT: Final = 60
+PAGE: Final = 20
+LARGEST_PAGE: Final = 100
+EXAMPLE: Final = {
+    "provider": "gemini",
+    "model": "gemini-3.1-flash-image-preview",
+    "prompt": "A lighthouse at dusk, watercolour",
+    "size": "16:9",
+    "metadata": {"project": "atlas"},
+}
+
+
+class NewJob(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """The body: what face 0 takes, further knobs of the picture, and how the job is to be run."""
+
+    provider: str
+    model: str
+    prompt: str
+    n: int = 1
+    size: str | None = None
+    quality: str | None = None
+    style: str | None = None
+    negative_prompt: str | None = None
+    background: str | None = None
+    output_format: str | None = None
+    output_compression: int | None = None
+    seed: int | None = None
+    steps: int | None = None
+    reference_image: object = None
+    reference_images: object = None
+    mask: object = None
+    options: dict[str, dict[str, Any]] = {}
+    priority: str | None = None
+    start_within: int | None = None
+    cancel_after: int | None = None
+    max_queue_position: int | None = None
+    on_ambiguous: str | None = None
+    store_inputs: bool | None = None
+    expires_after: int | None = None
+    metadata: dict[str, str] = {}
+    client_reference: str | None = None
+    webhook: object = None
+
+
+@post(PATH, status_code=202, opt={"body": NewJob, "example": EXAMPLE, "result": "job"})
+async def create_job(request: AnyRequest) -> Response[bytes]:
+    """Create a job: 202 with the job, or 200 when `Prefer: wait=n` saw it finish."""
+    caller = await known_caller(request, WRITE)
+    _only_query(request, frozenset())
+    body = await read_json(request, NewJob)
+    jobs: Jobs = request.app.state.jobs
+    prefer = preference(request, request.app.state.settings.wait_seconds)
+    submitted = await jobs.submit(_ask(request, caller, body))
+    job = submitted.job
+    headers = {**applied(prefer), **({"Idempotency-Replayed": "true"} if submitted.replayed else {})}
+    if prefer.wait and not job.status.terminal:
+        job = await jobs.wait(caller.org, job.id, prefer.wait)
+    if job.status.terminal:
+        return job_answer(request, job, 200, headers)
+    return pointer(request, job, headers)
+
+
+@get(
+    PATH,
+    opt={
+        "result": "jobs",
+        "query": {"limit": "at most 100", "cursor": "from the page before", "status": "comma-separated"},
+    },
+)
+async def list_jobs(request: AnyRequest) -> Response[bytes]:
+    """The org's jobs, newest first. A short page may still have a cursor: it ends where `cursor` is null."""
+    caller = await known_caller(request, READ)
+    query = _only_query(request, _LIST_QUERY, prefix="metadata[")
+    jobs: Jobs = request.app.state.jobs
+    cursor = query.get("cursor")
+    if cursor is not None and not _JOB_ID.fullmatch(cursor):
+        raise InvalidInput("is not a cursor of ours", field="cursor")
+    limit = min(_number(query, "limit", PAGE), LARGEST_PAGE)
+    found, after = await jobs.page(caller.org, _filters(query), cursor, limit)
+    data = {"object": "list", "jobs": [shown(request, job) for job in found], "cursor": after}
+    return Response(msgspec.json.encode(envelope(data)), media_type=MediaType.JSON)
+
+
+@get(
+    f"{PATH}/{{job_id:str}}",
+    opt={"result": "job", "query": {"wait": "seconds, at most 60", "until": "change or terminal"}},
+)
+async def get_job(request: AnyRequest, job_id: str) -> Response[bytes]:
+    """The job as it stands; `?wait=n` (or `Prefer: wait=n`) holds the answer until it changes or ends."""
+    caller = await known_caller(request, READ)
+    query = _only_query(request, frozenset({"wait", "until"}))
+    jobs: Jobs = request.app.state.jobs
+    job = await jobs.get(caller.org, _known_id(job_id))
+    prefer = preference(request, LONGEST_WAIT)
+    wait = min(_number(query, "wait", prefer.wait or 0, least=0), LONGEST_WAIT)
+    until = query.get("until", "change")
+    if until not in {"change", "terminal"}:
+        raise InvalidInput("must be change or terminal", field="until")
+    if wait and not job.status.terminal:
+        beyond = _seen_version(request, job) if until == "change" else None
+        job = await jobs.wait(caller.org, job.id, wait, beyond=beyond)
+    headers = {**applied(prefer), **patience(request, job)}
+    if etag(job) in [t.strip() for t in request.headers.get("if-none-match", "").split(",")]:
+        return Response(b"", status_code=304, headers={"ETag": etag(job), "X-Job-Id": job.id, **headers})
+    answer = job_answer(request, job, 200, headers)
+    position = await jobs.position(job)
+    if position is None:
+        return answer
+    data = {**shown(request, job), "queue": {"position": position + 1, "ahead": position}}
+    answer.content = msgspec.json.encode(envelope(data))
+    return answer
+
+
+@get(f"{PATH}/{{job_id:str}}/result", opt={"result": "image"})
+async def get_result(request: AnyRequest, job_id: str) -> Response[bytes]:
+    """What the synchronous call would have answered; 202 while the job is unfinished."""
+    job = await _readable(request, job_id)
+    return outcome(request, job) if job.status.terminal else pointer(request, job)
+
+
+@get(f"{PATH}/{{job_id:str}}/content", opt={"query": {"index": "which picture, from 0"}, "statuses": [302]})
+async def get_content(request: AnyRequest, job_id: str) -> Response[bytes]:
+    """302 to a freshly made link of the picture."""
+    query = _only_query(request, frozenset({"index"}))
+    job = await _readable(request, job_id)
+    if job.status is not Status.SUCCEEDED:
+        return outcome(request, job) if job.status.terminal else pointer(request, job)
+    link = request.app.state.jobs.content_link(job, _number(query, "index", 0, least=0))
+    return Response(b"", status_code=302, headers={"Location": link, "X-Job-Id": job.id, "Cache-Control": "no-store"})
+
+
+@get(f"{PATH}/{{job_id:str}}/events", opt={"result": "events"})
+async def get_events(request: AnyRequest, job_id: str) -> Response[bytes]:
+    """Everything that happened to the job, in order, as a JSON list."""
+    job = await _readable(request, job_id)
+    accept = request.headers.get("accept", "*/*")
+    if not any(kind in accept for kind in ("application/json", "application/*", "*/*")):
+        raise NotAcceptable("events are served as application/json")
+    events = await request.app.state.jobs.events(job)
+    return Response(msgspec.json.encode(envelope(events)), headers={"X-Job-Id": job.id}, media_type=MediaType.JSON)
+
+
+@post(f"{PATH}/{{job_id:str}}/cancel", status_code=200, opt={"result": "job"})
+async def cancel_job(request: AnyRequest, job_id: str) -> Response[bytes]:
+    """Cancel: 200 with a job that has ended, 202 while a call that is under way is waited for."""
+    caller = await known_caller(request, WRITE)
+    job = await request.app.state.jobs.cancel(caller.org, _known_id(job_id), by=caller.subject)
+    return job_answer(request, job, 200 if job.status.terminal else 202, patience(request, job))
+
+
+async def _readable(request: AnyRequest, job_id: str) -> Job:
+    caller = await known_caller(request, READ)
+    job: Job = await request.app.state.jobs.get(caller.org, _known_id(job_id))
+    return job
+
+
+def _ask(request: AnyRequest, caller: Caller, body: NewJob) -> Ask:
+    return Ask(
+        org=caller.org,
+        subject=caller.subject,
+        face=FACE,
+        request=_image_request(body),
+        options=_options(request, body),
+        idempotency_key=idempotency_key(request),
+        metadata=_metadata(body.metadata),
+        client_reference=client_reference(
+            body.client_reference or request.headers.get("x-client-reference"), "clientReference"
+        ),
+        request_id=request_id(request),
+    )
+
+
+def _image_request(body: NewJob) -> ImageRequest:
+    for field, given, error in (
+        ("referenceImage", body.reference_image, InvalidPicture),
+        ("referenceImages", body.reference_images, InvalidPicture),
+        ("mask", body.mask, InvalidPicture),
+        ("webhook", body.webhook, InvalidInput),
+    ):
+        if given is not None:
+            raise error("is not served yet: leave it out", field=field)
+    for name, value, least, most in (
+        ("n", body.n, 1, MOST_PICTURES),
+        ("steps", body.steps, 1, MOST_STEPS),
+        ("outputCompression", body.output_compression, 0, 100),
+        ("seed", body.seed, 0, 2**53),
+    ):
+        if value is not None and not least <= value <= most:
+            raise InvalidInput(f"must be {least} to {most}", field=name)
+    names = ImageRequest.__struct_fields__
+    fields = {name: getattr(body, name) for name in body.__struct_fields__ if name in names and name != "mask"}
+    return ImageRequest(**fields)
+
+
+def _options(request: AnyRequest, body: NewJob) -> Options:
+    """The header twins first; what the body says holds."""
+    told = {name: getattr(body, name) for name in Options.__struct_fields__ if getattr(body, name, None) is not None}
+    return checked_options(msgspec.structs.replace(options_from_headers(request), **told), _OPTION_NAMES)
+
+
+def _metadata(metadata: dict[str, str]) -> dict[str, str]:
+    if len(metadata) > 16:  # noqa: PLR2004  # JOBS.md section 2
+        raise InvalidInput("must be at most 16 pairs", field="metadata")
+    for key, value in metadata.items():
+        if not 1 <= len(key) <= 64 or len(value) > 512:  # noqa: PLR2004
+            raise InvalidInput("keys are 1 to 64 characters, values at most 512", field=f"metadata.{key[:64]}")
+    return metadata
+
+
+def _filters(query: dict[str, str]) -> Filters:
+    status = frozenset(query["status"].split(",")) if "status" in query else None
+    if status is not None and not status <= {str(s) for s in Status}:
+        raise InvalidInput(f"must be of {', '.join(Status)}", field="status")
+    return Filters(
+        status=status,
+        provider=query.get("provider"),
+        model=query.get("model"),
+        created_after_ms=_moment(query, "createdAfter"),
+        created_before_ms=_moment(query, "createdBefore"),
+        client_reference=query.get("clientReference"),
+        idempotency_key=query.get("idempotencyKey"),
+        batch_id=query.get("batchId"),
+        metadata={key[9:-1]: value for key, value in query.items() if key.startswith("metadata[")},
+    )
+
+
+def _only_query(request: AnyRequest, known: frozenset[str], prefix: str | None = None) -> dict[str, str]:
+    query: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in known and not (prefix and name.startswith(prefix) and name.endswith("]")):
+            raise InvalidInput("is no query parameter here", field=name[:64])
+        if name in query:
+            raise InvalidInput("is given twice", field=name)
+        query[name] = str(value)
+    return query
+
+
+def _number(query: dict[str, str], name: str, default: int, least: int = 1) -> int:
+    value = query.get(name)
+    if value is None:
+        return default
+    if not value.isascii() or not value.isdigit() or len(value) > 6 or int(value) < least:  # noqa: PLR2004  # plenty
+        raise InvalidInput(f"must be a number, at least {least}", field=name)
+    return int(value)
+
+
+def _moment(query: dict[str, str], name: str) -> int | None:
+    value = query.get(name)
+    if value is None:
+        return None
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise InvalidInput("must be an RFC 3339 time, such as 2026-01-31T12:00:00Z", field=name)
+    return round(at.timestamp() * 1000)
+
+
+def _seen_version(request: AnyRequest, job: Job) -> int:
+    found = _WEAK_TAG.fullmatch(request.headers.get("if-none-match", "").strip())
+    return int(found[1]) if found else job.version
+
+
+def _known_id(job_id: str) -> str:
+    if not _JOB_ID.fullmatch(job_id):
+        raise NotFound("no such job")
+    return job_id
+
+
+_JOB_ID: Final = re.compile(r"job_[0-9a-z]{30}")
+_WEAK_TAG: Final = re.compile(r'W/"(\d{1,9})"')
+_LIST_QUERY: Final = frozenset(
+    {
+        "limit",
+        "cursor",
+        "status",
+        "provider",
+        "model",
+        "createdAfter",
+        "createdBefore",
+        "clientReference",
+        "idempotencyKey",
+        "batchId",
+    }
+)
+_OPTION_NAMES: Final = {
+    "priority": "priority",
+    "on_ambiguous": "onAmbiguous",
+    "start_within": "startWithin",
+    "cancel_after": "cancelAfter",
+    "max_queue_position": "maxQueuePosition",
+    "expires_after": "expiresAfter",
+}
+
+handlers: Final = (create_job, list_jobs, get_job, get_result, get_content, get_events, cancel_job)

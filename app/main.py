@@ -1,0 +1,114 @@
+"""The composition root: every part of the API process is made and joined here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import structlog
+from litestar import Litestar, Request, Response
+from litestar.datastructures import State
+from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from redis.asyncio import ConnectionPool, Redis
+
+from app import docs, health
+from app.auth import Authenticator
+from app.body import LARGEST
+from app.faces import FACES
+from app.local_files import local_files
+from app.problems import on_darkroom_error, on_http_error, on_unexpected
+from jobs.blobs import BlobMissing
+from jobs.blobs_local import LocalBlobs
+from jobs.catalog import Catalog
+from jobs.client import Jobs
+from jobs.errors import DarkroomError, NotFound
+from jobs.ids import new_id
+from jobs.logs import configure
+from jobs.queue import Turns, arq_redis
+from jobs.settings import Settings
+from jobs.storage import blob_store
+from jobs.store import RedisJobStore
+from jobs.waiting import Waiting
+
+
+def create_app(settings: Settings) -> Litestar:
+    """The API. Raises `ConfigurationError` when a setting is missing."""
+    settings.require_production()
+    configure(settings.log_format, settings.log_level)
+    pool = ConnectionPool.from_url(settings.redis_url)
+    redis = Redis(connection_pool=pool)
+    blobs = blob_store(settings)
+    waiting = Waiting(redis, settings.redis_prefix)
+    authenticator = Authenticator(settings)
+    jobs = Jobs(
+        store=RedisJobStore(redis, settings.redis_prefix, settings.public_base_url),
+        turns=Turns(arq_redis(pool, settings.redis_prefix), settings.redis_prefix),
+        waiting=waiting,
+        catalog=Catalog.load(settings.models_file),
+        blobs=blobs,
+        settings=settings,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        await blobs.open()
+        await waiting.open()
+        try:
+            yield
+        finally:
+            await waiting.close()
+            await authenticator.close()
+            await blobs.close()
+            await pool.disconnect()
+
+    own_files = [local_files(settings.azure_storage_container, blobs.opens)] if isinstance(blobs, LocalBlobs) else []
+    return Litestar(
+        route_handlers=[*(h for face in FACES for h in face), *health.handlers, *docs.handlers, *own_files],
+        state=State({"jobs": jobs, "settings": settings, "authenticator": authenticator, "waiting": waiting}),
+        lifespan=[lifespan],
+        middleware=[RequestIds],
+        exception_handlers={
+            DarkroomError: on_darkroom_error,
+            BlobMissing: _no_blob,
+            HTTPException: on_http_error,
+            Exception: on_unexpected,
+        },
+        request_max_body_size=LARGEST,
+        openapi_config=docs.CONFIG,
+        logging_config=None,
+    )
+
+
+def _no_blob(request: Request[Any, Any, Any], _: BlobMissing) -> Response[bytes]:
+    return on_darkroom_error(request, NotFound("there is no picture at this address"))
+
+
+class RequestIds:
+    """Gives each request an id (the caller's own, when it is a sound one) that answers and log lines carry."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and the id back with the answer."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        sent = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"x-request-id"), "")
+        own = sent if _REQUEST_ID.fullmatch(sent) else new_id("req")
+        scope.setdefault("state", {})["request_id"] = own
+
+        async def with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"x-request-id", own.encode())]
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=own):
+            await self._app(scope, receive, with_id)
+
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,128}")

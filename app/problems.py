@@ -1,0 +1,119 @@
+"""Errors as HTTP: one table from code to status, and the shapes that the envelope faces answer with."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import structlog
+from litestar import MediaType, Response
+from litestar.exceptions import HTTPException
+
+from jobs.errors import (
+    DarkroomError,
+    InvalidInput,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+)
+from jobs.model import Failure
+
+if TYPE_CHECKING:
+    from litestar import Request
+
+STATUS: Final = {
+    "INVALID_INPUT": 400,
+    "VALIDATION_ERROR": 400,
+    "UNAUTHORIZED": 401,
+    "FORBIDDEN": 403,
+    "NOT_FOUND": 404,
+    "METHOD_NOT_ALLOWED": 405,
+    "NOT_ACCEPTABLE": 406,
+    "JOB_CANCELED": 409,
+    "GONE": 410,
+    "PAYLOAD_TOO_LARGE": 413,
+    "UNSUPPORTED_MEDIA_TYPE": 415,
+    "IDEMPOTENCY_KEY_REUSED": 422,
+    "RATE_LIMITED": 429,
+    "QUEUE_FULL": 429,
+    "QUOTA_EXCEEDED": 429,
+    "TOO_MANY_STREAMS": 429,
+    "SYSTEM_ERROR": 500,
+    "SERVICE_UNAVAILABLE": 503,
+    "TIMEOUT": 504,
+}
+"""JOBS.md section 8."""
+PROBLEM_JSON: Final = "application/problem+json"
+
+_log = structlog.get_logger()
+
+
+def envelope(data: Any) -> dict[str, Any]:
+    """`data` with the metadata of a success; the time is in Unix seconds."""
+    return {"data": data, "metadata": {"success": True, "timestamp": int(time.time())}}
+
+
+def failure_response(request: Request[Any, Any, Any], failure: Failure, details: dict[str, Any]) -> Response[bytes]:
+    """What went wrong with a job, as the answer of a synchronous call."""
+    return _response(request, failure.code, failure.message, details, failure.retry_after)
+
+
+def on_darkroom_error(request: Request[Any, Any, Any], error: DarkroomError) -> Response[bytes]:
+    """One of our own errors: its message is fit to be read."""
+    return _response(request, error.code, error.message, error.details, error.retry_after)
+
+
+def on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """The framework's own refusals, in our words."""
+    match error.status_code:
+        case 404:
+            return on_darkroom_error(request, NotFound("there is nothing at this path"))
+        case 405:
+            return on_darkroom_error(request, MethodNotAllowed(f"this path does not take {request.method}"))
+        case 413:
+            return on_darkroom_error(request, PayloadTooLarge("the body is too large"))
+        case 415:
+            return on_darkroom_error(request, UnsupportedMediaType("send application/json"))
+        case status if status < 500:  # noqa: PLR2004  # the client's errors
+            return on_darkroom_error(request, InvalidInput("the request cannot be read"))
+        case _:
+            return on_unexpected(request, error)
+
+
+def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Our own fault: the caller gets the request id, the log the rest."""
+    _log.error("request failed", path=request.url.path, exc_info=error)
+    message = f"something failed on our side; request {request_id(request)}"
+    return _response(request, "SYSTEM_ERROR", message, {}, None)
+
+
+def request_id(request: Request[Any, Any, Any]) -> str:
+    """The id that the request has in every log line and answer."""
+    return str(request.scope.get("state", {}).get("request_id", "-"))
+
+
+def _response(
+    request: Request[Any, Any, Any], code: str, message: str, details: dict[str, Any], retry_after: float | None
+) -> Response[bytes]:
+    status = STATUS[code]
+    field = details.get("field")
+    if field and not message.startswith(f"{field}:"):
+        message = f"{field}: {message}"
+    headers = {}
+    if retry_after is not None or status == 429:  # noqa: PLR2004  # a 429 always says when
+        headers["Retry-After"] = str(max(1, math.ceil(retry_after or 1)))
+    if status == 401:  # noqa: PLR2004
+        headers["WWW-Authenticate"] = "Bearer"
+    if "jobId" in details:
+        headers["X-Job-Id"] = str(details["jobId"])
+    if PROBLEM_JSON in request.headers.get("accept", ""):
+        problem = {"type": "about:blank", "title": code, "status": status, "detail": message, "code": code, **details}
+        return Response(msgspec.json.encode(problem), status_code=status, headers=headers, media_type=PROBLEM_JSON)
+    body = {
+        "error": {"code": code, "message": message, "details": details},
+        "metadata": {"success": False, "timestamp": int(time.time())},
+    }
+    return Response(msgspec.json.encode(body), status_code=status, headers=headers, media_type=MediaType.JSON)

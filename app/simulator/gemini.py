@@ -1,0 +1,80 @@
+"""Gemini's `generateContent` for image models."""
+
+from __future__ import annotations
+
+import base64
+import re
+import secrets
+from typing import Any, Final
+
+from litestar import Response, post
+
+from app.simulator.wire import AnyRequest, answer, bench, pictures, unanswered
+
+_SIDES: Final = {
+    "1:1": (1024, 1024),
+    "2:3": (832, 1248),
+    "3:2": (1248, 832),
+    "3:4": (864, 1184),
+    "4:3": (1184, 864),
+    "9:16": (768, 1344),
+    "16:9": (1344, 768),
+    "21:9": (1536, 672),
+}
+_CALL: Final = re.compile(r"(?P<model>[A-Za-z0-9._-]+):generateContent")
+_STATUSES: Final = {
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    502: "INTERNAL",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+
+
+@post(["/v1beta/models/{call:str}", "/v1/models/{call:str}"], status_code=200)
+async def generate_content(request: AnyRequest, call: str) -> Response[bytes]:
+    """Answers one JPEG, as the real models mostly do."""
+    found = _CALL.fullmatch(call)
+    if request.headers.get("x-goog-api-key", "wrong") == "wrong":
+        return _error(400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key.")
+    if found is None or not re.fullmatch(r"gemini-.*image.*", found["model"]):
+        return _error(404, "NOT_FOUND", "models/unknown is not found for API version v1beta.")
+    body: dict[str, Any] = await request.json()
+    try:
+        parts = body["contents"][-1]["parts"]
+        prompt = next(p["text"] for p in parts if "text" in p)
+        ratio = body.get("generationConfig", {}).get("imageConfig", {}).get("aspectRatio", "1:1")
+        size = _SIDES[ratio]
+    except (KeyError, IndexError, StopIteration, TypeError):
+        return _error(400, "INVALID_ARGUMENT", "Invalid JSON payload received.")
+    desk = bench(request)
+    written, fault = desk.begin("gemini", found["model"], prompt, request.headers.get("x-client-request-id", ""))
+    await desk.take_time(prompt)
+    if fault is not None:
+        if (early := unanswered(fault)) is not None:
+            return early
+        if fault.status is not None:
+            headers = {} if fault.retry_after is None else {"retry-after": str(fault.retry_after)}
+            return _error(fault.status, _STATUSES[fault.status], "The simulated provider was told to fail.", headers)
+        if fault.kind == "refuse":
+            return answer(
+                {"candidates": [{"finishReason": "IMAGE_SAFETY", "index": 0}], **_tail(found["model"], prompt)}
+            )
+    made = await pictures(written, fault, 1, size, "jpeg")
+    out: list[dict[str, Any]] = [{"text": "Here is the picture."}]
+    out += [{"inlineData": {"mimeType": "image/jpeg", "data": base64.b64encode(data).decode()}} for data in made]
+    candidate = {"content": {"role": "model", "parts": out}, "finishReason": "STOP", "index": 0}
+    return answer({"candidates": [candidate], **_tail(found["model"], prompt)})
+
+
+def _tail(model: str, prompt: str) -> dict[str, Any]:
+    text = max(1, len(prompt) // 4)
+    counts = {"promptTokenCount": text, "candidatesTokenCount": 1290, "totalTokenCount": text + 1290}
+    return {"usageMetadata": counts, "modelVersion": model, "responseId": secrets.token_urlsafe(12)}
+
+
+def _error(status: int, name: str, message: str, headers: dict[str, str] | None = None) -> Response[bytes]:
+    return answer({"error": {"code": status, "message": message, "status": name}}, status, headers)
+
+
+handlers: Final = (generate_content,)

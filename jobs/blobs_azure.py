@@ -1,0 +1,178 @@
+"""Blobs in Azure Blob Storage, or anything that speaks its wire."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from jobs.blobs import LINK_SECONDS, BlobExists, BlobInfo, BlobMissing, BlobRefused, BlobStoreDown, own_name
+
+if TYPE_CHECKING:
+    from azure.storage.blob.aio import BlobClient, ContainerClient
+
+CACHE: Final = "public, max-age=31536000, immutable"
+"""A picture never changes under its name."""
+SERVER_ERRORS: Final = 500
+TOO_MANY: Final = 429
+
+
+class AzureBlobs:
+    """One container. By connection string (links signed with its key), or by account URL and managed identity."""
+
+    def __init__(self, container: str, *, public: bool, connection_string: str | None, account_url: str | None) -> None:
+        self._name = container
+        self._public = public
+        self._connection_string = connection_string
+        self._account_url = account_url
+        self._client: ContainerClient | None = None
+
+    async def open(self) -> None:
+        """Make the client and, where it is missing, the container."""
+        from azure.core.exceptions import ResourceExistsError  # noqa: PLC0415  # only where Azure is used
+        from azure.storage.blob.aio import ContainerClient  # noqa: PLC0415
+
+        # The SDK's own default backs off 15 s after the first failure; ours ends within a few.
+        bounds: dict[str, Any] = {
+            "retry_total": 2,
+            "initial_backoff": 1,
+            "increment_base": 2,
+            "random_jitter_range": 0,
+            "connection_timeout": 5,
+            "read_timeout": 30,
+        }
+        if self._connection_string is not None:
+            self._client = ContainerClient.from_connection_string(self._connection_string, self._name, **bounds)
+        else:
+            from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415
+
+            self._client = ContainerClient(str(self._account_url), self._name, DefaultAzureCredential(), **bounds)
+        with _translated(self._name), contextlib.suppress(ResourceExistsError):
+            await self._client.create_container(public_access="blob" if self._public else None)
+
+    async def close(self) -> None:
+        """Close the client and its connections."""
+        if self._client is not None:
+            await self._client.close()
+
+    async def ready(self) -> None:
+        """See `BlobStore.ready`."""
+        with _translated(self._name):
+            await self._container.get_container_properties(timeout=5)
+
+    async def put(self, name: str, data: bytes, media_type: str) -> None:
+        """See `BlobStore.put`: one request, create-only by `If-None-Match: *`."""
+        from azure.core.exceptions import ResourceExistsError  # noqa: PLC0415
+        from azure.storage.blob import ContentSettings  # noqa: PLC0415
+
+        settings = ContentSettings(content_type=media_type, cache_control=CACHE)
+        try:
+            with _translated(name):
+                await self._blob(name).upload_blob(data, overwrite=False, content_settings=settings)
+        except ResourceExistsError:
+            raise BlobExists(name) from None
+
+    async def info(self, name: str) -> BlobInfo:
+        """See `BlobStore.info`."""
+        with _translated(name):
+            found = await self._blob(name).get_blob_properties()
+        return BlobInfo(
+            name=name,
+            size=found.size,
+            media_type=found.content_settings.content_type or "application/octet-stream",
+            modified_ms=round(found.last_modified.timestamp() * 1000),
+            etag=f'"{str(found.etag).strip(chr(34))}"',
+        )
+
+    async def read(self, name: str) -> bytes:
+        """See `BlobStore.read`."""
+        with _translated(name):
+            stream = await self._blob(name).download_blob()
+            data: bytes = await stream.readall()
+            return data
+
+    async def stream(self, name: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """See `BlobStore.stream`."""
+        with _translated(name):
+            if start == 0 and length is None:
+                stream = await self._blob(name).download_blob()
+            else:
+                size = length if length is not None else (await self.info(name)).size - start
+                stream = await self._blob(name).download_blob(offset=start, length=size)
+            async for piece in stream.chunks():
+                yield piece
+
+    async def delete(self, name: str) -> bool:
+        """See `BlobStore.delete`."""
+        try:
+            with _translated(name):
+                await self._blob(name).delete_blob()
+        except BlobMissing:
+            return False
+        return True
+
+    async def names(self, prefix: str) -> AsyncIterator[str]:
+        """See `BlobStore.names`."""
+        with _translated(prefix):
+            async for name in self._container.list_blob_names(name_starts_with=prefix):
+                yield name
+
+    def link(self, name: str, seconds: int | None = None) -> str:
+        """See `BlobStore.link`."""
+        url: str = self._blob(name).url
+        if self._public:
+            return url
+        from azure.storage.blob import BlobSasPermissions, generate_blob_sas  # noqa: PLC0415
+
+        client = self._container
+        key = getattr(client.credential, "account_key", None)
+        if key is None:
+            raise BlobRefused("signed links need a connection string with an account key", reason="unsignable")
+        signature = generate_blob_sas(
+            str(client.account_name),
+            self._name,
+            name,
+            account_key=key,
+            permission=BlobSasPermissions(read=True),
+            expiry=datetime.now(UTC) + timedelta(seconds=seconds or LINK_SECONDS),
+        )
+        return f"{url}?{signature}"
+
+    def name_of(self, url: str) -> str | None:
+        """See `BlobStore.name_of`."""
+        return own_name(url, self._container.url.partition("?")[0])
+
+    @property
+    def _container(self) -> ContainerClient:
+        if self._client is None:
+            raise BlobStoreDown("the blob store is not open", reason="blob_store_unavailable")
+        return self._client
+
+    def _blob(self, name: str) -> BlobClient:
+        return self._container.get_blob_client(name)
+
+
+@contextlib.contextmanager
+def _translated(name: str) -> Iterator[None]:
+    """Azure's failures as ours; an existing blob or container is left to the caller."""
+    from azure.core.exceptions import (  # noqa: PLC0415
+        AzureError,
+        HttpResponseError,
+        ResourceExistsError,
+        ResourceNotFoundError,
+    )
+
+    try:
+        yield
+    except ResourceExistsError:
+        raise
+    except ResourceNotFoundError as error:
+        raise BlobMissing(name) from error
+    except HttpResponseError as error:
+        status = error.status_code or SERVER_ERRORS
+        if status >= SERVER_ERRORS or status == TOO_MANY:
+            raise BlobStoreDown("the blob store answers with an error", reason="blob_store_unavailable") from error
+        raise BlobRefused(f"the blob store refused with {status}", reason="blob_store_refused") from error
+    except (AzureError, OSError, TimeoutError) as error:
+        raise BlobStoreDown("the blob store cannot be reached", reason="blob_store_unavailable") from error

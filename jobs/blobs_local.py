@@ -1,0 +1,145 @@
+"""Blobs in a folder: for one machine, in development and in tests."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import mimetypes
+import os
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+from jobs.blobs import LINK_SECONDS, BlobExists, BlobInfo, BlobMissing, BlobStoreDown, own_name, valid_name
+from jobs.ids import new_id
+
+PIECE: Final = 256 * 1024
+
+
+class LocalBlobs:
+    """A folder of files. With `public`, the name in a link is the secret; else links carry a signature."""
+
+    def __init__(self, root: Path, container: str, base_url: str, *, public: bool, signing_key: bytes) -> None:
+        self._root = root / container
+        self._base = f"{base_url}/{container}"
+        self._public = public
+        self._key = signing_key
+
+    async def open(self) -> None:
+        """Make the folder."""
+        await asyncio.to_thread(self._root.mkdir, parents=True, exist_ok=True)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    async def ready(self) -> None:
+        """Raises `BlobStoreDown` when the folder is gone."""
+        if not await asyncio.to_thread(self._root.is_dir):
+            raise BlobStoreDown("the blob folder is not there", reason="blob_store_unavailable")
+
+    async def put(self, name: str, data: bytes, media_type: str) -> None:  # noqa: ARG002  # the extension says it
+        """See `BlobStore.put`: whole and on disk, or not there at all."""
+        try:
+            await asyncio.to_thread(self._write, self._path(name), data)
+        except FileExistsError:
+            raise BlobExists(name) from None
+        except OSError as error:
+            raise BlobStoreDown("the blob folder cannot be written", reason="blob_store_unavailable") from error
+
+    async def info(self, name: str) -> BlobInfo:
+        """See `BlobStore.info`."""
+        try:
+            stat = await asyncio.to_thread(self._path(name).stat)
+        except OSError:
+            raise BlobMissing(name) from None
+        media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        etag = f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'
+        return BlobInfo(
+            name=name, size=stat.st_size, media_type=media_type, modified_ms=stat.st_mtime_ns // 1_000_000, etag=etag
+        )
+
+    async def read(self, name: str) -> bytes:
+        """See `BlobStore.read`."""
+        try:
+            return await asyncio.to_thread(self._path(name).read_bytes)
+        except OSError:
+            raise BlobMissing(name) from None
+
+    async def stream(self, name: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """See `BlobStore.stream`."""
+        try:
+            file = await asyncio.to_thread(self._path(name).open, "rb")
+        except OSError:
+            raise BlobMissing(name) from None
+        with file:
+            file.seek(start)
+            left = length if length is not None else os.fstat(file.fileno()).st_size - start
+            while left > 0:
+                piece = await asyncio.to_thread(file.read, min(left, PIECE))
+                if not piece:
+                    return
+                left -= len(piece)
+                yield piece
+
+    async def delete(self, name: str) -> bool:
+        """See `BlobStore.delete`."""
+        try:
+            await asyncio.to_thread(self._path(name).unlink)
+        except FileNotFoundError:
+            return False
+        return True
+
+    async def names(self, prefix: str) -> AsyncIterator[str]:
+        """See `BlobStore.names`."""
+        folder = self._root / prefix.rpartition("/")[0]
+        for path in await asyncio.to_thread(lambda: sorted(p for p in folder.rglob("*") if p.is_file())):
+            name = path.relative_to(self._root).as_posix()
+            if name.startswith(prefix) and not path.name.startswith("."):
+                yield name
+
+    def link(self, name: str, seconds: int | None = None) -> str:
+        """See `BlobStore.link`."""
+        url = f"{self._base}/{name}"
+        if self._public:
+            return url
+        until = int(time.time()) + (seconds or LINK_SECONDS)
+        return f"{url}?se={until}&sig={self._signature(name, until)}"
+
+    def name_of(self, url: str) -> str | None:
+        """See `BlobStore.name_of`."""
+        return own_name(url, self._base)
+
+    def opens(self, name: str, until: str, signature: str) -> bool:
+        """Whether a link with these parameters opens the blob; any does where the container is public."""
+        if self._public:
+            return True
+        in_time = until.isascii() and until.isdigit() and int(until) >= time.time()
+        return in_time and hmac.compare_digest(signature.encode(), self._signature(name, int(until)).encode())
+
+    def _signature(self, name: str, until: int) -> str:
+        return hmac.new(self._key, f"{name}\n{until}".encode(), hashlib.sha256).hexdigest()
+
+    def _path(self, name: str) -> Path:
+        if not valid_name(name):
+            raise BlobMissing(name)
+        return self._root / name
+
+    @staticmethod
+    def _write(path: Path, data: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{new_id('draft')}")
+        try:
+            with draft.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

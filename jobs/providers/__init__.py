@@ -1,0 +1,62 @@
+"""The providers: a table, a line each. An SDK is imported when its provider is opened, and not before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from jobs.providers.base import Provider
+    from jobs.settings import Settings
+
+
+class Entry(Struct, frozen=True):
+    """How a provider is made, and the settings without which it is off, by attribute and variable."""
+
+    make: Callable[[Settings], Provider]
+    needs: Mapping[str, str]
+
+    def missing(self, settings: Settings) -> str | None:
+        """The first variable that is not set, or None when the provider is configured."""
+        return next((variable for attribute, variable in self.needs.items() if not getattr(settings, attribute)), None)
+
+
+def _azure_openai(settings: Settings) -> Provider:
+    from jobs.providers.azure_openai import AzureOpenAI  # noqa: PLC0415  # loaded when made
+
+    return AzureOpenAI(
+        endpoint=str(settings.azure_openai_endpoint),
+        api_key=_text(settings.azure_openai_api_key),
+        api_version=settings.azure_openai_api_version,
+    )
+
+
+def _openai(settings: Settings) -> Provider:
+    from jobs.providers.openai import OpenAI  # noqa: PLC0415
+
+    return OpenAI(api_key=_text(settings.openai_api_key), base_url=settings.openai_base_url)
+
+
+def _gemini(settings: Settings) -> Provider:
+    from jobs.providers.gemini import Gemini  # noqa: PLC0415
+
+    return Gemini(api_key=_text(settings.google_api_key), base_url=settings.google_gemini_base_url)
+
+
+PROVIDERS: Final[dict[str, Entry]] = {
+    "azure-openai": Entry(
+        _azure_openai,
+        {
+            "azure_openai_endpoint": "AZURE_OPENAI_IMAGE_ENDPOINT (or AZURE_OPENAI_ENDPOINT)",
+            "azure_openai_api_key": "AZURE_OPENAI_IMAGE_API_KEY (or AZURE_OPENAI_API_KEY)",
+        },
+    ),
+    "openai": Entry(_openai, {"openai_api_key": "OPENAI_API_KEY"}),
+    "gemini": Entry(_gemini, {"google_api_key": "GOOGLE_API_KEY (or GEMINI_API_KEY)"}),
+}
+
+
+def _text(secret: object) -> str:
+    return str(secret.get_secret_value()) if hasattr(secret, "get_secret_value") else ""

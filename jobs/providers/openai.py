@@ -1,0 +1,41 @@
+"""OpenAI, or any server that speaks its image wire."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from jobs.providers import openai_wire
+from jobs.providers.base import Order, Step
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+
+class OpenAI:
+    """The provider `openai`. `base_url` ends with the version, as in `https://api.openai.com/v1`; None: OpenAI's."""
+
+    def __init__(self, *, api_key: str, base_url: str | None) -> None:
+        self._api_key = api_key
+        self._base_url = base_url
+        self._client: AsyncOpenAI | None = None
+
+    async def open(self) -> None:
+        """Import the SDK and make the client; its own retries are off."""
+        from openai import AsyncOpenAI, DefaultAioHttpClient  # noqa: PLC0415  # the SDK is 40 MB
+
+        self._client = AsyncOpenAI(
+            api_key=self._api_key, base_url=self._base_url, max_retries=0, http_client=DefaultAioHttpClient()
+        )
+
+    async def close(self) -> None:
+        """See `Provider.close`."""
+        if self._client is not None:
+            await self._client.close()
+
+    async def generate(self, order: Order) -> AsyncIterator[Step]:
+        """See `Provider.generate`."""
+        if self._client is None:
+            raise RuntimeError("open() first")
+        async for step in openai_wire.generate(self._client, order):
+            yield step

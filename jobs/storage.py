@@ -1,0 +1,32 @@
+"""Which blob store the settings ask for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jobs.blobs import BlobStore
+    from jobs.settings import Settings
+
+
+def blob_store(settings: Settings) -> BlobStore:
+    """Azure where it is configured, else a folder in the data directory. Not opened yet."""
+    connection_string = settings.azure_storage_connection_string
+    if connection_string is None and settings.azure_storage_account_url is None:
+        from jobs.blobs_local import LocalBlobs  # noqa: PLC0415  # one of the two is loaded
+
+        return LocalBlobs(
+            settings.data_dir / "blobs",
+            settings.azure_storage_container,
+            settings.public_base_url,
+            public=settings.azure_storage_public,
+            signing_key=settings.derived_key("links"),
+        )
+    from jobs.blobs_azure import AzureBlobs  # noqa: PLC0415
+
+    return AzureBlobs(
+        settings.azure_storage_container,
+        public=settings.azure_storage_public,
+        connection_string=None if connection_string is None else connection_string.get_secret_value(),
+        account_url=settings.azure_storage_account_url,
+    )
