@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 from litestar import Litestar, MediaType, Response, get
+from litestar.params import FromPath
 from litestar.routes import HTTPRoute
 
 from app.ask import AnyRequest
@@ -34,13 +35,18 @@ async def openapi(request: AnyRequest) -> Response[bytes]:
     return Response(msgspec.json.encode(description(request.app)), media_type=MediaType.JSON)
 
 
-@get(["/docs", "/docs/{name:str}"], include_in_schema=False)
-async def docs(name: str = "index.html") -> Response[bytes]:
+@get("/docs", include_in_schema=False)
+async def docs() -> Response[bytes]:
     """Swagger UI; no request leaves the machine."""
+    return _page("index.html")
+
+
+@get("/docs/{name:str}", include_in_schema=False)
+async def docs_file(name: FromPath[str]) -> Response[bytes]:
+    """One of its files."""
     if name not in _ASSETS:
         raise NotFound("there is nothing at this path")
-    headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
-    return Response(_asset(name), headers=headers, media_type=_ASSETS[name])
+    return _page(name)
 
 
 def description(app: Litestar) -> dict[str, Any]:
@@ -132,6 +138,11 @@ def _header_parameters(opt: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"name": n, "in": "header", "description": d, "schema": {"type": "string"}} for n, d in wanted.items()]
 
 
+def _page(name: str) -> Response[bytes]:
+    headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
+    return Response(_asset(name), headers=headers, media_type=_ASSETS[name])
+
+
 @cache
 def _asset(name: str) -> bytes:
     return (files("app") / "web" / "swagger" / name).read_bytes()
@@ -204,4 +215,4 @@ _SCHEMAS: Final = {
     },
 }
 
-handlers: Final = (openapi, docs)
+handlers: Final = (openapi, docs, docs_file)

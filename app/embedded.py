@@ -11,7 +11,18 @@ from typing import Final
 
 from jobs.errors import ConfigurationError
 
-OPTIONS: Final = ("--save", "", "--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction", "--loglevel", "warning")
+OPTIONS: Final = (
+    "--save",
+    "",
+    "--appendonly",
+    "yes",
+    "--appendfsync",
+    "always",
+    "--maxmemory-policy",
+    "noeviction",
+    "--loglevel",
+    "warning",
+)
 
 
 def redis_binary() -> str:

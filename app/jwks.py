@@ -63,7 +63,7 @@ class KeySet:
             try:
                 self._keys = _signing_keys(await self._fetch())
                 self._fetched = time.monotonic()
-            except (httpx.HTTPError, ValueError, jwt.PyJWTError):
+            except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError, jwt.PyJWTError):
                 if time.monotonic() - self._fetched > STALE_SECONDS:
                     message = "the token issuer's keys cannot be had just now"
                     raise ServiceUnavailable(message, reason="jwks_unavailable", retry_after=5) from None
@@ -83,8 +83,7 @@ class KeySet:
 
 
 def _signing_keys(document: Any) -> list[jwt.PyJWK]:
-    keys = []
-    for key in document["keys"] if isinstance(document, dict) else []:
-        if key.get("use", "sig") == "sig" and key.get("kty") in {"RSA", "EC"}:
-            keys.append(jwt.PyJWK(key))
-    return keys
+    if not isinstance(document, dict):
+        raise TypeError("a key set is an object")
+    fit = (key for key in document["keys"] if key.get("use", "sig") == "sig" and key.get("kty") in {"RSA", "EC"})
+    return [jwt.PyJWK(key) for key in fit]

@@ -9,6 +9,7 @@ from typing import Final
 
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 from litestar.response import Stream
 
 from app.ask import AnyRequest
@@ -23,7 +24,7 @@ def local_files(container: str, opens: Opens) -> HTTPRouteHandler:
     """`GET` and `HEAD` of `/{container}/images/…`; nothing else of the folder is served."""
 
     @get(f"/{container}/images/{{path:path}}", opt={"statuses": [200, 206, 304, 416]}, include_in_schema=False)
-    async def picture(request: AnyRequest, path: str) -> Response[bytes] | Stream:
+    async def picture(request: AnyRequest, path: FromPath[str]) -> Response[bytes] | Stream:
         """A picture, or with `Range` (RFC 9110) a part of it."""
         jobs: Jobs = request.app.state.jobs
         name = f"images/{path.lstrip('/')}"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any
 
 import structlog
 from litestar import Litestar, Request, Response
@@ -20,13 +19,12 @@ from app.auth import Authenticator
 from app.body import LARGEST
 from app.faces import FACES
 from app.local_files import local_files
-from app.problems import on_darkroom_error, on_http_error, on_unexpected
+from app.problems import id_of, on_darkroom_error, on_http_error, on_unexpected
 from jobs.blobs import BlobMissing
 from jobs.blobs_local import LocalBlobs
 from jobs.catalog import Catalog
 from jobs.client import Jobs
 from jobs.errors import DarkroomError, NotFound
-from jobs.ids import new_id
 from jobs.logs import configure
 from jobs.queue import Turns, arq_redis
 from jobs.settings import Settings
@@ -70,7 +68,8 @@ def create_app(settings: Settings) -> Litestar:
         route_handlers=[*(h for face in FACES for h in face), *health.handlers, *docs.handlers, *own_files],
         state=State({"jobs": jobs, "settings": settings, "authenticator": authenticator, "waiting": waiting}),
         lifespan=[lifespan],
-        middleware=[RequestIds],
+        middleware=[LogContext],
+        before_send=[_with_request_id],
         exception_handlers={
             DarkroomError: on_darkroom_error,
             BlobMissing: _no_blob,
@@ -87,28 +86,22 @@ def _no_blob(request: Request[Any, Any, Any], _: BlobMissing) -> Response[bytes]
     return on_darkroom_error(request, NotFound("there is no picture at this address"))
 
 
-class RequestIds:
-    """Gives each request an id (the caller's own, when it is a sound one) that answers and log lines carry."""
+async def _with_request_id(message: Message, scope: Scope) -> None:
+    """Every answer carries the request's id, also the ones that no route made."""
+    if message["type"] == "http.response.start":
+        message["headers"] = [*message["headers"], (b"x-request-id", id_of(scope).encode())]
+
+
+class LogContext:
+    """Every log line of a request carries its id."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and the id back with the answer."""
+        """Pass the request on."""
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        sent = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"x-request-id"), "")
-        own = sent if _REQUEST_ID.fullmatch(sent) else new_id("req")
-        scope.setdefault("state", {})["request_id"] = own
-
-        async def with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"x-request-id", own.encode())]
-            await send(message)
-
-        with structlog.contextvars.bound_contextvars(request_id=own):
-            await self._app(scope, receive, with_id)
-
-
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,128}")
+        with structlog.contextvars.bound_contextvars(request_id=id_of(scope)):
+            await self._app(scope, receive, send)

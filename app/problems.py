@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,7 @@ from jobs.errors import (
     PayloadTooLarge,
     UnsupportedMediaType,
 )
+from jobs.ids import new_id
 from jobs.model import Failure
 
 if TYPE_CHECKING:
@@ -92,7 +94,19 @@ def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response
 
 def request_id(request: Request[Any, Any, Any]) -> str:
     """The id that the request has in every log line and answer."""
-    return str(request.scope.get("state", {}).get("request_id", "-"))
+    return id_of(request.scope)
+
+
+def id_of(scope: Any) -> str:
+    """A request's id: the caller's own, when it is a sound one, or a new one."""
+    state: dict[str, str] = scope.setdefault("state", {})
+    if "request_id" not in state:
+        sent = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"x-request-id"), "")
+        state["request_id"] = sent if _REQUEST_ID.fullmatch(sent) else new_id("req")
+    return state["request_id"]
+
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,128}")
 
 
 def _response(

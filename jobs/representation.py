@@ -139,9 +139,7 @@ def _image_json(image: Image) -> dict[str, Any]:
 
 
 def _usage_json(usage: Usage) -> dict[str, int]:
-    return _present(
-        inputTokens=usage.input_tokens, outputTokens=usage.output_tokens, totalTokens=usage.total_tokens
-    )
+    return _present(inputTokens=usage.input_tokens, outputTokens=usage.output_tokens, totalTokens=usage.total_tokens)
 
 
 def _attempt_json(attempt: Attempt) -> dict[str, Any]:

@@ -150,7 +150,7 @@ class Settings(BaseSettings):
     models_file: Path | None = _named(
         "DARKROOM_MODELS", about="a table of models that replaces the built-in one", example="models.toml"
     )
-    host: str = _named("DARKROOM_HOST", default="127.0.0.1", about="address that the API binds", example="0.0.0.0")
+    host: str = _named("DARKROOM_HOST", default="127.0.0.1", about="address that the API binds", example="192.0.2.7")
     port: int = _named("DARKROOM_PORT", default=8000, about="port that the API binds", example="8000", ge=0, le=65535)
     log_format: Literal["console", "json"] = _named(
         "DARKROOM_LOG_FORMAT", default="json", about="`console` or `json`", example="json"
@@ -253,12 +253,9 @@ def table() -> str:
     rows = ["| name | default | meaning |", "|---|---|---|"]
     for name, field in variables().items():
         others = "".join(f", then `{n}`" for n in _aliases(field)[1:])
-        default = field.default
-        if isinstance(default, bool):
-            default = int(default)
-        rows.append(
-            f"| `{name}`{others} | {'none' if default in (None, '', frozenset()) else f'`{default}`'} | {field.description} |"
-        )
+        default = int(field.default) if isinstance(field.default, bool) else field.default
+        said = "none" if default in (None, "", frozenset()) else f"`{default}`"
+        rows.append(f"| `{name}`{others} | {said} | {field.description} |")
     return "\n".join(rows)
 
 

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import socket
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import structlog
 from arq.worker import func
@@ -132,7 +132,7 @@ class Hands:
         self._held: dict[str, tuple[Claim, asyncio.Task[None]]] = {}
         self._heart: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Hands:
+    async def __aenter__(self) -> Self:
         self._heart = asyncio.create_task(self._beat_on())
         return self
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from litestar import MediaType, Response, get, post
+from litestar.params import FromPath
 from msgspec import Struct
 
 from app.ask import (
@@ -127,7 +128,7 @@ async def list_jobs(request: AnyRequest) -> Response[bytes]:
     f"{PATH}/{{job_id:str}}",
     opt={"result": "job", "query": {"wait": "seconds, at most 60", "until": "change or terminal"}},
 )
-async def get_job(request: AnyRequest, job_id: str) -> Response[bytes]:
+async def get_job(request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]:
     """The job as it stands; `?wait=n` (or `Prefer: wait=n`) holds the answer until it changes or ends."""
     caller = await known_caller(request, READ)
     query = _only_query(request, frozenset({"wait", "until"}))
@@ -154,14 +155,14 @@ async def get_job(request: AnyRequest, job_id: str) -> Response[bytes]:
 
 
 @get(f"{PATH}/{{job_id:str}}/result", opt={"result": "image"})
-async def get_result(request: AnyRequest, job_id: str) -> Response[bytes]:
+async def get_result(request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]:
     """What the synchronous call would have answered; 202 while the job is unfinished."""
     job = await _readable(request, job_id)
     return outcome(request, job) if job.status.terminal else pointer(request, job)
 
 
 @get(f"{PATH}/{{job_id:str}}/content", opt={"query": {"index": "which picture, from 0"}, "statuses": [302]})
-async def get_content(request: AnyRequest, job_id: str) -> Response[bytes]:
+async def get_content(request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]:
     """302 to a freshly made link of the picture."""
     query = _only_query(request, frozenset({"index"}))
     job = await _readable(request, job_id)
@@ -172,7 +173,7 @@ async def get_content(request: AnyRequest, job_id: str) -> Response[bytes]:
 
 
 @get(f"{PATH}/{{job_id:str}}/events", opt={"result": "events"})
-async def get_events(request: AnyRequest, job_id: str) -> Response[bytes]:
+async def get_events(request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]:
     """Everything that happened to the job, in order, as a JSON list."""
     job = await _readable(request, job_id)
     accept = request.headers.get("accept", "*/*")
@@ -183,7 +184,7 @@ async def get_events(request: AnyRequest, job_id: str) -> Response[bytes]:
 
 
 @post(f"{PATH}/{{job_id:str}}/cancel", status_code=200, opt={"result": "job"})
-async def cancel_job(request: AnyRequest, job_id: str) -> Response[bytes]:
+async def cancel_job(request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]:
     """Cancel: 200 with a job that has ended, 202 while a call that is under way is waited for."""
     caller = await known_caller(request, WRITE)
     job = await request.app.state.jobs.cancel(caller.org, _known_id(job_id), by=caller.subject)

@@ -51,7 +51,9 @@ def _sun(canvas: ImageDraw.ImageDraw, width: int, height: int, hue: float, chanc
     canvas.ellipse((x - radius, y - radius, x + radius, y + radius), fill=_colour((hue + 0.12) % 1, 0.25, 1.0))
 
 
-def _hills(canvas: ImageDraw.ImageDraw, width: int, height: int, hue: float, layer: int, chance: random.Random) -> None:
+def _hills(  # noqa: PLR0913, PLR0917  # a brush, and where it goes
+    canvas: ImageDraw.ImageDraw, width: int, height: int, hue: float, layer: int, chance: random.Random
+) -> None:
     base = height * (0.5 + 0.1 * layer)
     waves = [(chance.uniform(1, 4), chance.uniform(0, math.tau), chance.uniform(0.01, 0.05)) for _ in range(3)]
     step = max(1, width // 200)

@@ -9,6 +9,7 @@ import time
 from typing import Any, Final
 
 from litestar import Response, post
+from litestar.params import FromPath
 
 from app.simulator.faults import Fault
 from app.simulator.wire import AnyRequest, answer, bench, pictures, unanswered
@@ -39,7 +40,7 @@ class Refusal(Exception):
 
 
 @post("/openai/deployments/{model:str}/images/generations", status_code=200)
-async def azure_generations(request: AnyRequest, model: str) -> Response[bytes]:
+async def azure_generations(request: AnyRequest, model: FromPath[str]) -> Response[bytes]:
     """Azure's deployment path: `api-key` (or a bearer) and `api-version` are required."""
     if "api-version" not in request.query_params:
         return answer({"error": {"code": "404", "message": "Resource not found"}}, 404)

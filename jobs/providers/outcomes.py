@@ -15,12 +15,7 @@ _NOT_SENT: Final = frozenset(
         "ConnectTimeout",
         "PoolTimeout",
         "ClientConnectorError",
-        "ClientConnectorDNSError",
-        "ClientConnectorSSLError",
-        "ClientConnectorCertificateError",
         "ConnectionTimeoutError",
-        "ConnectionRefusedError",
-        "gaierror",
     }
 )
 """Exceptions of httpx, httpx2 and aiohttp after which nothing has left, by name: the transports share no base class."""
@@ -28,8 +23,8 @@ _NOT_SENT: Final = frozenset(
 
 def cut(error: BaseException) -> ProviderError:
     """The connection failed: before anything was sent, or after, when nobody knows what the provider did."""
-    chain = list(_causes(error))
-    if any(type(e).__name__ in _NOT_SENT for e in chain):
+    chain = _judged(error)
+    if any(kind.__name__ in _NOT_SENT for e in chain for kind in type(e).__mro__):
         message = "the provider cannot be reached"
         return ProviderError(Outcome.NOT_SENT, ServiceUnavailable(message, reason="provider_unavailable"))
     if any(isinstance(e, TimeoutError) or "Timeout" in type(e).__name__ for e in chain):
@@ -78,6 +73,16 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
     except ValueError:
         return None
+
+
+def _judged(error: BaseException) -> list[BaseException]:
+    """The exceptions that say what happened to the connection.
+
+    Where aiohttp is below, its own word alone counts: the bridge to httpx2 calls every cut connection, also one that
+    was cut after the order left, a `ConnectTimeout`, and a picture would be bought twice.
+    """
+    chain = list(_causes(error))
+    return [e for e in chain if type(e).__module__.startswith("aiohttp")] or chain
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -1,0 +1,20 @@
+from collections.abc import Iterator
+
+import pytest
+
+from app.simulator.server import Simulator, running_simulator
+from tests.neighbours.gateway import Gateway, running_gateway
+from tests.neighbours.redis_server import running_redis
+
+
+@pytest.fixture(scope="module")
+def far_end() -> Iterator[Simulator]:
+    with running_simulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture(scope="module")
+def gateway(far_end: Simulator) -> Iterator[Gateway]:
+    """One gateway a module, on a Redis and a far end of its own."""
+    with running_redis() as redis, running_gateway(redis.url, far_end) as running:
+        yield running

@@ -1,0 +1,44 @@
+"""What every test may ask for: real neighbours, one of each a test process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from app.simulator.server import Simulator, running_simulator
+from tests.neighbours.azurite import Azurite, running_azurite
+from tests.neighbours.redis_server import RedisServer, running_redis
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A real Redis; its data lasts as long as the test process."""
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """An empty database of the real Redis."""
+    redis_server.flush()
+    return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[Azurite]:
+    """A real Azurite; skipped with the reason where it cannot be had."""
+    with running_azurite() as server:
+        yield server
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """The far ends, with an empty journal."""
+    with running_simulator() as server:
+        yield server

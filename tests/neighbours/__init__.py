@@ -1,0 +1,51 @@
+"""Real neighbours for the tests: started on free ports of loopback, ended by their own pid."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start(command: Sequence[str], **kwargs) -> subprocess.Popen[bytes]:
+    """A child that is killed when the test process ends, however it ends."""
+    return subprocess.Popen(  # the child only sets two flags before it becomes another program
+        command, preexec_fn=_die_with_parent, stdin=subprocess.DEVNULL, **kwargs
+    )
+
+
+def stop(child: subprocess.Popen[bytes], seconds: float = 10) -> int:
+    child.terminate()
+    try:
+        return child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        return child.wait()
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 20, what: str = "it") -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"{what} did not come true within {seconds} s"
+        time.sleep(0.02)
+
+
+def listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.5):
+        return True
+    return False
+
+
+def _die_with_parent() -> None:
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)

@@ -1,0 +1,113 @@
+"""A whole gateway: API and worker processes as in production, on real neighbours."""
+
+from __future__ import annotations
+
+import base64
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import jwt
+
+from app.simulator.server import Simulator
+from tests.neighbours import free_port, start, stop, wait_until
+
+SECRET = "a secret that only the tests and their gateway know"
+
+
+class Gateway:
+    """Processes that tests may kill. `worker` and `api` are the newest of each kind."""
+
+    def __init__(self, environment: Mapping[str, str], port: int) -> None:
+        self.environment = dict(environment)
+        self.url = f"http://127.0.0.1:{port}"
+        self.children = []
+        self.api = None
+        self.workers = []
+
+    def start_api(self):
+        self.api = self._start("api")
+        wait_until(self.ready, what="the API")
+        return self.api
+
+    def start_worker(self):
+        worker = self._start("worker")
+        self.workers.append(worker)
+        return worker
+
+    def ready(self) -> bool:
+        assert self.api.poll() is None, "the API ended"
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=2).is_success
+        except httpx.HTTPError:
+            return False
+
+    def client(self, org: str = "acme", *, scope: str = "write:image-gen read:image-gen", **claims) -> httpx.Client:
+        """A caller of that org."""
+        headers = {"Authorization": f"Bearer {token(org, scope=scope, **claims)}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=150, trust_env=False)
+
+    def async_client(self, org: str = "acme") -> httpx.AsyncClient:
+        headers = {"Authorization": f"Bearer {token(org)}"}
+        limits = httpx.Limits(max_connections=400)
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=150, trust_env=False, limits=limits)
+
+    def stop(self) -> None:
+        for child in self.children:
+            if child.poll() is None:
+                child.terminate()
+        for child in self.children:
+            stop(child)
+
+    def _start(self, name: str):
+        child = start([sys.executable, "-m", "app.cli", name], env=self.environment)
+        self.children.append(child)
+        return child
+
+
+def token(org: str | None, *, scope: str = "write:image-gen read:image-gen", **claims) -> str:
+    content = {"sub": "tester", "scope": scope, "exp": int(time.time()) + 3600, **claims}
+    if org is not None:
+        content["org_id"] = org
+    return jwt.encode(content, SECRET, "HS256")
+
+
+@contextmanager
+def running_gateway(redis_url: str, simulator: Simulator, *, workers: int = 1, **settings: str) -> Iterator[Gateway]:
+    """API and workers, ready to serve; `settings` by variable."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            **{k: v for k, v in os.environ.items() if k.startswith("COV_CORE") or k == "COVERAGE_PROCESS_START"},
+            "REDIS_URL": redis_url,
+            "JWT_SECRET": SECRET,
+            "DARKROOM_SECRET_KEY": base64.b64encode(bytes(32)).decode(),
+            "DARKROOM_PORT": str(port),
+            "DARKROOM_DATA_DIR": folder,
+            "DARKROOM_DEV": "1",
+            "DARKROOM_DRAIN_SECONDS": "5",
+            "DARKROOM_LOG_LEVEL": "warning",
+            "AZURE_STORAGE_PUBLIC": "1",
+            "AZURE_OPENAI_IMAGE_ENDPOINT": simulator.url,
+            "AZURE_OPENAI_IMAGE_API_KEY": "a-key",
+            "OPENAI_API_KEY": "a-key",
+            "OPENAI_BASE_URL": f"{simulator.url}/v1",
+            "GOOGLE_API_KEY": "a-key",
+            "GOOGLE_GEMINI_BASE_URL": simulator.url,
+            **settings,
+        }
+        gateway = Gateway({k: v for k, v in environment.items() if v}, port)
+        try:
+            gateway.start_api()
+            for _ in range(workers):
+                gateway.start_worker()
+            yield gateway
+        finally:
+            gateway.stop()

@@ -1,0 +1,59 @@
+"""A real Redis that can be killed and started again on the same data."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+
+from app.embedded import redis_command
+from tests.neighbours import free_port, listens, start, stop, wait_until
+
+
+class RedisServer:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = free_port()
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self.start()
+
+    def start(self) -> None:
+        self._child = start(redis_command(self._port, self._folder))
+        wait_until(lambda: listens(self._port), what="Redis")
+        wait_until(self._answers, what="Redis' data")
+
+    def kill(self) -> None:
+        self._child.kill()
+        self._child.wait()
+
+    def stop(self) -> None:
+        stop(self._child)
+
+    def flush(self) -> None:
+        with redis.Redis.from_url(self.url) as client:
+            client.flushall()
+
+    def commands(self) -> int:
+        """How many commands the server has processed, without the one that asks."""
+        with redis.Redis.from_url(self.url) as client:
+            return client.info("stats")["total_commands_processed"]
+
+    def _answers(self) -> bool:
+        try:
+            with redis.Redis.from_url(self.url) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+
+@contextmanager
+def running_redis() -> Iterator[RedisServer]:
+    with tempfile.TemporaryDirectory() as folder:
+        server = RedisServer(Path(folder))
+        try:
+            yield server
+        finally:
+            server.stop()

@@ -1,0 +1,70 @@
+"""What each family takes, and how sizes are mapped."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.catalog import Catalog, nearest_ratio
+from jobs.errors import InvalidInput, InvalidPicture
+from jobs.model import ImageRequest, Link
+
+CATALOG = Catalog.load()
+RATIOS = ("1:1", "2:3", "3:2", "3:4", "4:3", "9:16", "16:9", "21:9")
+
+
+def ask(provider="azure-openai", model="gpt-image-2", **fields):
+    return ImageRequest(provider=provider, model=model, prompt="p", **fields)
+
+
+@given(st.integers(1, 99_999), st.integers(1, 99_999))
+def test_no_ratio_is_nearer_than_the_one_that_is_chosen(width, height):
+    def distance(ratio):
+        wide, high = map(int, ratio.split(":"))
+        return abs(math.log((width / height) / (wide / high)))
+
+    chosen = nearest_ratio(width, height, RATIOS)
+
+    assert distance(chosen) <= min(distance(r) for r in RATIOS) + 1e-9
+
+
+@pytest.mark.parametrize("size", ["1024x1024", "1536x1024", "2048x1152", "3840x2160", "auto"])
+def test_the_jobs_face_takes_every_size_of_the_models_own_rule(size):
+    assert CATALOG.check(ask(size=size), face="jobs").request.size == size
+
+
+@pytest.mark.parametrize("size", ["1000x1000", "3856x2160", "3840x1024", "big", "16:9", "0x0"])
+def test_a_size_outside_the_rule_is_refused(size):
+    with pytest.raises(InvalidInput) as refused:
+        CATALOG.check(ask(size=size), face="jobs")
+
+    assert refused.value.details["field"] == "size"
+
+
+def test_face_0_holds_its_four_sizes_for_the_same_model():
+    with pytest.raises(InvalidInput):
+        CATALOG.check(ask(size="2048x1152"), face="agents")
+
+
+def test_a_model_that_nobody_knows_passes_any_well_formed_size():
+    checked = CATALOG.check(ask(model="our-own-deployment", size="777x333", quality="superb"), face="agents")
+
+    assert (checked.request.size, checked.warnings) == ("777x333", ())
+
+
+def test_dall_e_3_takes_no_reference_and_says_which_model_does():
+    with pytest.raises(InvalidPicture, match="gpt-image-2"):
+        CATALOG.check(ask(model="dall-e-3", images=(Link("https://x/a.png", "image/png"),)), face="agents")
+
+
+def test_an_unknown_provider_is_refused_with_the_known_ones():
+    with pytest.raises(InvalidInput, match="azure-openai"):
+        CATALOG.check(ask(provider="midjourney"), face="jobs")
+
+
+def test_a_transparent_jpeg_is_refused():
+    with pytest.raises(InvalidInput) as refused:
+        CATALOG.check(ask(background="transparent", output_format="jpeg"), face="jobs")
+
+    assert refused.value.details["field"] == "background"

@@ -1,0 +1,112 @@
+"""The state machine: every move from every state."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from jobs import moves
+from jobs.errors import Outcome
+from jobs.model import BillingState, Failure, ImageRequest, Job, Options, Status
+
+REQUEST = ImageRequest(provider="gemini", model="g", prompt="p")
+NEW = Job(
+    id="job_x", org="o", subject="s", face="jobs", request=REQUEST, options=Options(), created_ms=0, updated_ms=0,
+    cancel_at_ms=900_000,
+)  # fmt: skip
+FAILURE = Failure(code="SYSTEM_ERROR", message="m")
+ACTIONS = {
+    moves.Move.START: moves.start,
+    moves.Move.CALL: lambda j, now: moves.intend(j, now, (0,)),
+    moves.Move.WORK: moves.lose,
+    moves.Move.REQUEUE: lambda j, now: moves.back_off(j, now, 1000),
+    moves.Move.SUCCEED: moves.succeed,
+    moves.Move.FAIL: lambda j, now: moves.fail(j, now, FAILURE),
+    moves.Move.EXPIRE: moves.expire,
+    moves.Move.CANCEL: lambda j, now: moves.cancel(j, now, by="me"),
+    moves.Move.STOP: lambda j, now: moves.stop(j, now, "abandoned"),
+}
+
+
+@pytest.mark.parametrize("status", list(Status))
+@pytest.mark.parametrize("move", list(moves.Move))
+def test_a_move_leads_where_the_table_says_or_is_refused(move, status):
+    job = replace(NEW, status=status, version=7)
+    target = moves.TABLE[move][list(Status).index(status)]
+
+    if target is None:
+        with pytest.raises(moves.MoveRefused):
+            ACTIONS[move](job, 5)
+    else:
+        changed = ACTIONS[move](job, 5).job
+        assert (changed.status, changed.version) == (target, 8)
+
+
+def test_a_terminal_status_is_never_left():
+    for targets in moves.TABLE.values():
+        assert not any(targets[i] for i, status in enumerate(Status) if status.terminal)
+
+
+@given(st.lists(st.sampled_from(list(moves.Move)), max_size=12))
+def test_however_the_moves_come_the_version_grows_by_one_and_an_end_is_an_end(chosen):
+    job = NEW
+    for move in chosen:
+        try:
+            after = ACTIONS[move](job, job.updated_ms + 1).job
+        except moves.MoveRefused:
+            continue
+        assert after.version == job.version + 1
+        assert not job.status.terminal
+        job = after
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "again", "made"),
+    [
+        ([], "fail", (0, 1)),
+        ([Outcome.NOT_SENT], "fail", (0, 1)),
+        ([Outcome.THROTTLED], "fail", (0, 1)),
+        ([Outcome.UNKNOWN], "fail", ()),
+        ([Outcome.UNKNOWN], "retry", (0, 1)),
+        ([Outcome.REFUSED], "retry", ()),
+        ([Outcome.BAD_RESPONSE], "retry", ()),
+        ([Outcome.THROTTLED, Outcome.REFUSED], "retry", ()),
+        (["succeeded"], "retry", ()),
+    ],
+)
+def test_a_call_is_made_again_only_where_the_last_is_known_not_to_be_charged_or_the_job_asked(outcomes, again, made):
+    job = replace(NEW, request=replace(REQUEST, n=2), options=Options(on_ambiguous=again))
+    job = moves.start(job, 1).job
+    for outcome in outcomes:
+        job = moves.intend(job, 2, (0, 1)).job
+        job = moves.settle(job, 3, len(job.attempts), outcome=outcome, charged=False).job
+
+    assert moves.to_make(job) == made
+
+
+@pytest.mark.parametrize(
+    ("charged", "state"),
+    [
+        ([], BillingState.NONE),
+        ([False], BillingState.NONE),
+        ([False, None], BillingState.POSSIBLY_BILLED),
+        ([None, True], BillingState.BILLED),
+    ],
+)
+def test_the_ledger_says_the_money(charged, state):
+    job = moves.start(NEW, 1).job
+    for value in charged:
+        job = moves.intend(job, 2, (0,)).job
+        job = moves.settle(job, 3, len(job.attempts), outcome="x", charged=value).job
+
+    assert job.billing is state
+
+
+def test_an_open_call_at_the_deadline_stays_possibly_billed():
+    job = moves.intend(moves.start(NEW, 1).job, 2, (0,)).job
+
+    ended = moves.overdue(job, 900_001).job
+
+    assert (ended.status, ended.failure.reason) == (Status.FAILED, "deadline")
+    assert ended.billing is BillingState.POSSIBLY_BILLED
+    assert ended.failure.safe_to_retry is False
