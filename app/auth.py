@@ -43,7 +43,7 @@ class Authenticator:
     """Knows callers by their headers."""
 
     def __init__(self, settings: Settings) -> None:
-        self._secret = settings.jwt_secret and settings.jwt_secret.get_secret_value()
+        self._secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
         self._keys = KeySet(settings.jwt_jwks_url) if settings.jwt_jwks_url else None
         self._issuer = settings.jwt_issuer
         self._audience = settings.jwt_audience

@@ -191,7 +191,8 @@ class Settings(BaseSettings):
     def load(cls, overrides: dict[str, str] | None = None, env_file: Path | None = Path(".env")) -> Settings:
         """Read the settings; `overrides` are flags by variable name. Raises `ConfigurationError` in one line."""
         try:
-            told: dict[str, Any] = {"_env_file": env_file, **_secrets_from_files(), **(overrides or {})}
+            given = {name: value for name, value in (overrides or {}).items() if value != ""}
+            told: dict[str, Any] = {"_env_file": env_file, **_secrets_from_files(), **given}
             return cls(**told)
         except ValidationError as error:
             raise ConfigurationError(_one_line(error)) from None

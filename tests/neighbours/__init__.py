@@ -19,8 +19,11 @@ def free_port() -> int:
 
 def start(command: Sequence[str], **kwargs) -> subprocess.Popen[bytes]:
     """A child that is killed when the test process ends, however it ends."""
-    return subprocess.Popen(  # the child only sets two flags before it becomes another program
-        command, preexec_fn=_die_with_parent, stdin=subprocess.DEVNULL, **kwargs
+    return subprocess.Popen(
+        command,
+        preexec_fn=_die_with_parent,  # noqa: PLW1509  # the child sets one flag before it becomes another program
+        stdin=subprocess.DEVNULL,
+        **kwargs,
     )
 
 
