@@ -34,8 +34,7 @@ def dev(*flags):
 
 
 def _environment():
-    keep = ("PATH", "HOME", "PYTHONPATH", "COV_CORE_SOURCE", "COV_CORE_CONFIG", "COV_CORE_DATAFILE")
-    return {k: v for k, v in os.environ.items() if k in keep}
+    return {k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "PYTHONPATH"} or k.startswith("COV")}
 
 
 def _gone(pid):

@@ -85,7 +85,7 @@ def running_gateway(redis_url: str, simulator: Simulator, *, workers: int = 1, *
         environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(Path(__file__).parents[2]),
-            **{k: v for k, v in os.environ.items() if k.startswith("COV_CORE") or k == "COVERAGE_PROCESS_START"},
+            **{k: v for k, v in os.environ.items() if k.startswith("COV")},
             "REDIS_URL": redis_url,
             "JWT_SECRET": SECRET,
             "DARKROOM_SECRET_KEY": base64.b64encode(bytes(32)).decode(),
