@@ -2,8 +2,13 @@
 -- lost, and when the next job is due to be looked at.
 local worker, ttl, slots = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local now = now_ms()
+local offered = {}
 for slot = 1, slots do
-  redis.call('ZADD', P .. 'slots', now + ttl, worker .. '/' .. slot)
+  offered[#offered + 1] = now + ttl
+  offered[#offered + 1] = worker .. '/' .. slot
+end
+if slots > 0 then
+  redis.call('ZADD', P .. 'slots', unpack(offered))
 end
 redis.call('ZADD', P .. 'workers', now + ttl, worker)
 redis.call('ZREMRANGEBYSCORE', P .. 'workers', '-inf', now)

@@ -1,0 +1,138 @@
+"""Pick-up: from the submit call to the job's first line in a worker process, on a Redis with every write on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+
+from redis.asyncio import Redis
+
+from app.simulator.server import running_simulator
+from jobs import moves
+from jobs.catalog import Catalog
+from jobs.client import Ask, Jobs
+from jobs.model import ImageRequest, Job, Options, now_ms
+from jobs.moves import Changed
+from jobs.queue import Turns, arq_redis
+from jobs.settings import Settings
+from jobs.storage import blob_store
+from jobs.store import RedisJobStore
+from jobs.waiting import Waiting
+from tests.neighbours import start, stop
+from tests.neighbours.redis_server import RedisServer, running_redis
+
+LIFE: Sequence[Callable[[Job, int], Changed]] = (
+    moves.start,
+    lambda job, now: moves.intend(job, now, (0,)),
+    lambda job, now: moves.settle(job, now, 1, outcome="succeeded", charged=True),
+    moves.succeed,
+)
+SAMPLES = 300
+DEPTHS = (10, 10_000)
+BOUNDS = {"p50_ms": 5.0, "p99_ms": 20.0, "idle_commands_a_second": 5.0}
+
+
+def main() -> int:
+    """Start the neighbours, measure, and say whether every bound holds."""
+    with running_redis() as redis, running_simulator() as simulator, tempfile.TemporaryDirectory() as folder:
+        environment = {
+            **os.environ,
+            "REDIS_URL": redis.url,
+            "DARKROOM_SECRET_KEY": base64.b64encode(bytes(32)).decode(),
+            "DARKROOM_DATA_DIR": folder,
+            "DARKROOM_DEV": "1",
+            "AZURE_STORAGE_PUBLIC": "1",
+            "DARKROOM_DRAIN_SECONDS": "2",
+            "DARKROOM_LOG_LEVEL": "error",
+            "OPENAI_API_KEY": "k",
+            "OPENAI_BASE_URL": f"{simulator.url}/v1",
+        }
+        os.environ.update(environment)
+        return asyncio.run(measure(redis, environment))
+
+
+async def measure(redis: RedisServer, environment: dict[str, str]) -> int:
+    """Print each figure beside its bound."""
+    settings = Settings.load(env_file=None)
+    connection = Redis.from_url(redis.url)
+    store = RedisJobStore(connection, settings.redis_prefix, settings.public_base_url)
+    jobs = Jobs(
+        store=store,
+        turns=Turns(arq_redis(connection.connection_pool, settings.redis_prefix), settings.redis_prefix),
+        waiting=Waiting(connection, settings.redis_prefix),
+        catalog=Catalog.load(),
+        blobs=blob_store(settings),
+        settings=settings,
+    )
+    costs = {depth: await commands_a_job(store, jobs, connection, depth) for depth in DEPTHS}
+    await connection.flushall()
+    worker = start([sys.executable, "-m", "app.cli", "worker"], env=environment)
+    try:
+        await until_slots(store)
+        await asyncio.sleep(3)
+        before, begun = redis.commands(), time.monotonic()
+        await asyncio.sleep(20)
+        idle = (redis.commands() - before) / (time.monotonic() - begun)
+        found = [await pick_up(jobs) for _ in range(SAMPLES)]
+    finally:
+        stop(worker)
+        await connection.aclose()
+    cuts = statistics.quantiles(found, n=100)
+    measured = {"p50_ms": cuts[49], "p99_ms": cuts[98], "idle_commands_a_second": idle}
+    for name, value in measured.items():
+        print(f"{name:<32} {value:8.2f}   (bound {BOUNDS[name]:g})")
+    for depth, cost in costs.items():
+        print(f"{f'commands a job, {depth} queued':<32} {cost:8.2f}")
+    print(f"{'ratio of the two':<32} {costs[DEPTHS[1]] / costs[DEPTHS[0]]:8.2f}   (bound 1)")
+    same = round(costs[DEPTHS[1]], 1) == round(costs[DEPTHS[0]], 1)
+    return 0 if same and all(value <= BOUNDS[name] for name, value in measured.items()) else 1
+
+
+async def pick_up(jobs: Jobs) -> float:
+    """Milliseconds from the call of submit to the moment that the worker wrote as the job's start."""
+    begun = time.time()
+    job = (await jobs.submit(ask())).job
+    while True:
+        job = await jobs.get("bench", job.id)
+        if job.status.terminal:
+            return (job.started_ms or 0) + 1 - begun * 1000  # the record's milliseconds are rounded down
+        await asyncio.sleep(0.02)
+
+
+async def commands_a_job(store: RedisJobStore, jobs: Jobs, connection: Redis, depth: int) -> float:
+    """Redis commands (the scripts' own calls among them) of a whole job, submit to success, with `depth` queued."""
+    await connection.flushall()
+    for _ in range(depth):
+        await jobs.submit(ask())
+    before = (await connection.info("stats"))["total_commands_processed"]
+    for _ in range(20):
+        await jobs.submit(ask())
+        claim = await store.claim_next("turn", "bench", 60_000)
+        if claim is None:
+            raise RuntimeError("the queue is empty")
+        job = claim.job
+        for move in LIFE:
+            job = await store.commit(job, move(job, now_ms()), claim.fence)
+    return ((await connection.info("stats"))["total_commands_processed"] - before - 1) / 20
+
+
+async def until_slots(store: RedisJobStore) -> None:
+    """Until a worker is there."""
+    while not (await store.counts())["slots"]:  # noqa: ASYNC110  # another process's doing
+        await asyncio.sleep(0.05)
+
+
+def ask() -> Ask:
+    """One small picture."""
+    request = ImageRequest(provider="openai", model="gpt-image-2", prompt="a mug", size="256x256")
+    return Ask(org="bench", subject="-", face="jobs", request=request, options=Options())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
