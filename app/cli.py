@@ -41,23 +41,10 @@ def dev(port: int | None, data_dir: Path | None, ephemeral: bool, as_json: bool)
 @darkroom.command()
 def api() -> None:
     """Serve the API."""
-    import uvicorn  # noqa: PLC0415
-
-    from app.main import create_app  # noqa: PLC0415
+    from app.server import serve  # noqa: PLC0415
     from jobs.settings import Settings  # noqa: PLC0415
 
-    settings = Settings.load()
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        http="httptools",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=5,
-    )
+    serve(Settings.load())
 
 
 @darkroom.command()

@@ -255,12 +255,20 @@ def table() -> str:
     for name, field in variables().items():
         others = "".join(f", then `{n}`" for n in _aliases(field)[1:])
         default = int(field.default) if isinstance(field.default, bool) else field.default
-        said = "none" if default in (None, "", frozenset()) else f"`{default}`"
+        said = _UNSET.get(name, "none") if default in (None, "", frozenset()) else f"`{default}`"
         rows.append(f"| `{name}`{others} | {said} | {field.description} |")
     return "\n".join(rows)
 
 
 _ROOT_BYTES: Final = 32
+_UNSET: Final = {
+    "REDIS_URL": "embedded by `darkroom dev`",
+    "AZURE_STORAGE_CONNECTION_STRING": "a folder in the data directory",
+    "PUBLIC_BASE_URL": "from the bind address",
+    "DARKROOM_DEV_KEY": "made once by `darkroom dev`",
+    "DARKROOM_SECRET_KEY": "made once by `darkroom dev`",
+}
+"""What holds where a setting has no default of its own."""
 
 
 def _aliases(field: FieldInfo) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from litestar import Response, post
 from msgspec import Struct
@@ -44,8 +44,8 @@ class AgentImage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     quality: str | None = None
     style: str | None = None
     negative_prompt: str | None = None
-    reference_image: object = None
-    mask: object = None
+    reference_image: Any = None
+    mask: Any = None
 
 
 @post("/api/v1/agents/images", status_code=200, opt={"body": AgentImage, "example": EXAMPLE, "result": "image"})

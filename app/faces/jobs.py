@@ -69,9 +69,9 @@ class NewJob(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rena
     output_compression: int | None = None
     seed: int | None = None
     steps: int | None = None
-    reference_image: object = None
-    reference_images: object = None
-    mask: object = None
+    reference_image: Any = None
+    reference_images: Any = None
+    mask: Any = None
     options: dict[str, dict[str, Any]] = {}
     priority: str | None = None
     start_within: int | None = None
@@ -82,7 +82,7 @@ class NewJob(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rena
     expires_after: int | None = None
     metadata: dict[str, str] = {}
     client_reference: str | None = None
-    webhook: object = None
+    webhook: Any = None
 
 
 @post(PATH, status_code=202, opt={"body": NewJob, "example": EXAMPLE, "result": "job"})

@@ -1,0 +1,49 @@
+"""The API process: uvicorn with our bounds, which ends its waits the moment it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from types import FrameType
+from typing import Any, Final
+
+import uvicorn
+
+from app.main import create_app
+from jobs.settings import Settings
+
+GRACE_SECONDS: Final = 5
+"""What requests under way get after SIGTERM; a wait is answered at once."""
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    _Server(config, app.state.waiting.end_waits).run()
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_exit: Any) -> None:
+        super().__init__(config)
+        self._on_exit = on_exit
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: Any = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A wait is not the job: whoever waits gets the pointer now, and the job goes on (JOBS.md section 4)."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._on_exit)
+        super().handle_exit(sig, frame)
