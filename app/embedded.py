@@ -38,7 +38,8 @@ def redis_binary() -> str:
 def redis_command(port: int, folder: Path) -> list[str]:
     """The server's command line: loopback only, its append-only file in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    return [redis_binary(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *OPTIONS]
+    where = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--logfile", str(folder / "redis.log")]
+    return [redis_binary(), *where, *OPTIONS]
 
 
 def _from_wheel() -> str | None:
