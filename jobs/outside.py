@@ -1,0 +1,385 @@
+"""The guarded HTTP client for strangers' addresses: nothing is dialled that was not checked (OWASP SSRF prevention)."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from ipaddress import IPv4Address, IPv4Network
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import httpcore
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from jobs.settings import Settings
+
+GET_SECONDS: Final = 10.0
+POST_SECONDS: Final = 15.0
+MOST_BYTES: Final = 20 * 1024 * 1024
+MOST_ANSWER_BYTES: Final = 64 * 1024
+LONGEST_URL: Final = 2_048
+
+T = TypeVar("T")
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+"""A host name's IPv4 addresses; the port is passed on for the resolver's sake."""
+
+
+class OutsideError(Exception):
+    """The address may not be dialled, or its answer may not be used. `rule` names what refused it, for logs."""
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(rule)
+        self.rule = rule
+
+
+class AddressRefused(OutsideError):
+    """Refused before a socket was opened."""
+
+
+class FetchFailed(OutsideError):
+    """The far end could not be reached in time, or answered what is not taken."""
+
+
+class Policy(Struct, frozen=True, kw_only=True):
+    """Which addresses one use may dial.
+
+    `ports` are those of https for any public host; `hosts`: exact names that may be asked, None: any. An address
+    inside `networks` is exempt from the refusal of private addresses, and may be plain http on any port.
+    """
+
+    ports: frozenset[int] = frozenset({443})
+    plain_ports: frozenset[int] = frozenset()
+    hosts: frozenset[str] | None = None
+    networks: tuple[IPv4Network, ...] = ()
+
+
+class Target(Struct, frozen=True):
+    """A URL taken apart; `path` includes the query."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    literal: IPv4Address | None = None
+
+
+class Answer(Struct, frozen=True):
+    """What a post was answered: status, headers in lower case, and at most 64 KiB of the body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def reference_policy(settings: Settings, own_storage_host: str | None) -> Policy:
+    """For reference images and masks: https on 443, hosts of the allowlist."""
+    own = {own_storage_host.lower()} if own_storage_host else set()
+    return Policy(hosts=frozenset(own | settings.image_ref_allowed_hosts), networks=settings.image_ref_allowed_networks)
+
+
+def webhook_policy(settings: Settings) -> Policy:
+    """For webhooks: https on 443 and 8443, any public host."""
+    return Policy(ports=frozenset({443, 8443}), networks=settings.webhook_allowed_networks)
+
+
+def parse(url: str) -> Target:
+    """Take a URL apart by one strict ASCII grammar. Raises `AddressRefused`."""
+    if len(url) > LONGEST_URL:
+        raise AddressRefused("too long")
+    found = _URL.fullmatch(url)
+    if found is None:
+        raise AddressRefused("form")
+    host = found["host"].lower()
+    literal = _literal(host)
+    if literal is None and not _NAME.fullmatch(host):
+        raise AddressRefused("host form")
+    scheme = found["scheme"].lower()
+    port = int(found["port"]) if found["port"] else _PORTS[scheme]
+    if not 0 < port < 65_536:  # noqa: PLR2004  # RFC 793
+        raise AddressRefused("port form")
+    path = found["path"] or "/"
+    return Target(scheme, host, port, path if path.startswith("/") else f"/{path}", literal)
+
+
+def check(target: Target, policy: Policy) -> None:
+    """Everything that can be said without asking the network. Raises `AddressRefused`."""
+    if policy.hosts is not None and target.host not in policy.hosts:
+        raise AddressRefused("host not allowed")
+    if target.literal is not None:
+        _check_address(target, target.literal, policy)
+    elif not policy.networks:
+        _check_port(target, policy)
+
+
+def public(address: IPv4Address) -> bool:
+    """Whether an address is one of the public internet; `is_global` alone passes metadata servers and multicast."""
+    return address.is_global and not any(address in network for network in _NOT_PUBLIC)
+
+
+class Outside:
+    """A client for one policy. Nothing is kept between two calls: no pool, cookies, credentials or proxies."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        resolve: Resolve | None = None,
+        backend: httpcore.AsyncNetworkBackend | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._policy = policy
+        self._resolve = resolve or _resolve
+        self._backend = backend
+        self._ssl_context = ssl_context
+
+    async def get(
+        self,
+        url: str,
+        *,
+        seconds: float = GET_SECONDS,
+        most: int = MOST_BYTES,
+        accept: Callable[[bytes], bool] | None = None,
+    ) -> bytes:
+        """The body of a 200, whole and at most `most` bytes; `accept` looks at its first 12. Raises `OutsideError`."""
+        return await _in_time(self._get(url, most, accept), seconds)
+
+    async def post(self, url: str, *, headers: Mapping[str, str], body: bytes, seconds: float = POST_SECONDS) -> Answer:
+        """Post `body`; any status is an answer, redirects are not followed. Raises `OutsideError`."""
+        return await _in_time(self._post(url, headers, body), seconds)
+
+    async def _get(self, url: str, most: int, accept: Callable[[bytes], bool] | None) -> bytes:
+        target = parse(url)
+        async with (
+            self._pool(await self._checked(target)) as pool,
+            pool.stream("GET", _url(target), headers=_headers(target)) as answer,
+        ):
+            if answer.status != 200:  # noqa: PLR2004  # a 206 or 204 is no whole picture
+                raise FetchFailed(f"status {answer.status}")
+            length = _declared_length(answer, most)
+            return await _whole(answer.aiter_stream(), length, most, accept)
+
+    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        target = parse(url)
+        sent = [*_headers(target), (b"Content-Length", str(len(body)).encode())]
+        sent += [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+        async with (
+            self._pool(await self._checked(target)) as pool,
+            pool.stream("POST", _url(target), headers=sent, content=body) as answer,
+        ):
+            got = b""
+            async for piece in answer.aiter_stream():
+                got += piece
+                if len(got) >= MOST_ANSWER_BYTES:
+                    break
+            read = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
+            return Answer(answer.status, read, got[:MOST_ANSWER_BYTES])
+
+    async def _checked(self, target: Target) -> str:
+        """The one address that will be dialled. Every address that the name has must be fit."""
+        check(target, self._policy)
+        if target.literal is not None:
+            return str(target.literal)
+        try:
+            found = [IPv4Address(a) for a in await self._resolve(target.host, target.port)]
+        except (OSError, ValueError, UnicodeError) as error:
+            raise AddressRefused("name not resolved") from error
+        if not found:
+            raise AddressRefused("name not resolved")
+        for address in found:
+            _check_address(target, address, self._policy)
+        return str(found[0])
+
+    def _pool(self, address: str) -> httpcore.AsyncConnectionPool:
+        context = self._ssl_context or _context()
+        return httpcore.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=1,
+            max_keepalive_connections=0,
+            http1=True,
+            http2=False,
+            retries=0,
+            network_backend=_Pinned(address, self._backend or httpcore.AnyIOBackend()),
+        )
+
+
+class _Pinned(httpcore.AsyncNetworkBackend):
+    """Dials the checked address, whatever it is asked for: the URL keeps the name for SNI, certificate and Host."""
+
+    def __init__(self, address: str, backend: httpcore.AsyncNetworkBackend) -> None:
+        self._address = address
+        self._backend = backend
+
+    async def connect_tcp(
+        self,
+        host: str,  # noqa: ARG002  # that it is ignored is the point
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect to the one address that was checked."""
+        stream = await self._backend.connect_tcp(
+            self._address, port, timeout=timeout, local_address=local_address, socket_options=socket_options
+        )
+        reached = stream.get_extra_info("server_addr")
+        if reached is not None and reached[0] != self._address:
+            await stream.aclose()
+            raise FetchFailed("another address was reached")
+        return stream
+
+    async def connect_unix_socket(
+        self,
+        path: str,  # noqa: ARG002
+        timeout: float | None = None,  # noqa: ARG002, ASYNC109
+        socket_options: Iterable[Any] | None = None,  # noqa: ARG002
+    ) -> httpcore.AsyncNetworkStream:
+        """Never."""
+        raise AddressRefused("unix socket")
+
+    async def sleep(self, seconds: float) -> None:
+        """As httpcore asks."""
+        await self._backend.sleep(seconds)
+
+
+async def _in_time(work: Awaitable[T], seconds: float) -> T:
+    """One clock round name, connection, TLS, headers and body. Everything foreign becomes `FetchFailed`."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await work
+    except TimeoutError:
+        raise FetchFailed("too slow") from None
+    except (httpcore.ProtocolError, httpcore.NetworkError, httpcore.TimeoutException, OSError, ssl.SSLError) as error:
+        raise FetchFailed(type(error).__name__) from error
+
+
+def _check_address(target: Target, address: IPv4Address, policy: Policy) -> None:
+    if any(address in network for network in policy.networks):
+        return
+    if not public(address):
+        raise AddressRefused("address")
+    _check_port(target, policy)
+
+
+def _check_port(target: Target, policy: Policy) -> None:
+    if target.port not in (policy.ports if target.scheme == "https" else policy.plain_ports):
+        raise AddressRefused("scheme or port")
+
+
+def _literal(host: str) -> IPv4Address | None:
+    """The address that a host in digits is; only the canonical dotted quad is taken for one (no `0x7f.1`, `127.1`)."""
+    last = host.rpartition(".")[2]
+    if not (last.isdigit() or last.startswith("0x")):
+        return None
+    try:
+        address = IPv4Address(host)
+    except ValueError:
+        raise AddressRefused("number form") from None
+    return address
+
+
+async def _resolve(host: str, port: int) -> list[str]:
+    found = await asyncio.get_running_loop().getaddrinfo(
+        host, port, family=socket.AF_INET, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+    )
+    return [str(address[0]) for *_, address in found]
+
+
+def _url(target: Target) -> httpcore.URL:
+    return httpcore.URL(
+        scheme=target.scheme.encode(), host=target.host.encode(), port=target.port, target=target.path.encode()
+    )
+
+
+def _headers(target: Target) -> list[tuple[bytes, bytes]]:
+    default = target.port == _PORTS[target.scheme]
+    return [
+        (b"Host", (target.host if default else f"{target.host}:{target.port}").encode()),
+        (b"User-Agent", b"Darkroom"),
+        (b"Accept", b"*/*"),
+        (b"Accept-Encoding", b"identity"),
+        (b"Connection", b"close"),
+    ]
+
+
+def _declared_length(answer: httpcore.Response, most: int) -> int | None:
+    """`Content-Length` of an answer that may be read; None: it did not say. Raises `FetchFailed`."""
+    headers = [(name.lower(), value.strip()) for name, value in answer.headers]
+    if any(name == b"content-encoding" and value.lower() not in {b"", b"identity"} for name, value in headers):
+        raise FetchFailed("content encoding")
+    lengths = [value for name, value in headers if name == b"content-length"]
+    if not lengths:
+        return None
+    if len(lengths) > 1 or any(name == b"transfer-encoding" for name, _ in headers):
+        raise FetchFailed("two lengths")
+    if not lengths[0].isdigit() or len(lengths[0]) > 12 or int(lengths[0]) > most:  # noqa: PLR2004  # a terabyte
+        raise FetchFailed("length")
+    return int(lengths[0])
+
+
+async def _whole(
+    pieces: AsyncIterator[bytes], length: int | None, most: int, accept: Callable[[bytes], bool] | None
+) -> bytes:
+    body = bytearray()
+    looked = accept is None
+    async for piece in pieces:
+        body += piece
+        if len(body) > most:
+            raise FetchFailed("too large")
+        if not looked and len(body) >= _HEAD:
+            looked = _look(bytes(body[:_HEAD]), accept)
+    if not looked:
+        _look(bytes(body[:_HEAD]), accept)
+    if length is not None and len(body) != length:
+        raise FetchFailed("cut short")
+    return bytes(body)
+
+
+def _look(head: bytes, accept: Callable[[bytes], bool] | None) -> bool:
+    if accept is not None and not accept(head):
+        raise FetchFailed("magic")
+    return True
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+_HEAD: Final = 12
+_PORTS: Final = {"http": 80, "https": 443}
+_URL: Final = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[A-Za-z0-9.-]{1,253})(?::(?P<port>[0-9]{1,5}))?"
+    r"(?P<path>[/?](?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?",
+    re.IGNORECASE | re.ASCII,
+)
+"""RFC 3986 without userinfo, fragment, IPv6 literals and everything that parsers disagree about."""
+_NAME: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+"""RFC 1123 labels; no trailing dot."""
+_NOT_PUBLIC: Final = tuple(
+    IPv4Network(network)
+    for network in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "168.63.129.16/32",  # Azure's wire server
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.31.196.0/24",
+        "192.52.193.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "192.175.48.0/24",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/3",
+    )
+)
+"""IANA's special-purpose registry, and what it leaves out."""
