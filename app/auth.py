@@ -1,4 +1,4 @@
-"""Who may ask: bearer tokens and, in development, the dev key."""
+"""Who may ask: bearer tokens, API keys and, in development, the dev key."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from msgspec import Struct
 
 from app.jwks import KeySet
 from jobs.errors import Forbidden, Unauthorized
+from jobs.tokens import PREFIX
 
 if TYPE_CHECKING:
+    from jobs.api_key import ApiKey, Grant
+    from jobs.keys import Keys
     from jobs.settings import Settings
 
 WRITE: Final = "write:image-gen"
@@ -26,23 +29,49 @@ ORG: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Caller(Struct, frozen=True):
-    """Who asks. `how`: `jwt` or `dev`."""
+    """Who asks. `how`: `jwt`, `key` or `dev`; `key` holds the limits of its own that a key can have."""
 
     org: str
     subject: str
     scopes: frozenset[str]
     how: str
+    key: ApiKey | None = None
 
     def require(self, scope: str) -> None:
         """Raises `Forbidden` naming the scope."""
         if scope not in self.scopes and not (scope == READ and WRITE in self.scopes):
             raise Forbidden(f"this needs the scope {scope}", scope=scope)
 
+    def require_model(self, provider: str, model: str) -> None:
+        """Raises `Forbidden` naming the field, when the caller's key is for other providers or models."""
+        if self.key is None:
+            return
+        for field, value, allowed in (
+            ("provider", provider, self.key.grant.provider_ids),
+            ("model", model, self.key.grant.model_ids),
+        ):
+            if allowed and value not in allowed:
+                raise Forbidden(f"this API key is only for {', '.join(allowed)}", field=field)
+
+    def require_grant(self, grant: Grant) -> None:
+        """Raises `Forbidden` naming the field, when somebody with this grant could do what the caller cannot."""
+        for scope in sorted(grant.scopes):
+            if scope not in self.scopes and not (scope == READ and WRITE in self.scopes):
+                raise Forbidden(f"this needs the scope {scope}", scope=scope, field="scopes.capabilities")
+        own = None if self.key is None else self.key.grant
+        for field, given, held in (
+            ("scopes.providerIds", grant.provider_ids, own and own.provider_ids),
+            ("scopes.modelIds", grant.model_ids, own and own.model_ids),
+        ):
+            if held and not (given and set(given) <= set(held)):
+                raise Forbidden(f"your own key is only for {', '.join(held)}", field=field)
+
 
 class Authenticator:
     """Knows callers by their headers."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, keys: Keys | None = None) -> None:
+        self._api_keys = keys
         self._secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
         self._keys = KeySet(settings.jwt_jwks_url) if settings.jwt_jwks_url else None
         self._issuer = settings.jwt_issuer
@@ -56,6 +85,8 @@ class Authenticator:
         asked = _only(headers, "x-org-id")
         if self._dev_key is not None and hmac.compare_digest(token.encode(), self._dev_key.encode()):
             return Caller(_org(asked or "dev"), "dev", frozenset({WRITE, READ, ADMIN}), "dev")
+        if token.startswith(PREFIX):
+            return await self._holder(token, asked)
         claims = await self._claims(token)
         org = next((claims[name] for name in ("org_id", "orgId", "organization_id") if claims.get(name)), None)
         if org is None and self._trust_header:
@@ -63,8 +94,7 @@ class Authenticator:
         if org is None:
             raise Unauthorized("the token names no org (claim org_id)")
         org = _org(org)
-        if asked is not None and asked != org:
-            raise Forbidden("X-Org-ID contradicts the token's org", field="X-Org-ID")
+        _agree(asked, org)
         subject = claims.get("sub")
         return Caller(org, subject if isinstance(subject, str) and subject else "-", _scopes(claims), "jwt")
 
@@ -72,6 +102,14 @@ class Authenticator:
         """Close the key set's client."""
         if self._keys is not None:
             await self._keys.close()
+
+    async def _holder(self, token: str, asked: str | None) -> Caller:
+        """The holder of an API key. Unknown, misspelt, expired or revoked: one text, so that nobody learns which."""
+        key = None if self._api_keys is None else await self._api_keys.known(token)
+        if key is None:
+            raise Unauthorized("the API key does not hold")
+        _agree(asked, key.org)
+        return Caller(key.org, key.subject, key.grant.scopes, "key", key)
 
     async def _claims(self, token: str) -> Mapping[str, Any]:
         if len(token) > LONGEST_TOKEN or not _JWT.fullmatch(token):
@@ -114,16 +152,19 @@ _KEY_TYPES: Final = {"RS256": "RSA", "ES256": "EC"}
 
 
 def _credential(headers: Sequence[tuple[str, str]]) -> str:
+    """The one credential of a request; two headers may repeat it, but not contradict each other."""
+    sent = {value for name in ("api-key", "x-api-key") if (value := _only(headers, name))}
     bearer = _only(headers, "authorization")
     if bearer is not None:
         kind, _, token = bearer.partition(" ")
         if kind.lower() != "bearer" or not token.strip():
             raise Unauthorized("send `Authorization: Bearer <token>`")
-        return token.strip()
-    token = _only(headers, "api-key") or _only(headers, "x-api-key") or ""
-    if not token:
+        sent.add(token.strip())
+    if len(sent) > 1:
+        raise Unauthorized("the headers hold different credentials: send one")
+    if not sent:
         raise Unauthorized("no credential: send `Authorization: Bearer <token>`")
-    return token
+    return sent.pop()
 
 
 def _only(headers: Sequence[tuple[str, str]], name: str) -> str | None:
@@ -131,6 +172,11 @@ def _only(headers: Sequence[tuple[str, str]], name: str) -> str | None:
     if len(values) > 1:
         raise Unauthorized(f"more than one {name} header")
     return values[0] if values else None
+
+
+def _agree(asked: str | None, org: str) -> None:
+    if asked is not None and asked != org:
+        raise Forbidden("X-Org-ID contradicts the credential's org", field="X-Org-ID")
 
 
 def _org(value: object) -> str:

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import rich_click as click
 
+from app.key_commands import keys
 from jobs.errors import ConfigurationError
 
 
@@ -24,6 +25,9 @@ def main() -> None:
 @click.version_option(package_name="darkroom")
 def darkroom() -> None:
     """An image-generation gateway in which every picture is a job."""
+
+
+darkroom.add_command(keys)
 
 
 @darkroom.command()

@@ -1,0 +1,164 @@
+"""The keys face: `/api/v1/keys`, for whoever has the scope `admin:image-gen`, over the keys of its own org."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import structlog
+from litestar import MediaType, Response, delete, get, post
+from litestar.params import FromPath
+from msgspec import Struct
+
+from app.ask import AnyRequest, known_caller
+from app.auth import ADMIN
+from app.body import read_json
+from app.problems import envelope
+from app.query import instant, number, only_query
+from jobs.api_key import Grant, Limits, Wish, key_json
+from jobs.errors import InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    from app.auth import Caller
+    from jobs.keys import Issued, Keys
+
+PATH: Final = "/api/v1/keys"
+PAGE: Final = 20
+LARGEST_PAGE: Final = 100
+LARGEST_BODY: Final = 64 * 1024
+EXAMPLE: Final = {
+    "name": "Nightly catalogue run",
+    "scopes": {"capabilities": ["images"], "providerIds": ["gemini"]},
+    "rateLimits": {"requestsPerMinute": 60},
+    "expiresAt": "2099-12-31T00:00:00Z",
+}
+
+_log = structlog.get_logger()
+
+
+class NewKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """The body: `name` is required. Without `subject` the key's jobs belong to the key itself."""
+
+    name: str
+    subject: str | None = None
+    scopes: Grant = Grant()
+    rate_limits: Limits = Limits()
+    expires_at: str | None = None
+    metadata: dict[str, str] = {}
+
+
+class Rotation(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """The body, which may be left out. `overlap_seconds`: how long the secret before stays valid, at most 7 days."""
+
+    overlap_seconds: int = 0
+
+
+@post(PATH, status_code=201, opt={"body": NewKey, "example": EXAMPLE, "result": "new_key"})
+async def create_key(request: AnyRequest) -> Response[bytes]:
+    """Make a key. The answer's `key` is the secret, shown this once; nobody may grant more than they have."""
+    caller = await known_caller(request, ADMIN)
+    only_query(request)
+    body = await read_json(request, NewKey, LARGEST_BODY)
+    caller.require_grant(body.scopes)
+    wish = Wish(
+        name=body.name,
+        subject=body.subject,
+        grant=body.scopes,
+        limits=body.rate_limits,
+        expires_ms=instant(body.expires_at, "expiresAt"),
+        metadata=body.metadata,
+    )
+    issued = await _keys(request).create(caller.org, wish, by=_name(caller))
+    _log.info("api key created", key_id=issued.key.id, org=caller.org, by=_name(caller))
+    return _shown_once(issued, 201, {"Location": f"{_base(request)}{PATH}/{issued.key.id}"})
+
+
+@get(PATH, opt={"result": "keys", "query": {"limit": "at most 100", "cursor": "from the page before"}})
+async def list_keys(request: AnyRequest) -> Response[bytes]:
+    """The org's keys, newest first, also those that expired or were revoked."""
+    caller = await known_caller(request, ADMIN)
+    query = only_query(request, frozenset({"limit", "cursor"}))
+    cursor = query.get("cursor")
+    if cursor is not None and not _KEY_ID.fullmatch(cursor):
+        raise InvalidInput("is not a cursor of ours", field="cursor")
+    limit = min(number(query, "limit", PAGE), LARGEST_PAGE)
+    found, after = await _keys(request).page(caller.org, cursor, limit)
+    used = await _keys(request).last_used(found)
+    shown = [key_json(key, ms) for key, ms in zip(found, used, strict=True)]
+    return _json({"object": "list", "keys": shown, "cursor": after})
+
+
+@get(f"{PATH}/{{key_id:str}}", opt={"result": "key"})
+async def get_key(request: AnyRequest, key_id: FromPath[str]) -> Response[bytes]:
+    """One key of the org, without its secret."""
+    caller = await known_caller(request, ADMIN)
+    only_query(request)
+    key = await _keys(request).get(caller.org, _known_id(key_id))
+    (used,) = await _keys(request).last_used([key])
+    return _json(key_json(key, used))
+
+
+@delete(f"{PATH}/{{key_id:str}}", status_code=204, opt={"statuses": {204: "revoked"}})
+async def revoke_key(request: AnyRequest, key_id: FromPath[str]) -> None:
+    """End a key at once and for good. Its record stays; a second time changes nothing."""
+    caller = await known_caller(request, ADMIN)
+    only_query(request)
+    await _keys(request).revoke(caller.org, _known_id(key_id))
+    _log.info("api key revoked", key_id=key_id, org=caller.org, by=_name(caller))
+
+
+@post(
+    f"{PATH}/{{key_id:str}}/rotate",
+    status_code=200,
+    opt={"body": Rotation, "example": {"overlapSeconds": 3600}, "optional_body": True, "result": "new_key"},
+)
+async def rotate_key(request: AnyRequest, key_id: FromPath[str]) -> Response[bytes]:
+    """Give a key a new secret, shown this once; the one before stays valid for `overlapSeconds` (default 0)."""
+    caller = await known_caller(request, ADMIN)
+    only_query(request)
+    asked = await read_json(request, Rotation, LARGEST_BODY) if _has_body(request) else Rotation()
+    keys = _keys(request)
+    caller.require_grant((await keys.get(caller.org, _known_id(key_id))).grant)
+    issued = await keys.rotate(caller.org, key_id, asked.overlap_seconds)
+    _log.info("api key rotated", key_id=key_id, org=caller.org, by=_name(caller))
+    return _shown_once(issued, 200, {})
+
+
+def _keys(request: AnyRequest) -> Keys:
+    keys: Keys = request.app.state.api_keys
+    return keys
+
+
+def _base(request: AnyRequest) -> str:
+    base: str = request.app.state.settings.public_base_url
+    return base
+
+
+def _name(caller: Caller) -> str:
+    return caller.subject if caller.key is None else caller.key.id
+
+
+def _has_body(request: AnyRequest) -> bool:
+    return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+
+
+def _shown_once(issued: Issued, status: int, headers: dict[str, str]) -> Response[bytes]:
+    return _json({**key_json(issued.key), "key": issued.secret}, status, headers)
+
+
+def _json(data: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response[bytes]:
+    content = msgspec.json.encode(envelope(data))
+    told = {"Cache-Control": "no-store", **(headers or {})}
+    return Response(content, status_code=status, headers=told, media_type=MediaType.JSON)
+
+
+def _known_id(key_id: str) -> str:
+    if not _KEY_ID.fullmatch(key_id):
+        raise NotFound("no such key")
+    return key_id
+
+
+_KEY_ID: Final = re.compile(r"key_[0-9a-z]{30}")
+
+handlers: Final = (create_key, list_keys, get_key, revoke_key, rotate_key)

@@ -1,0 +1,161 @@
+"""`darkroom keys`: API keys by hand, straight to the Redis of the settings, for operators."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+
+import rich_click as click
+
+if TYPE_CHECKING:
+    from jobs.api_key import ApiKey
+    from jobs.keys import Issued, Keys
+
+T = TypeVar("T")
+BY: Final = "operator"
+_as_json = click.option("--json", "as_json", is_flag=True, help="as JSON")
+
+
+@click.group()
+def keys() -> None:
+    """Make, list, rotate and revoke API keys."""
+
+
+@keys.command()
+@click.option("--org", required=True, help="whose key it is")
+@click.option("--name", required=True, help="what people call it")
+@click.option("--subject", help="who its jobs belong to; default: the key itself")
+@click.option("--capability", "capabilities", multiple=True, help="images (default), usage:read, admin; repeatable")
+@click.option("--provider", "providers", multiple=True, help="only this provider; repeatable")
+@click.option("--model", "models", multiple=True, help="only this model; repeatable")
+@click.option("--rpm", type=int, help="at most so many requests a minute")
+@click.option("--rpd", type=int, help="at most so many requests a day")
+@click.option("--expires", help="RFC 3339, such as 2027-01-31T00:00:00Z")
+@_as_json
+def create(org: str, expires: str | None, as_json: bool, **told: Any) -> None:
+    """Make a key. Its secret is all that is written to stdout, this once."""
+    from app.auth import ORG  # noqa: PLC0415  # each command loads what it needs
+    from jobs.representation import read_moment  # noqa: PLC0415
+
+    if not ORG.fullmatch(org):
+        _fail("--org: 1 to 64 letters, digits, '_' or '-'")
+    try:
+        expires_ms = None if expires is None else read_moment(expires)
+    except (ValueError, OverflowError):
+        _fail("--expires: must be an RFC 3339 time, such as 2027-01-31T00:00:00Z")
+    wish = _wish(expires_ms, **told)
+    _say_once(_with_keys(lambda kept: kept.create(org, wish, by=BY)), as_json)
+
+
+@keys.command("list")
+@click.option("--org", required=True, help="whose keys")
+@_as_json
+def list_(org: str, as_json: bool) -> None:
+    """An org's keys, newest first."""
+    from jobs.api_key import key_json  # noqa: PLC0415
+
+    found = [key_json(key, used) for key, used in _with_keys(lambda kept: _all(kept, org))]
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    for key in found:
+        used = key["lastUsedAt"] or "never used"
+        click.echo(f"{key['id']}  {key['status']:<7}  {key['hint']}  {used:<24}  {key['name']}")
+
+
+@keys.command()
+@click.argument("key_id")
+@_as_json
+def revoke(key_id: str, as_json: bool) -> None:
+    """End a key at once and for good."""
+    from jobs.api_key import key_json  # noqa: PLC0415
+
+    async def work(kept: Keys) -> ApiKey:
+        return await kept.revoke((await kept.find(key_id)).org, key_id)
+
+    key = _with_keys(work)
+    click.echo(json.dumps(key_json(key)) if as_json else f"{key.id} is revoked")
+
+
+@keys.command()
+@click.argument("key_id")
+@click.option("--overlap", type=int, default=0, help="seconds that the secret before stays valid; default 0")
+@_as_json
+def rotate(key_id: str, overlap: int, as_json: bool) -> None:
+    """Give a key a new secret, which is written to stdout, this once."""
+
+    async def work(kept: Keys) -> Issued:
+        return await kept.rotate((await kept.find(key_id)).org, key_id, overlap)
+
+    _say_once(_with_keys(work), as_json)
+
+
+def _wish(
+    expires_ms: int | None, *, rpm: int | None, rpd: int | None, capabilities: tuple[str, ...], **told: Any
+) -> Any:
+    from jobs.api_key import Grant, Limits, Wish  # noqa: PLC0415
+
+    return Wish(
+        name=told["name"],
+        subject=told["subject"],
+        grant=Grant(
+            capabilities=capabilities or Grant().capabilities,
+            provider_ids=told["providers"],
+            model_ids=told["models"],
+        ),
+        limits=Limits(requests_per_minute=rpm, requests_per_day=rpd),
+        expires_ms=expires_ms,
+    )
+
+
+def _with_keys(work: Callable[[Keys], Awaitable[T]]) -> T:
+    from jobs.errors import ConfigurationError, DarkroomError  # noqa: PLC0415
+    from jobs.settings import Settings  # noqa: PLC0415
+
+    settings = Settings.load()
+    if not settings.redis_url:
+        message = "REDIS_URL: not set, e.g. redis://127.0.0.1:6379/0 (`darkroom dev` prints its own)"
+        raise ConfigurationError(message)
+    try:
+        return asyncio.run(_connected(settings, work))
+    except DarkroomError as error:
+        field = error.details.get("field")
+        _fail(f"{field}: {error.message}" if field else error.message)
+
+
+async def _connected(settings: Any, work: Callable[[Keys], Awaitable[T]]) -> T:
+    from redis.asyncio import Redis  # noqa: PLC0415
+
+    from jobs.catalog import Catalog  # noqa: PLC0415
+    from jobs.keys import Keys  # noqa: PLC0415
+
+    async with Redis.from_url(settings.redis_url, socket_timeout=5) as redis:
+        return await work(Keys(redis, settings.redis_prefix, Catalog.load(settings.models_file).providers))
+
+
+async def _all(kept: Keys, org: str) -> list[tuple[ApiKey, int | None]]:
+    found: list[ApiKey] = []
+    after: str | None = None
+    while True:
+        page, after = await kept.page(org, after, 100)
+        found += page
+        if after is None:
+            return list(zip(found, await kept.last_used(found), strict=True))
+
+
+def _say_once(issued: Issued, as_json: bool) -> None:
+    from jobs.api_key import key_json  # noqa: PLC0415
+
+    if as_json:
+        click.echo(json.dumps({**key_json(issued.key), "key": issued.secret}))
+        return
+    click.echo(f"{issued.key.id} ({issued.key.name}): the key is not shown again", err=True)
+    click.echo(issued.secret)
+
+
+def _fail(text: str) -> NoReturn:
+    click.echo(f"darkroom: {text}", err=True)
+    sys.exit(1)

@@ -1,0 +1,46 @@
+"""Reading a query string strictly: each parameter known, once, and in its form."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jobs.errors import InvalidInput
+from jobs.representation import read_moment
+
+if TYPE_CHECKING:
+    from litestar import Request
+
+
+def only_query(
+    request: Request[Any, Any, Any], known: frozenset[str] = frozenset(), prefix: str | None = None
+) -> dict[str, str]:
+    """The parameters, all of them `known` or `prefix…]`. Raises `InvalidInput` naming the one that is not."""
+    query: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in known and not (prefix and name.startswith(prefix) and name.endswith("]")):
+            raise InvalidInput("is no query parameter here", field=name[:64])
+        if name in query:
+            raise InvalidInput("is given twice", field=name)
+        query[name] = str(value)
+    return query
+
+
+def number(query: dict[str, str], name: str, default: int, least: int = 1) -> int:
+    """A parameter that is a number of at most six digits."""
+    value = query.get(name)
+    if value is None:
+        return default
+    if not value.isascii() or not value.isdigit() or len(value) > 6 or int(value) < least:  # noqa: PLR2004  # plenty
+        raise InvalidInput(f"must be a number, at least {least}", field=name)
+    return int(value)
+
+
+def instant(value: str | None, field: str) -> int | None:
+    """An RFC 3339 time in Unix milliseconds."""
+    if value is None:
+        return None
+    try:
+        return read_moment(value)
+    except (ValueError, OverflowError):
+        message = "must be an RFC 3339 time, such as 2026-01-31T12:00:00Z"
+        raise InvalidInput(message, field=field) from None

@@ -1,0 +1,189 @@
+"""One API key: what it may do, whether it holds, and how people read it."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from msgspec import Struct
+
+from jobs import tokens
+from jobs.catalog import MODEL_NAME
+from jobs.errors import InvalidInput
+from jobs.model import now_ms
+from jobs.rates import Window
+from jobs.representation import moment
+
+CAPABILITIES: Final[Mapping[str, frozenset[str]]] = {
+    "images": frozenset({"write:image-gen", "read:image-gen"}),
+    "usage:read": frozenset({"read:image-gen"}),
+    "admin": frozenset({"admin:image-gen"}),
+}
+"""What a key can be given, and the scopes that a token would have for it."""
+
+
+class Grant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """What a key may do. An empty list of providers or models: all of them."""
+
+    capabilities: tuple[str, ...] = ("images",)
+    provider_ids: tuple[str, ...] = ()
+    model_ids: tuple[str, ...] = ()
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The scopes of every capability."""
+        return frozenset().union(*(CAPABILITIES.get(c, frozenset()) for c in self.capabilities))
+
+
+class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
+    """How often a key may ask; None: as often as it likes."""
+
+    requests_per_minute: int | None = None
+    requests_per_day: int | None = None
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The same, the shortest first: a burst that is refused eats nothing of the day."""
+        told = ((self.requests_per_minute, 60), (self.requests_per_day, 86_400))
+        return tuple(Window(amount, seconds) for amount, seconds in told if amount is not None)
+
+
+class Wish(Struct, frozen=True, kw_only=True):
+    """A key that is asked for. `subject`: who its jobs belong to, by default the key itself."""
+
+    name: str
+    subject: str | None = None
+    grant: Grant = Grant()
+    limits: Limits = Limits()
+    expires_ms: int | None = None
+    metadata: dict[str, str] = {}
+
+
+class Rotated(Struct, frozen=True):
+    """A secret that was replaced and stays valid until then (Unix milliseconds)."""
+
+    hash: str
+    until_ms: int
+
+
+class ApiKey(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A key as it is kept. `hash`: SHA-256 of the secret; `hint`: its last four characters; times in Unix ms."""
+
+    id: str
+    org: str
+    subject: str
+    name: str
+    hash: str
+    hint: str
+    grant: Grant
+    limits: Limits
+    created_ms: int
+    created_by: str
+    expires_ms: int | None = None
+    revoked_ms: int | None = None
+    rotated_ms: int | None = None
+    rotated: Rotated | None = None
+    metadata: dict[str, str] = {}
+
+    def status(self, now: int) -> str:
+        """`active`, `expired` or `revoked`."""
+        if self.revoked_ms is not None:
+            return "revoked"
+        return "expired" if self.expires_ms is not None and self.expires_ms <= now else "active"
+
+    def opened_by(self, hashed: str, now: int) -> bool:
+        """Whether a secret of this hash opens it now. Takes the same time whatever the hash."""
+        opens = hmac.compare_digest(self.hash, hashed)
+        if self.rotated is not None and self.rotated.until_ms > now:
+            opens |= hmac.compare_digest(self.rotated.hash, hashed)
+        return opens and self.status(now) == "active"
+
+
+def check(wish: Wish, providers: Collection[str], now: int) -> None:
+    """Hold a wish to its bounds; `providers` are the known ones. Raises `InvalidInput` naming the API's own field."""
+    if not wish.name.strip() or len(wish.name) > _LONGEST_NAME or not wish.name.isprintable():
+        raise InvalidInput(f"must be 1 to {_LONGEST_NAME} printable characters", field="name")
+    if wish.subject is not None and not _SUBJECT.fullmatch(wish.subject):
+        raise InvalidInput("must be 1 to 128 printable ASCII characters without spaces", field="subject")
+    if wish.expires_ms is not None and wish.expires_ms <= now:
+        raise InvalidInput("must be in the future", field="expiresAt")
+    for field, amount in (
+        ("rateLimits.requestsPerMinute", wish.limits.requests_per_minute),
+        ("rateLimits.requestsPerDay", wish.limits.requests_per_day),
+    ):
+        if amount is not None and not 1 <= amount <= _MOST_PER_WINDOW:
+            raise InvalidInput(f"must be 1 to {_MOST_PER_WINDOW}", field=field)
+    _check_grant(wish.grant, providers)
+    _check_metadata(wish.metadata)
+
+
+def key_json(key: ApiKey, used_ms: int | None = None) -> dict[str, Any]:
+    """A key as people read it: never its secret, never its hash."""
+    now = now_ms()
+    told = {
+        "object": "api_key",
+        "id": key.id,
+        "orgId": key.org,
+        "name": key.name,
+        "subject": key.subject,
+        "hint": f"{tokens.PREFIX}…{key.hint}",
+        "status": key.status(now),
+        "scopes": {
+            "capabilities": list(key.grant.capabilities),
+            "providerIds": list(key.grant.provider_ids),
+            "modelIds": list(key.grant.model_ids),
+        },
+        "rateLimits": {
+            "requestsPerMinute": key.limits.requests_per_minute,
+            "requestsPerDay": key.limits.requests_per_day,
+        },
+        "metadata": key.metadata,
+        "createdAt": moment(key.created_ms),
+        "createdBy": key.created_by,
+        "expiresAt": moment(key.expires_ms),
+        "lastUsedAt": moment(used_ms),
+        "rotatedAt": moment(key.rotated_ms),
+        "revokedAt": moment(key.revoked_ms),
+    }
+    if key.rotated is not None and key.rotated.until_ms > now:
+        told["previousValidUntil"] = moment(key.rotated.until_ms)
+    return told
+
+
+_LONGEST_NAME: Final = 200
+_LONGEST_LIST: Final = 100
+_MOST_PER_WINDOW: Final = 10_000_000
+_SUBJECT: Final = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+def _check_grant(grant: Grant, providers: Collection[str]) -> None:
+    if not grant.capabilities:
+        raise InvalidInput("must name at least one", field="scopes.capabilities")
+    for field, values in (
+        ("scopes.capabilities", grant.capabilities),
+        ("scopes.providerIds", grant.provider_ids),
+        ("scopes.modelIds", grant.model_ids),
+    ):
+        if len(values) > _LONGEST_LIST or len(set(values)) != len(values):
+            raise InvalidInput(f"must be at most {_LONGEST_LIST}, each once", field=field)
+    for field, values, known in (
+        ("scopes.capabilities", grant.capabilities, CAPABILITIES),
+        ("scopes.providerIds", grant.provider_ids, providers),
+    ):
+        for place, value in enumerate(values):
+            if value not in known:
+                raise InvalidInput(f"must be one of {', '.join(known)}", field=f"{field}[{place}]")
+    for place, model in enumerate(grant.model_ids):
+        if not MODEL_NAME.fullmatch(model):
+            message = "must be 1 to 128 letters, digits, '.', '_' or '-'"
+            raise InvalidInput(message, field=f"scopes.modelIds[{place}]")
+
+
+def _check_metadata(metadata: Mapping[str, str]) -> None:
+    if len(metadata) > 16:  # noqa: PLR2004  # as a job's
+        raise InvalidInput("must be at most 16 pairs", field="metadata")
+    for key, value in metadata.items():
+        if not 1 <= len(key) <= 64 or len(value) > 512:  # noqa: PLR2004  # as a job's
+            raise InvalidInput("keys are 1 to 64 characters, values at most 512", field=f"metadata.{key[:64]}")

@@ -1,0 +1,68 @@
+"""How often somebody may ask: sliding windows in Redis, shared by every process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from limits import RateLimitItemPerSecond
+from limits.aio.storage import RedisStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from msgspec import Struct
+
+from jobs.reachable import reachable
+
+if TYPE_CHECKING:
+    from redis.asyncio import ConnectionPool
+
+
+class Window(Struct, frozen=True):
+    """At most `amount` requests in any `seconds`."""
+
+    amount: int
+    seconds: int
+
+
+class Allowance(Struct, frozen=True):
+    """What is left of the window that is nearest to its end. `reset_seconds`: until some of it comes back."""
+
+    window: Window
+    remaining: int
+    reset_seconds: float
+    refused: bool = False
+
+
+class Rates:
+    """Counts requests by name. Times are Redis' own; what is refused is not counted."""
+
+    def __init__(self, pool: ConnectionPool, prefix: str) -> None:
+        storage = RedisStorage(
+            _OF_THE_POOL,
+            implementation="redispy",
+            key_prefix=f"{prefix}rate",
+            connection_pool=pool,  # type: ignore[arg-type]  # passed on to redis-py; its hint forgets the pool
+        )
+        self._windows = SlidingWindowCounterRateLimiter(storage)
+
+    async def spend(self, name: str, windows: Sequence[Window]) -> Allowance:
+        """Count one request against every window (at least one). Raises `ServiceUnavailable`."""
+        with reachable():
+            for window in windows:
+                if not await self._windows.hit(_item(window), name):
+                    return await self._left(name, window, refused=True)
+            left = [await self._left(name, window) for window in windows]
+        return min(left, key=lambda allowance: allowance.remaining)
+
+    async def _left(self, name: str, window: Window, *, refused: bool = False) -> Allowance:
+        stats = await self._windows.get_window_stats(_item(window), name)
+        remaining = 0 if refused else stats.remaining
+        return Allowance(window, remaining, max(0.0, stats.reset_time - time.time()), refused)
+
+
+_OF_THE_POOL: Final = "async+redis://"
+"""The address is the pool's."""
+
+
+def _item(window: Window) -> RateLimitItemPerSecond:
+    return RateLimitItemPerSecond(window.amount, window.seconds)

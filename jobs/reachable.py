@@ -1,0 +1,26 @@
+"""One boundary for Redis' own failures: they leave it as ours."""
+
+from __future__ import annotations
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from jobs.errors import ServiceUnavailable
+
+
+class reachable:  # noqa: N801  # reads as a phrase: `with reachable():`
+    """Turns a Redis that is out of reach, out of memory or not ready into `ServiceUnavailable`."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, OutOfMemoryError):
+            message = "the job store is short of memory: nothing new is accepted just now"
+            raise ServiceUnavailable(message, reason="store_full", retry_after=30) from error
+        if isinstance(error, RedisConnectionError | RedisTimeoutError) or (
+            isinstance(error, ResponseError) and str(error).startswith(("LOADING", "READONLY", "MASTERDOWN"))
+        ):
+            message = "the job store cannot be reached just now"
+            raise ServiceUnavailable(message, reason="store_unavailable", retry_after=2) from error

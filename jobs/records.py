@@ -1,0 +1,127 @@
+"""Small records of an org beside its jobs (keys, endpoints, agents, …): kept as JSON in Redis, listed newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+import msgspec
+from redis.exceptions import WatchError
+
+from jobs.reachable import reachable
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+
+class Record(Protocol):
+    """What a record needs to be kept: an id that sorts by time (`ids.new_id`), and whose it is."""
+
+    @property
+    def id(self) -> str:
+        """Unguessable, and unlike every other."""
+        ...
+
+    @property
+    def org(self) -> str:
+        """Whose record it is; it never changes."""
+        ...
+
+
+R = TypeVar("R", bound=Record)
+
+
+class Records(Generic[R]):
+    """Records of one `kind`. Raises `ServiceUnavailable` while Redis is out of reach.
+
+    `names` says by which further names a record can be found, and until when (Unix milliseconds; None: always).
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        prefix: str,
+        kind: str,
+        form: type[R],
+        names: Callable[[R], Mapping[str, int | None]] = lambda _: {},
+    ) -> None:
+        self._redis = redis
+        self._place = f"{prefix}{kind}:"
+        self._decoder = msgspec.json.Decoder(form)
+        self._names = names
+
+    async def put(self, record: R) -> None:
+        """Keep a new record."""
+        with reachable():
+            async with self._redis.pipeline() as pipe:
+                self._write(pipe, record, {})
+                await pipe.execute()
+
+    async def get(self, org: str, record_id: str) -> R | None:
+        """The org's record, None for another org's."""
+        record = await self.find(record_id)
+        return record if record is not None and record.org == org else None
+
+    async def find(self, record_id: str) -> R | None:
+        """The record, whosever it is: not for callers."""
+        with reachable():
+            return self._read(await self._redis.get(f"{self._place}{record_id}"))
+
+    async def named(self, name: str) -> str | None:
+        """The id of the record that has this name, whosever it is."""
+        with reachable():
+            found: bytes | None = await self._redis.get(f"{self._place}name:{name}")
+        return None if found is None else found.decode()
+
+    async def page(self, org: str, after: str | None, limit: int) -> tuple[list[R], str | None]:
+        """The org's records below the id `after`, newest first, and the id to go on from (None at the end)."""
+        with reachable():
+            top = f"({after}" if after else "+"
+            found = await self._redis.zrevrangebylex(f"{self._place}org:{org}", top, "-", 0, limit)
+            ids = [i.decode() for i in found]
+            documents = await self._redis.mget([f"{self._place}{i}" for i in ids]) if ids else []
+        records = [record for record in map(self._read, documents) if record is not None]
+        return records, ids[-1] if len(ids) == limit else None
+
+    async def update(self, org: str, record_id: str, change: Callable[[R], R]) -> R | None:
+        """Replace a record by what `change` makes of it: of changes at the same time none is lost. None: no such."""
+        key = f"{self._place}{record_id}"
+        with reachable():
+            async with self._redis.pipeline() as pipe:
+                while True:
+                    await pipe.watch(key)
+                    before = self._read(await pipe.get(key))
+                    if before is None or before.org != org:
+                        return None
+                    after = change(before)
+                    pipe.multi()  # type: ignore[no-untyped-call]  # redis-py gives it no types
+                    self._write(pipe, after, self._names(before))
+                    try:
+                        await pipe.execute()
+                    except WatchError:
+                        continue
+                    return after
+
+    async def delete(self, org: str, record_id: str) -> bool:
+        """Forget a record and its names; False when the org has none of that id."""
+        record = await self.get(org, record_id)
+        if record is None:
+            return False
+        with reachable():
+            async with self._redis.pipeline() as pipe:
+                pipe.zrem(f"{self._place}org:{org}", record_id)
+                pipe.delete(f"{self._place}{record_id}", *(f"{self._place}name:{n}" for n in self._names(record)))
+                await pipe.execute()
+        return True
+
+    def _write(self, pipe: Any, record: R, before: Mapping[str, int | None]) -> None:
+        names = self._names(record)
+        pipe.set(f"{self._place}{record.id}", msgspec.json.encode(record))
+        pipe.zadd(f"{self._place}org:{record.org}", {record.id: 0})
+        for name, until_ms in names.items():
+            pipe.set(f"{self._place}name:{name}", record.id, pxat=until_ms)
+        for name in before.keys() - names.keys():
+            pipe.delete(f"{self._place}name:{name}")
+
+    def _read(self, document: bytes | None) -> R | None:
+        return None if document is None else self._decoder.decode(document)
