@@ -10,8 +10,9 @@ from litestar import MediaType, Request, Response
 from msgspec import Struct
 
 from app.problems import envelope, failure_response, on_darkroom_error
+from app.rates import spend
 from jobs.errors import InvalidInput, JobCanceled, TimedOut
-from jobs.model import Job, Options, Status
+from jobs.model import ImageRequest, Job, Options, Status
 from jobs.representation import failure_json, job_json, job_urls, result_json
 
 if TYPE_CHECKING:
@@ -29,11 +30,19 @@ class Preference(Struct, frozen=True):
 
 
 async def known_caller(request: AnyRequest, scope: str) -> Caller:
-    """The caller, who has the scope. Raises `Unauthorized`, `Forbidden`."""
+    """The caller, who has the scope. Raises `Unauthorized`, `RateLimited`, `Forbidden`."""
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.scope["headers"]]
     caller: Caller = await request.app.state.authenticator.caller(headers)
+    if caller.key is not None:
+        await spend(request, caller.key)
     caller.require(scope)
     return caller
+
+
+def permitted(caller: Caller, request: ImageRequest) -> ImageRequest:
+    """The request as it is, when the caller may ask its provider and model. Raises `Forbidden` naming the field."""
+    caller.require_model(request.provider, request.model)
+    return request
 
 
 async def answer_now_or_later(request: AnyRequest, ask: Ask) -> Response[bytes]:
@@ -42,9 +51,10 @@ async def answer_now_or_later(request: AnyRequest, ask: Ask) -> Response[bytes]:
     settings: Settings = request.app.state.settings
     prefer = preference(request, settings.wait_seconds)
     submitted = await jobs.submit(ask)
+    del ask  # the wait may be long: the pictures in hand are not kept for it
     job = submitted.job
     if prefer.wait != 0 and not job.status.terminal:
-        job = await jobs.wait(ask.org, job.id, settings.wait_seconds if prefer.wait is None else prefer.wait)
+        job = await jobs.wait(job.org, job.id, settings.wait_seconds if prefer.wait is None else prefer.wait)
     headers = {"Idempotency-Replayed": "true"} if submitted.replayed else {}
     if job.status.terminal:
         return outcome(request, job, headers)

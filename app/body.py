@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from jobs.errors import InvalidInput, PayloadTooLarge, UnsupportedMediaType
+from app.lifting import LONG, Base64Text, lift
+from jobs.errors import DarkroomError, InvalidInput, InvalidPicture, PayloadTooLarge, UnsupportedMediaType
 
 if TYPE_CHECKING:
     from litestar import Request
@@ -21,17 +24,24 @@ T = TypeVar("T")
 async def read_json(request: Request[Any, Any, Any], kind: type[T], largest: int = LARGEST) -> T:
     """The body as `kind` (a Struct that forbids unknown fields). Raises `InvalidInput` naming the field."""
     _check_headers(request)
-    fields = parse(await _read(request, largest))
+    body, lifted = await _lifted(await _read(request, largest))
+    fields = parse(body)
+
+    def decoded(wanted: type, value: object) -> object:
+        if wanted is Base64Text and isinstance(value, str):
+            return Base64Text(lifted.get(value, value))
+        raise TypeError("expected `str`")
+
     try:
-        return msgspec.convert(fields, kind)
+        return msgspec.convert(fields, kind, dec_hook=decoded)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None
 
 
-def parse(data: bytes) -> Any:
+def parse(body: bytes | bytearray) -> Any:
     """JSON (RFC 8259) without its loose ends: no duplicate names, NaN, NUL, lone surrogates or deep nesting."""
     try:
-        value = json.loads(data.decode(), object_pairs_hook=_object, parse_constant=_no_constant, parse_int=_integer)
+        value = json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_no_constant, parse_int=_integer)
     except UnicodeDecodeError:
         raise InvalidInput("the body is not UTF-8") from None
     except RecursionError:
@@ -52,7 +62,7 @@ def _check_headers(request: Request[Any, Any, Any]) -> None:
         raise UnsupportedMediaType("send the body without Content-Encoding")
 
 
-async def _read(request: Request[Any, Any, Any], largest: int) -> bytes:
+async def _read(request: Request[Any, Any, Any], largest: int) -> bytearray:
     too_large = PayloadTooLarge(f"the body may have at most {largest} bytes", limit=largest)
     declared = request.headers.get("content-length", "0")
     if declared.isascii() and declared.isdigit() and int(declared) > largest:
@@ -62,7 +72,11 @@ async def _read(request: Request[Any, Any, Any], largest: int) -> bytes:
         body += piece
         if len(body) > largest:
             raise too_large
-    return bytes(body)
+    return body
+
+
+async def _lifted(body: bytearray) -> tuple[bytes | bytearray, Mapping[str, memoryview]]:
+    return await asyncio.to_thread(lift, body) if len(body) > LONG else (body, {})
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -103,14 +117,21 @@ _MISSING: Final = re.compile(r"Object missing required field `(?P<field>[^`]*)`(
 _AT: Final = re.compile(r"(?P<what>.*) - at `\$\.?(?P<path>[^`]*)`")
 
 
-def _invalid(text: str) -> InvalidInput:
+_PICTURES: Final = re.compile(r"(referenceImages?|mask)\b")
+
+
+def _invalid(text: str) -> DarkroomError:
     for pattern, message in ((_UNKNOWN, "is no field here"), (_MISSING, "is required")):
         found = pattern.match(text)
         if found:
-            path = ".".join(p for p in (found["path"], found["field"]) if p)
-            return InvalidInput(f"{path}: {message}", field=path)
+            return _refusal(message, ".".join(p for p in (found["path"], found["field"]) if p))
     found = _AT.match(text)
     if found:
-        path = found["path"]
-        return InvalidInput(f"{path}: {found['what'][:1].lower()}{found['what'][1:]}", field=path)
+        return _refusal(f"{found['what'][:1].lower()}{found['what'][1:]}", found["path"])
     return InvalidInput(text)
+
+
+def _refusal(message: str, path: str) -> DarkroomError:
+    """What concerns an input picture has a code of its own (FACES.md, face 0)."""
+    kind = InvalidPicture if _PICTURES.match(path) else InvalidInput
+    return kind(f"{path}: {message}", field=path)

@@ -131,6 +131,8 @@ class Dev:
             redis_port = _free_port()
             await self._keep("redis", redis_command(redis_port, self._folder / "redis"), dict(os.environ))
             environment["REDIS_URL"] = f"redis://127.0.0.1:{redis_port}/0"
+        if not told.webhook_allowed_networks:
+            environment["WEBHOOK_ALLOWED_NETWORKS"] = "127.0.0.0/8"
         missing = [name for name, (attribute, *_) in _SIMULATED.items() if not getattr(told, attribute)]
         if missing:
             environment.update(await self._simulate(missing))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
@@ -12,6 +13,7 @@ from litestar.params import FromPath
 from litestar.routes import HTTPRoute
 
 from app.ask import AnyRequest
+from app.lifting import Base64Text
 from app.problems import STATUS
 from jobs.errors import NotFound
 
@@ -50,7 +52,10 @@ async def docs_file(name: FromPath[str]) -> Response[bytes]:
 
 
 def description(app: Litestar) -> dict[str, Any]:
-    """Every route that says in its `opt` what it takes (`body`, `example`, `query`) and answers (`result`)."""
+    """Every route that says in its `opt` what it takes (`body`, `example`, `query`) and answers.
+
+    `result` names a schema; `statuses` says what each answer without a body means.
+    """
     components: dict[str, Any] = {}
     paths: dict[str, Any] = {}
     for route in app.routes:
@@ -65,11 +70,11 @@ def description(app: Litestar) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Darkroom", "version": "0.1.0", "description": "Every picture is a job."},
-        "security": [{"bearer": []}],
+        "security": [{name: []} for name in _CREDENTIALS],
         "paths": paths,
         "components": {
             "schemas": {**components, **_SCHEMAS},
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": _CREDENTIALS,
         },
     }
 
@@ -85,10 +90,12 @@ def _operation(handler: Any, path: str, components: dict[str, Any]) -> dict[str,
         "responses": _responses(handler, opt),
     }
     if "body" in opt:
-        (schema,), parts = msgspec.json.schema_components([opt["body"]], ref_template="#/components/schemas/{name}")
+        (schema,), parts = msgspec.json.schema_components(
+            [opt["body"]], ref_template="#/components/schemas/{name}", schema_hook=_schema
+        )
         components.update(parts)
         content = {"schema": schema, "example": opt["example"]}
-        operation["requestBody"] = {"required": True, "content": {"application/json": content}}
+        operation["requestBody"] = {"required": not opt.get("optional_body"), "content": {"application/json": content}}
     if opt.get("result") == "health":
         operation["security"] = []
     return operation
@@ -98,20 +105,27 @@ def _responses(handler: Any, opt: dict[str, Any]) -> dict[str, Any]:
     kind = opt.get("result")
     answers: dict[str, Any] = {}
     if "statuses" in opt:
-        answers.update({str(s): {"description": "the picture's address"} for s in opt["statuses"]})
+        answers.update({str(status): {"description": about} for status, about in opt["statuses"].items()})
     else:
         content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{kind}"}}}
         answers[str(handler.status_code)] = {"description": "done", "content": content}
     if kind == "health":
         answers["503"] = {"description": "not ready"}
         return answers
-    answers.setdefault("200", {"description": "finished"})
-    answers.setdefault("202", {"description": "the job, which goes on"})
-    answers.setdefault("304", {"description": "unchanged"})
+    if kind in _OF_JOBS:
+        answers.setdefault("200", {"description": "finished"})
+        answers.setdefault("202", {"description": "the job, which goes on"})
+        answers.setdefault("304", {"description": "unchanged"})
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/error"}}}
     for code in sorted(set(STATUS.values())):
         answers.setdefault(str(code), {"description": _named(code), "content": error})
     return answers
+
+
+def _schema(kind: type) -> dict[str, Any]:
+    if kind is Base64Text:
+        return {"type": "string", "contentEncoding": "base64"}
+    raise NotImplementedError(kind)
 
 
 def _named(status: int) -> str:
@@ -119,10 +133,13 @@ def _named(status: int) -> str:
 
 
 def _path_parameters(path: str) -> list[dict[str, Any]]:
-    if "{job_id}" not in path:
-        return []
-    schema = {"type": "string", "pattern": "^job_[0-9a-z]{30}$"}
-    return [{"name": "job_id", "in": "path", "required": True, "schema": schema}]
+    found = []
+    for name in _PARAMETER.findall(path):
+        schema = {"type": "string"}
+        if name in _IDS:
+            schema["pattern"] = f"^{_IDS[name]}_[0-9a-z]{{30}}$"
+        found.append({"name": name, "in": "path", "required": True, "schema": schema})
+    return found
 
 
 def _query_parameters(query: dict[str, str]) -> list[dict[str, Any]]:
@@ -134,7 +151,7 @@ def _header_parameters(opt: dict[str, Any]) -> list[dict[str, Any]]:
         "Prefer": "`wait=30` or `respond-async` (RFC 7240)",
         "Idempotency-Key": "1 to 255 printable ASCII characters",
     }
-    wanted = told if "body" in opt else {}
+    wanted = told if "body" in opt and opt.get("result") in _OF_JOBS else {}
     return [{"name": n, "in": "header", "description": d, "schema": {"type": "string"}} for n, d in wanted.items()]
 
 
@@ -148,6 +165,16 @@ def _asset(name: str) -> bytes:
     return (files("app") / "web" / "swagger" / name).read_bytes()
 
 
+_PARAMETER: Final = re.compile(r"\{(\w+)\}")
+_IDS: Final = {"job_id": "job", "key_id": "key"}
+"""Path parameters that are ids of ours, and the kind that they begin with."""
+_OF_JOBS: Final = frozenset({"image", "job", "jobs", "events"})
+"""Results that may come later, or be unchanged."""
+_CREDENTIALS: Final = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "api-key"},
+    "xApiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+}
 _METADATA: Final = {"type": "object", "properties": {"success": {"type": "boolean"}, "timestamp": {"type": "integer"}}}
 _IMAGE: Final = {
     "type": "object",
@@ -180,6 +207,29 @@ _JOB: Final = {
         "urls": {"type": "object"},
     },
 }
+_KEY: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["id", "orgId", "name", "subject", "hint", "status", "scopes", "rateLimits", "metadata", "createdAt"],
+    "properties": {
+        "id": {"type": "string"},
+        "orgId": {"type": "string"},
+        "name": {"type": "string"},
+        "subject": {"type": "string"},
+        "hint": {"type": "string"},
+        "status": {"enum": ["active", "expired", "revoked"]},
+        "scopes": {"type": "object"},
+        "rateLimits": {"type": "object"},
+        "metadata": {"type": "object"},
+        "createdAt": {"type": "string", "format": "date-time"},
+        "expiresAt": {"type": ["string", "null"], "format": "date-time"},
+        "lastUsedAt": {"type": ["string", "null"], "format": "date-time"},
+    },
+}
+_NEW_KEY: Final = {
+    **_KEY,
+    "required": [*_KEY["required"], "key"],
+    "properties": {**_KEY["properties"], "key": {"type": "string", "description": "the secret, shown this once"}},
+}
 
 
 def _enveloped(data: dict[str, Any]) -> dict[str, Any]:
@@ -196,6 +246,14 @@ _SCHEMAS: Final = {
         }
     ),
     "events": _enveloped({"type": "array", "items": {"type": "object"}}),
+    "key": _enveloped(_KEY),
+    "new_key": _enveloped(_NEW_KEY),
+    "keys": _enveloped(
+        {
+            "type": "object",
+            "properties": {"keys": {"type": "array", "items": _KEY}, "cursor": {"type": ["string", "null"]}},
+        }
+    ),
     "health": {"type": "object", "properties": {"status": {"type": "string"}}},
     "error": {
         "type": "object",

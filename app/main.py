@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from litestar import Litestar, Request, Response
+from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
@@ -20,13 +21,17 @@ from app.body import LARGEST
 from app.faces import FACES
 from app.local_files import local_files
 from app.problems import id_of, on_darkroom_error, on_http_error, on_unexpected
+from app.rates import rate_headers
 from jobs.blobs import BlobMissing
 from jobs.blobs_local import LocalBlobs
 from jobs.catalog import Catalog
 from jobs.client import Jobs
 from jobs.errors import DarkroomError, NotFound
+from jobs.inputs import Inputs
+from jobs.keys import Keys
 from jobs.logs import configure
 from jobs.queue import Turns, arq_redis
+from jobs.rates import Rates
 from jobs.settings import Settings
 from jobs.storage import blob_store
 from jobs.store import RedisJobStore
@@ -41,13 +46,17 @@ def create_app(settings: Settings) -> Litestar:
     redis = Redis(connection_pool=pool)
     blobs = blob_store(settings)
     waiting = Waiting(redis, settings.redis_prefix)
-    authenticator = Authenticator(settings)
+    catalog = Catalog.load(settings.models_file)
+    keys = Keys(redis, settings.redis_prefix, catalog.providers)
+    authenticator = Authenticator(settings, keys)
+    store = RedisJobStore(redis, settings.redis_prefix, settings.public_base_url)
     jobs = Jobs(
-        store=RedisJobStore(redis, settings.redis_prefix, settings.public_base_url),
+        store=store,
         turns=Turns(arq_redis(pool, settings.redis_prefix), settings.redis_prefix),
         waiting=waiting,
-        catalog=Catalog.load(settings.models_file),
+        catalog=catalog,
         blobs=blobs,
+        inputs=Inputs(store=store, blobs=blobs, settings=settings),
         settings=settings,
     )
 
@@ -66,10 +75,20 @@ def create_app(settings: Settings) -> Litestar:
     own_files = [local_files(settings.azure_storage_container, blobs.opens)] if isinstance(blobs, LocalBlobs) else []
     return Litestar(
         route_handlers=[*(h for face in FACES for h in face), *health.handlers, *docs.handlers, *own_files],
-        state=State({"jobs": jobs, "settings": settings, "authenticator": authenticator, "waiting": waiting}),
+        state=State(
+            {
+                "jobs": jobs,
+                "settings": settings,
+                "authenticator": authenticator,
+                "api_keys": keys,
+                "rates": Rates(pool, settings.redis_prefix),
+                "waiting": waiting,
+            }
+        ),
         lifespan=[lifespan],
         middleware=[LogContext],
-        before_send=[_with_request_id],
+        cors_config=_cors(settings),
+        before_send=[_with_common_headers],
         exception_handlers={
             DarkroomError: on_darkroom_error,
             BlobMissing: _no_blob,
@@ -82,14 +101,46 @@ def create_app(settings: Settings) -> Litestar:
     )
 
 
+def _cors(settings: Settings) -> CORSConfig | None:
+    """Off unless origins are named; never with cookies."""
+    if not settings.cors_origins:
+        return None
+    return CORSConfig(
+        allow_origins=sorted(settings.cors_origins),
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "If-None-Match", "X-Api-Key"],
+        expose_headers=[
+            *("Location", "Retry-After", "ETag", "X-Job-Id", "X-Request-Id"),
+            *("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"),
+        ],
+    )
+
+
 def _no_blob(request: Request[Any, Any, Any], _: BlobMissing) -> Response[bytes]:
     return on_darkroom_error(request, NotFound("there is no picture at this address"))
 
 
-async def _with_request_id(message: Message, scope: Scope) -> None:
-    """Every answer carries the request's id, also the ones that no route made."""
+async def _with_common_headers(message: Message, scope: Scope) -> None:
+    """Every answer carries the request's id and what browsers are to be held to, also the ones that no route made."""
     if message["type"] == "http.response.start":
-        message["headers"] = [*message["headers"], (b"x-request-id", id_of(scope).encode())]
+        own = {name for name, _ in message["headers"]}
+        message["headers"] = [
+            *message["headers"],
+            (b"x-request-id", id_of(scope).encode()),
+            *rate_headers(scope),
+            *((name, value) for name, value in _SECURITY if name not in own),
+        ]
+
+
+_SECURITY: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+)
+"""What holds where a route says nothing else (OWASP REST security cheat sheet)."""
 
 
 class LogContext:

@@ -9,8 +9,11 @@ from typing import Any, Final
 import uvicorn
 
 from app.main import create_app
+from app.protocol import bounded
 from jobs.settings import Settings
 
+MOST_CONNECTIONS: Final = 4_000
+"""Beyond this a request is answered 503 at once; a process that waits for 2,000 pictures is well below."""
 GRACE_SECONDS: Final = 5
 """What requests under way get after SIGTERM; a wait is answered at once."""
 
@@ -22,7 +25,8 @@ def serve(settings: Settings) -> None:
         app,
         host=settings.host,
         port=settings.port,
-        http="httptools",
+        http=bounded(settings.header_seconds, settings.body_seconds),
+        limit_concurrency=MOST_CONNECTIONS,
         log_config=None,
         access_log=False,
         server_header=False,

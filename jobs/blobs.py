@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import AsyncIterator
 from typing import Final, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from msgspec import Struct
 
@@ -86,7 +87,15 @@ class BlobStore(Protocol):
         ...
 
     def name_of(self, url: str) -> str | None:
-        """The name behind a URL of ours (query ignored), or None when it is not ours."""
+        """The name behind a URL below our container, `""` when it can be no blob's, None for any other URL.
+
+        Scheme and query do not count.
+        """
+        ...
+
+    @property
+    def host(self) -> str | None:
+        """The storage's host name, where pictures live outside this server."""
         ...
 
 
@@ -96,14 +105,29 @@ def valid_name(name: str) -> bool:
 
 
 def own_name(url: str, base: str) -> str | None:
-    """The blob name in a URL below `base`: scheme and query do not count, host and port do."""
-    there, ours = urlsplit(url), urlsplit(base)
-    path = unquote(there.path)
-    if there.netloc.lower() != ours.netloc.lower() or not path.startswith(f"{ours.path}/"):
+    """The name in a URL below `base`; `""`: below it, but no blob's name; None: elsewhere.
+
+    Scheme and query do not count; host and port do, as does the path however it is written (`%2e`, `//`, `..`).
+    """
+    try:
+        there, ours = urlsplit(url), urlsplit(base)
+        if _origin(there) != _origin(ours):
+            return None
+    except ValueError:  # no URL at all
         return None
-    name = path.removeprefix(f"{ours.path}/")
-    return name if valid_name(name) else None
+    path = unquote(there.path)
+    inside = f"{ours.path.rstrip('/')}/"
+    if not f"/{posixpath.normpath(path).lstrip('/')}/".startswith(inside):
+        return None
+    name = path.removeprefix(inside)
+    return name if path.startswith(inside) and valid_name(name) else ""
 
 
+def _origin(url: SplitResult) -> tuple[str, int | None]:
+    host = url.netloc.lower() if url.port is None else url.netloc.lower().rpartition(":")[0]
+    return host, None if url.port == _PORTS.get(url.scheme) else url.port
+
+
+_PORTS: Final = {"http": 80, "https": 443}
 _LONGEST: Final = 1024
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from jobs.blobs import LINK_SECONDS, BlobExists, BlobInfo, BlobMissing, BlobRefused, BlobStoreDown, own_name
 
@@ -142,6 +143,11 @@ class AzureBlobs:
     def name_of(self, url: str) -> str | None:
         """See `BlobStore.name_of`."""
         return own_name(url, self._container.url.partition("?")[0])
+
+    @property
+    def host(self) -> str | None:
+        """See `BlobStore.host`."""
+        return urlsplit(self._container.url).hostname
 
     @property
     def _container(self) -> ContainerClient:

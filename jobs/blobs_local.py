@@ -111,6 +111,11 @@ class LocalBlobs:
         """See `BlobStore.name_of`."""
         return own_name(url, self._base)
 
+    @property
+    def host(self) -> None:
+        """See `BlobStore.host`: this server itself serves them."""
+        return None
+
     def opens(self, name: str, until: str, signature: str) -> bool:
         """Whether a link with these parameters opens the blob; any does where the container is public."""
         if self._public:

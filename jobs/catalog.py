@@ -19,6 +19,8 @@ from jobs.model import ImageRequest, Warning_
 
 FACE_0: Final = "agents"
 """The face whose documents name fewer sizes and qualities than the models have."""
+MODEL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+"""A model's name is a segment of the far end's path."""
 
 
 class SizeRule(Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,7 +120,7 @@ class Catalog:
 
     def check(self, request: ImageRequest, *, face: str) -> Checked:
         """Hold a request against its family. Raises `InvalidInput`, `InvalidPicture`, each naming the field."""
-        if not _MODEL.fullmatch(request.model):
+        if not MODEL_NAME.fullmatch(request.model):
             raise InvalidInput("must be 1 to 128 letters, digits, '.', '_' or '-'", field="model")
         family = self.family(request.provider, request.model)
         request, ignored = _without_ignored(request, family)
@@ -146,7 +148,6 @@ def pixels(size: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-_MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _PIXELS: Final = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
 _RATIO: Final = re.compile(r"[1-9][0-9]{0,2}:[1-9][0-9]{0,2}")
 _ATTRIBUTES: Final = {

@@ -19,13 +19,14 @@ from jobs.errors import (
     ServiceUnavailable,
 )
 from jobs.ids import new_id
-from jobs.model import Blob, ImageRequest, Job, Options, Source, Status, Warning_, now_ms
+from jobs.model import Blob, ImageRequest, Job, Link, Options, Source, Status, Warning_, now_ms
 from jobs.providers import PROVIDERS
 from jobs.store import Created, Full, Key, Known, Stale
 
 if TYPE_CHECKING:
     from jobs.blobs import BlobInfo, BlobStore
     from jobs.catalog import Catalog
+    from jobs.inputs import Given, Inputs
     from jobs.queue import Turns
     from jobs.settings import Settings
     from jobs.store import RedisJobStore
@@ -42,6 +43,9 @@ class Ask(Struct, frozen=True, kw_only=True):
     subject: str
     face: str
     request: ImageRequest
+    """Without its input pictures: they are `images` and `mask`, as they were handed in."""
+    images: tuple[Given, ...] = ()
+    mask: Given | None = None
     options: Options = Options()
     idempotency_key: str | None = None
     metadata: dict[str, str] = {}
@@ -98,6 +102,7 @@ class Jobs:
         waiting: Waiting,
         catalog: Catalog,
         blobs: BlobStore,
+        inputs: Inputs,
         settings: Settings,
     ) -> None:
         self._store = store
@@ -105,13 +110,17 @@ class Jobs:
         self._waiting = waiting
         self._catalog = catalog
         self._blobs = blobs
+        self._inputs = inputs
         self._settings = settings
 
     async def submit(self, ask: Ask) -> Submitted:
         """Accept a job, or join the one that the idempotency key names. Nothing is stored on a refusal."""
-        job = self._prepare(ask)
+        job = await self._prepare(ask)
         key = None if ask.idempotency_key is None else Key(ask.idempotency_key, job.fingerprint)
-        match await self._store.create(job, key):
+        created = await self._store.create(job, key)
+        if not isinstance(created, Created):
+            await self._inputs.discard(*job.request.staged)
+        match created:
             case Created(turn):
                 if turn is not None:
                     await self._turns.ring(turn)
@@ -208,11 +217,14 @@ class Jobs:
         """The queue in numbers."""
         return await self._store.counts()
 
-    def _prepare(self, ask: Ask) -> Job:
-        checked = self._catalog.check(ask.request, face=ask.face)
+    async def _prepare(self, ask: Ask) -> Job:
+        named = replace(ask.request, images=tuple(map(_named, ask.images)), mask=ask.mask and _named(ask.mask))
+        checked = self._catalog.check(named, face=ask.face)
         self._require_provider(ask.request.provider)
-        now = now_ms()
         options = ask.options
+        images, mask = await self._inputs.take(ask.org, ask.images, ask.mask, options.cancel_after)
+        request = replace(checked.request, images=images, mask=mask)
+        now = now_ms()
         warnings = checked.warnings
         if ask.request.provider in self._settings.simulated:
             message = f"{ask.request.provider} is played by the simulator: no model made this picture"
@@ -222,7 +234,7 @@ class Jobs:
             org=ask.org,
             subject=ask.subject,
             face=ask.face,
-            request=checked.request,
+            request=request,
             options=options,
             created_ms=now,
             updated_ms=now,
@@ -232,7 +244,7 @@ class Jobs:
             metadata=ask.metadata,
             client_reference=ask.client_reference,
             idempotency_key=ask.idempotency_key,
-            fingerprint=fingerprint(checked.request, options),
+            fingerprint=fingerprint(request, options),
             request_id=ask.request_id,
         )
 
@@ -276,7 +288,13 @@ def fingerprint(request: ImageRequest, options: Options) -> str:
 
 
 def _content(source: Source) -> Source:
-    return replace(source, name="") if isinstance(source, Blob) else source
+    """Staged bytes count by their digest; a picture of ours never changes under its name."""
+    return replace(source, name="") if isinstance(source, Blob) and source.sha256 else source
+
+
+def _named(given: Given) -> Source:
+    """A picture that nobody has looked at yet: that there is one is all that the catalog asks."""
+    return Link(given.url or "", given.media_type or "")
 
 
 def _unknown(job_id: str) -> NotFound:

@@ -101,6 +101,13 @@ class QueueFull(DarkroomError):
     retryable = True
 
 
+class RateLimited(DarkroomError):
+    """The caller asked more often than it may; `retry_after` says when there is room again."""
+
+    code = "RATE_LIMITED"
+    retryable = True
+
+
 class ServiceUnavailable(DarkroomError):
     """Something that we need is not there just now; `reason` says which."""
 

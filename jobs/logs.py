@@ -14,6 +14,7 @@ _SECRET_NAMES: Final = re.compile(
     r"authorization|api[-_]?key|secret|token|password|cookie|prompt|b64|signature|sig$", re.IGNORECASE
 )
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{200,}={0,2}")
+_API_KEY: Final = re.compile(r"aigw_sk_[0-9A-Za-z]+")
 _DATA_URL: Final = re.compile(r"data:[\w/+.-]+;base64,\S+")
 _QUERY: Final = re.compile(r"(https?://[^\s?#\"']+)\?[^\s\"']*")
 _LONGEST: Final = 500
@@ -65,7 +66,7 @@ def configure(form: str, level: str) -> None:
 
 
 def redact(_: Any, __: str, record: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Cut secrets by name, and base64, data URLs, query strings and overlong text by form."""
+    """Cut secrets by name, and our own keys, base64, data URLs, query strings and overlong text by form."""
     return {name: _clean(name, value) for name, value in record.items()}
 
 
@@ -79,7 +80,8 @@ def _clean(name: str, value: Any) -> Any:
     if isinstance(value, bytes):
         return f"[{len(value)} bytes]"
     if isinstance(value, str):
-        text = _QUERY.sub(r"\1?[redacted]", _BASE64.sub("[base64]", _DATA_URL.sub("[data URL]", value)))
+        text = _API_KEY.sub("[API key]", _BASE64.sub("[base64]", _DATA_URL.sub("[data URL]", value)))
+        text = _QUERY.sub(r"\1?[redacted]", text)
         limit = 8_000 if name == "exception" else _LONGEST
         return text if len(text) <= limit else f"{text[:limit]}… [{len(text)} characters]"
     return value

@@ -24,6 +24,8 @@ class Blob(Struct, frozen=True, tag="blob"):
     sha256: str = ""
 
 
+STAGED: Final = "inputs/"
+"""Below this, blobs are input pictures that live no longer than their job."""
 Source = Link | Blob
 """Where an input picture is. Bytes never enter Redis."""
 
@@ -58,6 +60,12 @@ class ImageRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def mode(self) -> str:
         """`edit` with a reference image, else `generate`."""
         return "edit" if self.images else "generate"
+
+    @property
+    def staged(self) -> tuple[str, ...]:
+        """Names of the input pictures that were stored for this request alone."""
+        sources = self.images if self.mask is None else (*self.images, self.mask)
+        return tuple(s.name for s in sources if isinstance(s, Blob) and s.name.startswith(STAGED))
 
 
 class Picture(Struct, frozen=True, kw_only=True):
@@ -211,7 +219,8 @@ class Options(Struct, frozen=True, kw_only=True, omit_defaults=True):
     start_within: int | None = None
     cancel_after: int = 900
     on_ambiguous: str = "fail"
-    store_inputs: bool = True
+    store_inputs: bool | None = None
+    """True keeps staged input pictures as long as the record; False erases the prompt, too, when the job ends."""
     expires_after: int | None = None
     max_queue_position: int | None = None
 

@@ -120,6 +120,14 @@ def warnings_json(warnings: tuple[Warning_, ...]) -> list[dict[str, Any]]:
     return [to_builtins(w) for w in warnings]
 
 
+def read_moment(text: str) -> int:
+    """Unix milliseconds of an RFC 3339 time. Raises `ValueError`, also for a time without its zone."""
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError("no time zone")
+    return round(at.astimezone(UTC).timestamp() * 1000)
+
+
 def moment(at_ms: int | None) -> str | None:
     """RFC 3339 in UTC with milliseconds."""
     if at_ms is None:

@@ -15,7 +15,7 @@ import structlog
 
 from jobs import moves
 from jobs.blobs import BlobExists, BlobMissing, BlobRefused, BlobStoreDown
-from jobs.errors import DarkroomError, Outcome, ProviderError, ServiceUnavailable, TimedOut
+from jobs.errors import DarkroomError, InvalidPicture, Outcome, ProviderError, ServiceUnavailable, TimedOut
 from jobs.model import Failure, Image, Job, Picture, Progress, Status, Usage, Warning_, now_ms
 from jobs.moves import Changed
 from jobs.pictures import EXTENSIONS, NotAPicture, measure
@@ -25,6 +25,7 @@ from jobs.store import Fenced, Stale
 if TYPE_CHECKING:
     from jobs.blobs import BlobStore
     from jobs.catalog import Catalog
+    from jobs.inputs import Inputs, Loaded
     from jobs.providers.base import Provider
     from jobs.store import Claim, RedisJobStore
 
@@ -45,6 +46,7 @@ class Runner:
         *,
         store: RedisJobStore,
         blobs: BlobStore,
+        inputs: Inputs,
         catalog: Catalog,
         providers: Mapping[str, Provider],
         provider_seconds: float,
@@ -52,6 +54,7 @@ class Runner:
     ) -> None:
         self._store = store
         self._blobs = blobs
+        self._inputs = inputs
         self._catalog = catalog
         self._providers = providers
         self._provider_seconds = provider_seconds
@@ -62,15 +65,20 @@ class Runner:
 
         Ends silently when the job has slipped away (canceled, past its deadline, held by another worker).
         """
-        job = Held(self._store, claim)
+        with structlog.contextvars.bound_contextvars(request_id=claim.job.request_id, job=claim.job.id):
+            await self._run(Held(self._store, claim))
+
+    async def _run(self, job: Held) -> None:
         try:
             await self._begin(job)
             await self._make_missing(job)
             await self._conclude(job)
+            if job.now.status.terminal and job.now.options.store_inputs is not True:
+                await self._inputs.discard(*job.now.request.staged)
         except Fenced:
-            _log.info("lease lost", job=claim.job.id, fence=claim.fence)
+            _log.info("lease lost", fence=job.fence)
         except moves.MoveRefused as refused:
-            _log.info("the job moved on without us", job=claim.job.id, status=str(refused.job.status))
+            _log.info("the job moved on without us", status=str(refused.job.status))
 
     async def _begin(self, job: Held) -> None:
         if job.now.overdue(now_ms()):
@@ -96,16 +104,36 @@ class Runner:
         if job.now.status is not Status.RUNNING:
             return
         missing = moves.to_make(job.now)
+        if not missing:
+            return
+        try:
+            inputs = await self._load(job)
+        except InvalidPicture as error:
+            failure = moves.failure_of(error, provider=job.now.request.provider, safe_to_retry=True)
+            await job.apply(lambda j, now: moves.fail(j, now, failure))
+            return
         size = self._catalog.family(job.now.request.provider, job.now.request.model).n_per_call
         try:
             async with asyncio.TaskGroup() as calls:
                 for first in range(0, len(missing), size):
-                    calls.create_task(self._call(job, missing[first : first + size]))
+                    calls.create_task(self._call(job, missing[first : first + size], inputs))
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from None
 
+    async def _load(self, job: Held) -> Loaded:
+        """The input pictures in hand; a blob store that is down is waited for."""
+        while True:
+            try:
+                return await self._inputs.load(job.now.request)
+            except BlobStoreDown:
+                if job.now.overdue(now_ms()):
+                    raise InvalidPicture("the picture could not be read in time", field="referenceImage") from None
+                await asyncio.sleep(STORE_PAUSE_SECONDS)
+
     async def _conclude(self, job: Held) -> None:
         """Everything has been tried that may be tried now."""
+        if job.now.status.terminal:
+            return
         if job.now.overdue(now_ms()):
             await job.apply(moves.overdue)
         elif job.now.status is Status.CANCELING:
@@ -117,7 +145,7 @@ class Runner:
         else:
             await job.apply(lambda j, now: moves.fail(j, now, _final(j)))
 
-    async def _call(self, job: Held, indexes: tuple[int, ...]) -> None:
+    async def _call(self, job: Held, indexes: tuple[int, ...], inputs: Loaded) -> None:
         """One paid call: the intent is written before it leaves, its outcome after."""
         try:
             begun = await job.apply(lambda j, now: moves.intend(j, now, indexes))
@@ -126,7 +154,7 @@ class Runner:
         call = len(begun.attempts)
         answer = Answer()
         try:
-            await self._exchange(job, call, indexes, answer)
+            await self._exchange(job, call, indexes, inputs, answer)
         except ProviderError as error:
             await self._settle_failed(job, call, answer, error)
         except (BlobRefused, BlobStoreDown) as error:
@@ -147,8 +175,8 @@ class Runner:
                 )
             )
 
-    async def _exchange(self, job: Held, call: int, indexes: tuple[int, ...], answer: Answer) -> None:
-        order = self._order(job.now, len(indexes))
+    async def _exchange(self, job: Held, call: int, indexes: tuple[int, ...], inputs: Loaded, answer: Answer) -> None:
+        order = self._order(job.now, len(indexes), inputs)
         provider = self._providers.get(order.request.provider)
         if provider is None:
             message = f"{order.request.provider} is not configured on this worker"
@@ -218,7 +246,6 @@ class Runner:
         )
         _log.warning(
             "provider call failed",
-            job=job.now.id,
             call=call,
             outcome=str(error.outcome),
             provider=failure.provider,
@@ -240,13 +267,15 @@ class Runner:
             )
         )
 
-    def _order(self, job: Job, n: int) -> Order:
+    def _order(self, job: Job, n: int, inputs: Loaded) -> Order:
         left = (job.cancel_at_ms - now_ms()) / 1000
         return Order(
             request=job.request,
             family=self._catalog.family(job.request.provider, job.request.model),
             n=n,
-            request_id=job.id,
+            images=inputs.images,
+            mask=inputs.mask,
+            request_id=job.request_id or job.id,
             timeout=max(0.1, min(self._provider_seconds, left)),
         )
 
@@ -303,7 +332,7 @@ class Held:
 
     def __init__(self, store: RedisJobStore, claim: Claim) -> None:
         self._store = store
-        self._fence = claim.fence
+        self.fence = claim.fence
         self._one = asyncio.Lock()
         self._reported_ms = 0
         self.now = claim.job
@@ -314,7 +343,7 @@ class Held:
             while True:
                 changed = move(self.now, now_ms())
                 try:
-                    self.now = await self._store.commit(self.now, changed, self._fence)
+                    self.now = await self._store.commit(self.now, changed, self.fence)
                 except Stale:
                     self.now = await self._store.get(self.now.id) or _vanished(self.now)
                 else:

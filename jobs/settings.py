@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import socket
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -18,6 +20,7 @@ from jobs.errors import ConfigurationError
 
 Secret = SecretStr | None
 Names = Annotated[frozenset[str], NoDecode]
+Networks = Annotated[tuple[IPv4Network, ...], NoDecode]
 
 
 def _named(*names: str, default: Any = None, about: str, example: str, **bounds: Any) -> Any:
@@ -92,6 +95,24 @@ class Settings(BaseSettings):
     openai_base_url: str | None = _named(
         "OPENAI_BASE_URL", about="another OpenAI-shaped server", example="https://api.openai.com/v1"
     )
+    image_ref_allowed_hosts: Names = _named(
+        "IMAGE_REF_ALLOWED_HOSTS",
+        default=frozenset(),
+        about="comma-separated hosts from which reference images are fetched, beside our own storage's",
+        example="pictures.example.com",
+    )
+    image_ref_allowed_networks: Networks = _named(
+        "IMAGE_REF_ALLOWED_NETWORKS",
+        default=(),
+        about="comma-separated CIDRs exempt from the refusal of private addresses; plain http only there",
+        example="10.1.0.0/16",
+    )
+    webhook_allowed_networks: Networks = _named(
+        "WEBHOOK_ALLOWED_NETWORKS",
+        default=(),
+        about="the same for webhooks; `darkroom dev` takes loopback",
+        example="10.1.0.0/16",
+    )
     dev_key: Secret = _named("DARKROOM_DEV_KEY", about="accepted only by `darkroom dev`", example="any string")
     wait_seconds: int = _named(
         "DARKROOM_WAIT_SECONDS", default=120, about="longest synchronous wait", example="120", ge=1, le=120
@@ -158,6 +179,26 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = _named(
         "DARKROOM_LOG_LEVEL", default="info", about="least severe level that is written", example="info"
     )
+    header_seconds: float = _named(
+        "DARKROOM_HEADER_SECONDS",
+        default=10.0,
+        about="longest that a request's headers may take to arrive",
+        example="10",
+        gt=0,
+    )
+    body_seconds: float = _named(
+        "DARKROOM_BODY_SECONDS",
+        default=30.0,
+        about="longest that a request's body may take to arrive; more for callers with slow uplinks",
+        example="30",
+        gt=0,
+    )
+    cors_origins: Names = _named(
+        "DARKROOM_CORS_ORIGINS",
+        default=frozenset(),
+        about="comma-separated origins whose pages may call the API from a browser",
+        example="https://studio.example.com",
+    )
     dev: bool = _named(
         "DARKROOM_DEV", default=False, about="set by `darkroom dev` for its children, by nobody else", example=""
     )
@@ -168,10 +209,24 @@ class Settings(BaseSettings):
         example="",
     )
 
-    @field_validator("simulated", mode="before")
+    @field_validator(
+        "simulated",
+        "cors_origins",
+        "image_ref_allowed_hosts",
+        "image_ref_allowed_networks",
+        "webhook_allowed_networks",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
-        return frozenset(v.strip() for v in value.split(",") if v.strip()) if isinstance(value, str) else value
+        return [v.strip() for v in value.split(",") if v.strip()] if isinstance(value, str) else value
+
+    @field_validator("image_ref_allowed_hosts")
+    @classmethod
+    def _lower(cls, value: frozenset[str]) -> frozenset[str]:
+        if any(set(name) & set(":/@ *") for name in value):
+            raise ValueError("must be host names alone, without scheme, port or wildcard")
+        return frozenset(name.lower() for name in value)
 
     @field_validator("public_base_url", "google_gemini_base_url", "azure_openai_endpoint", "openai_base_url")
     @classmethod
@@ -222,6 +277,15 @@ class Settings(BaseSettings):
         if self.dev and self.host not in {"127.0.0.1", "localhost", "::1"}:
             raise ConfigurationError("DARKROOM_HOST: `darkroom dev` binds loopback only, e.g. 127.0.0.1")
 
+    def own_bases(self) -> tuple[str, ...]:
+        """Bases of the URLs under which this server is reached: `PUBLIC_BASE_URL`, and what it listens on."""
+        hosts = [self.host]
+        if self.host in {"0.0.0.0", "::"}:  # noqa: S104  # a comparison
+            hosts = [*_LOOPBACK, *_outward_address()]
+        elif self.host in _LOOPBACK:
+            hosts = list(_LOOPBACK)
+        return tuple(dict.fromkeys([self.public_base_url, *(f"http://{host}:{self.port}" for host in hosts)]))
+
     def derived_key(self, purpose: str) -> bytes:
         """32 bytes for one purpose, by HKDF-SHA256 (RFC 5869) from the root secret."""
         if self.secret_key is None:
@@ -241,8 +305,8 @@ def shown(settings: Settings) -> dict[str, Any]:
         value = getattr(settings, attribute)
         if isinstance(value, SecretStr):
             value = "********"
-        elif isinstance(value, frozenset):
-            value = ",".join(sorted(value))
+        elif isinstance(value, frozenset | tuple):
+            value = ",".join(sorted(map(str, value)))
         elif isinstance(value, Path):
             value = str(value)
         values[_aliases(field)[0]] = value
@@ -255,7 +319,7 @@ def table() -> str:
     for name, field in variables().items():
         others = "".join(f", then `{n}`" for n in _aliases(field)[1:])
         default = int(field.default) if isinstance(field.default, bool) else field.default
-        said = _UNSET.get(name, "none") if default in (None, "", frozenset()) else f"`{default}`"
+        said = _UNSET.get(name, "none") if default in (None, "", frozenset(), ()) else f"`{default}`"
         rows.append(f"| `{name}`{others} | {said} | {field.description} |")
     return "\n".join(rows)
 
@@ -265,10 +329,24 @@ _UNSET: Final = {
     "REDIS_URL": "embedded by `darkroom dev`",
     "AZURE_STORAGE_CONNECTION_STRING": "a folder in the data directory",
     "PUBLIC_BASE_URL": "from the bind address",
+    "IMAGE_REF_ALLOWED_HOSTS": "our own storage host",
     "DARKROOM_DEV_KEY": "made once by `darkroom dev`",
     "DARKROOM_SECRET_KEY": "made once by `darkroom dev`",
 }
 """What holds where a setting has no default of its own."""
+
+
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
+
+
+def _outward_address() -> list[str]:
+    """The address that this machine is reached by from its network; nothing is sent to learn it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # RFC 5737: nobody's
+        except OSError:
+            return []
+        return [probe.getsockname()[0]]
 
 
 def _aliases(field: FieldInfo) -> list[str]:

@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import msgspec
 from msgspec import Struct
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from jobs.errors import ServiceUnavailable
 from jobs.ids import new_id
 from jobs.model import Event, Job, now_ms
 from jobs.moves import Changed
+from jobs.reachable import reachable
 from jobs.representation import job_json, moment
 
 if TYPE_CHECKING:
@@ -152,7 +149,7 @@ class RedisJobStore:
 
     async def get(self, job_id: str) -> Job | None:
         """See `JobStore.get`."""
-        with _reachable():
+        with reachable():
             doc = await self.redis.hget(f"{self.prefix}job:{job_id}", "doc")  # type: ignore[misc]  # redis-py types both clients as one
         return None if doc is None else _unpack(cast("bytes", doc))
 
@@ -175,6 +172,9 @@ class RedisJobStore:
         )
         match answer:
             case b"ok":
+                if job.status.terminal and job.request.staged:
+                    until_ms = (job.expires_ms or 0) if job.options.store_inputs else now_ms()
+                    await self.stage(until_ms, *job.request.staged)
                 return job
             case b"fenced":
                 raise Fenced(job.id)
@@ -185,7 +185,7 @@ class RedisJobStore:
         """See `JobStore.page`. Ids whose record is gone are skipped and forgotten."""
         index = f"{self.prefix}org:{org}"
         top = f"({after}" if after else "+"
-        with _reachable():
+        with reachable():
             ids = [i.decode() for i in await self.redis.zrevrangebylex(index, top, "-", 0, limit)]
             pipe = self.redis.pipeline(transaction=False)
             for job_id in ids:
@@ -199,12 +199,12 @@ class RedisJobStore:
 
     async def position(self, job: Job) -> int | None:
         """See `JobStore.position`."""
-        with _reachable():
+        with reachable():
             return cast("int | None", await self.redis.zrank(f"{self.prefix}ready:{job.org}", job.id))
 
     async def events(self, job_id: str, after: int = 0) -> list[dict[str, Any]]:
         """The job's events with a sequence above `after`, in order."""
-        with _reachable():
+        with reachable():
             rows = await self.redis.xrange(f"{self.prefix}events:{job_id}", f"({after}" if after else "-", "+")
         return [msgspec.json.decode(fields[b"e"]) for _, fields in rows]
 
@@ -237,6 +237,22 @@ class RedisJobStore:
         offered = [f"{self.prefix}{new_id('turn')}" for _ in range(most)]
         return [t.decode() for t in await self._run("turns", TURN_START_MS, *offered)]
 
+    async def stage(self, until_ms: int, *names: str) -> None:
+        """Remember input pictures that are to be deleted at `until_ms`; a later word replaces an earlier one."""
+        with reachable():
+            await self.redis.zadd(f"{self.prefix}staged", dict.fromkeys(names, until_ms))
+
+    async def staged_until(self, until_ms: int, most: int = 100) -> list[str]:
+        """Input pictures whose time has come."""
+        with reachable():
+            found = await self.redis.zrangebyscore(f"{self.prefix}staged", "-inf", until_ms, 0, most)
+        return [name.decode() for name in found]
+
+    async def unstage(self, *names: str) -> None:
+        """Input pictures have been deleted."""
+        with reachable():
+            await self.redis.zrem(f"{self.prefix}staged", *names)
+
     async def counts(self) -> dict[str, int]:
         """What waits, runs and backs off, and what workers offer; exact at one moment."""
         orgs = [o.decode() for o in await self.redis.zrange(f"{self.prefix}orgs", 0, -1)]
@@ -253,7 +269,7 @@ class RedisJobStore:
 
     async def ready(self) -> None:
         """One round trip. Raises `ServiceUnavailable`."""
-        with _reachable():
+        with reachable():
             await self.redis.ping()
 
     def _idem(self, job: Job, key: Key) -> str:
@@ -283,25 +299,8 @@ class RedisJobStore:
         )
 
     async def _run(self, name: str, *args: Any) -> Any:
-        with _reachable():
+        with reachable():
             return await self._scripts[name](args=[self.prefix, *args])
-
-
-class _reachable:  # noqa: N801  # reads as a phrase: `with _reachable():`
-    """Turns Redis' own failures into ours."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, OutOfMemoryError):
-            message = "the job store is short of memory: nothing new is accepted just now"
-            raise ServiceUnavailable(message, reason="store_full", retry_after=30) from error
-        if isinstance(error, RedisConnectionError | RedisTimeoutError) or (
-            isinstance(error, ResponseError) and str(error).startswith(("LOADING", "READONLY", "MASTERDOWN"))
-        ):
-            message = "the job store cannot be reached just now"
-            raise ServiceUnavailable(message, reason="store_unavailable", retry_after=2) from error
 
 
 _SCRIPTS: Final = ("create", "claim", "commit", "beat", "lost", "turns", "leave")

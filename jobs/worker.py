@@ -19,6 +19,7 @@ from jobs.blobs import BlobStore
 from jobs.catalog import Catalog
 from jobs.errors import DarkroomError
 from jobs.ids import new_id
+from jobs.inputs import Inputs
 from jobs.logs import configure
 from jobs.model import now_ms
 from jobs.providers import PROVIDERS
@@ -56,7 +57,9 @@ async def _serve(settings: Settings) -> None:
     providers = await open_providers(settings)
     await blobs.open()
     arq = arq_redis(pool, settings.redis_prefix)
-    hands = Hands(store, _runner(settings, store, blobs, providers), Turns(arq, settings.redis_prefix), settings)
+    inputs = Inputs(store=store, blobs=blobs, settings=settings)
+    runner = _runner(settings, store, blobs, inputs, providers)
+    hands = Hands(store, runner, inputs, Turns(arq, settings.redis_prefix), settings)
     worker = WakeWorker(
         functions=[func(_turn, name=TURN, timeout=TURN_TIMEOUT_SECONDS, max_tries=1, keep_result=0)],
         queue_name=queue_name(settings.redis_prefix),
@@ -94,10 +97,13 @@ def _drain(worker: WakeWorker, hands: Hands, number: signal.Signals) -> None:
     worker.handle_sig_wait_for_completion(number)
 
 
-def _runner(settings: Settings, store: RedisJobStore, blobs: BlobStore, providers: dict[str, Provider]) -> Runner:
+def _runner(
+    settings: Settings, store: RedisJobStore, blobs: BlobStore, inputs: Inputs, providers: dict[str, Provider]
+) -> Runner:
     return Runner(
         store=store,
         blobs=blobs,
+        inputs=inputs,
         catalog=Catalog.load(settings.models_file),
         providers=providers,
         provider_seconds=settings.provider_seconds,
@@ -121,11 +127,12 @@ async def _turn(ctx: dict[str, Any]) -> None:
 class Hands:
     """What one worker process does beside arq: turns, heartbeat, and looking after the lost."""
 
-    def __init__(self, store: RedisJobStore, runner: Runner, turns: Turns, settings: Settings) -> None:
+    def __init__(self, store: RedisJobStore, runner: Runner, inputs: Inputs, turns: Turns, settings: Settings) -> None:
         self.name = f"{socket.gethostname()}/{os.getpid()}/{new_id('w')[-6:]}"
         self.draining = False
         self._store = store
         self._runner = runner
+        self._inputs = inputs
         self._turns = turns
         self._slots = settings.worker_slots
         self._lease_ms = settings.lease_seconds * 1000
@@ -192,6 +199,7 @@ class Hands:
             await self._look_after_the_lost()
         for turn in await self._store.missing_turns(self._slots):
             await self._turns.ring(turn)
+        await self._inputs.sweep()
         due = [ms for ms in (beat.due_ms, beat.later_ms) if ms is not None]
         return max(0.5, (min(due) - beat.now_ms) / 1000) if due else self._lease_ms
 

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.faces import agents, jobs
+from app.faces import agents, jobs, keys
 
-FACES: Final = (agents.handlers, jobs.handlers)
+FACES: Final = (agents.handlers, jobs.handlers, keys.handlers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from litestar import Response, post
 from msgspec import Struct
@@ -14,13 +14,18 @@ from app.ask import (
     idempotency_key,
     known_caller,
     options_from_headers,
+    permitted,
 )
 from app.auth import WRITE
 from app.body import read_json
+from app.pictures_in import Mask, ReferenceImage, mask, reference
 from app.problems import request_id
 from jobs.client import Ask
-from jobs.errors import InvalidInput, InvalidPicture
+from jobs.errors import InvalidInput
 from jobs.model import ImageRequest
+
+if TYPE_CHECKING:
+    from app.auth import Caller
 
 FACE: Final = "agents"
 PROVIDERS: Final = ("azure-openai", "gemini")
@@ -44,26 +49,31 @@ class AgentImage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     quality: str | None = None
     style: str | None = None
     negative_prompt: str | None = None
-    reference_image: Any = None
-    mask: Any = None
+    reference_image: ReferenceImage | None = None
+    mask: Mask | None = None
 
 
 @post("/api/v1/agents/images", status_code=200, opt={"body": AgentImage, "example": EXAMPLE, "result": "image"})
 async def create_image(request: AnyRequest) -> Response[bytes]:
     """Make a picture and wait for it, at most 120 s; the job goes on when the wait ends first."""
     caller = await known_caller(request, WRITE)
+    return await answer_now_or_later(request, await _ask(request, caller))
+
+
+async def _ask(request: AnyRequest, caller: Caller) -> Ask:
     body = await read_json(request, AgentImage)
-    ask = Ask(
+    return Ask(
         org=caller.org,
         subject=caller.subject,
         face=FACE,
-        request=_image_request(body),
+        request=permitted(caller, _image_request(body)),
+        images=() if body.reference_image is None else (reference(body.reference_image, "referenceImage"),),
+        mask=None if body.mask is None else mask(body.mask),
         options=options_from_headers(request),
         idempotency_key=idempotency_key(request),
         client_reference=client_reference(request.headers.get("x-client-reference"), "X-Client-Reference"),
         request_id=request_id(request),
     )
-    return await answer_now_or_later(request, ask)
 
 
 def _image_request(body: AgentImage) -> ImageRequest:
@@ -72,9 +82,6 @@ def _image_request(body: AgentImage) -> ImageRequest:
     for field, text in (("prompt", body.prompt), ("negativePrompt", body.negative_prompt or "")):
         if len(text) > LONGEST_PROMPT:
             raise InvalidInput(f"must be at most {LONGEST_PROMPT} characters", field=field)
-    for field, picture in (("referenceImage", body.reference_image), ("mask", body.mask)):
-        if picture is not None:
-            raise InvalidPicture("edits are not served yet: leave it out", field=field)
     return ImageRequest(
         provider=body.provider,
         model=body.model,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -23,13 +22,16 @@ from app.ask import (
     options_from_headers,
     outcome,
     patience,
+    permitted,
     pointer,
     preference,
     shown,
 )
 from app.auth import READ, WRITE, Caller
 from app.body import read_json
+from app.pictures_in import Mask, ReferenceImage, mask, reference
 from app.problems import envelope, request_id
+from app.query import instant, number, only_query
 from jobs.client import Ask, Filters
 from jobs.errors import InvalidInput, InvalidPicture, NotAcceptable, NotFound
 from jobs.model import ImageRequest, Job, Options, Status
@@ -37,9 +39,11 @@ from jobs.representation import PATH
 
 if TYPE_CHECKING:
     from jobs.client import Jobs
+    from jobs.inputs import Given
 
 FACE: Final = "jobs"
 MOST_PICTURES: Final = 10
+MOST_REFERENCES: Final = 16
 MOST_STEPS: Final = 150
 LONGEST_WAIT: Final = 60
 PAGE: Final = 20
@@ -69,9 +73,9 @@ class NewJob(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rena
     output_compression: int | None = None
     seed: int | None = None
     steps: int | None = None
-    reference_image: Any = None
-    reference_images: Any = None
-    mask: Any = None
+    reference_image: ReferenceImage | None = None
+    reference_images: list[ReferenceImage] | None = None
+    mask: Mask | None = None
     options: dict[str, dict[str, Any]] = {}
     priority: str | None = None
     start_within: int | None = None
@@ -89,11 +93,10 @@ class NewJob(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rena
 async def create_job(request: AnyRequest) -> Response[bytes]:
     """Create a job: 202 with the job, or 200 when `Prefer: wait=n` saw it finish."""
     caller = await known_caller(request, WRITE)
-    _only_query(request, frozenset())
-    body = await read_json(request, NewJob)
+    only_query(request)
     jobs: Jobs = request.app.state.jobs
     prefer = preference(request, request.app.state.settings.wait_seconds)
-    submitted = await jobs.submit(_ask(request, caller, body))
+    submitted = await jobs.submit(await _ask(request, caller))
     job = submitted.job
     headers = {**applied(prefer), **({"Idempotency-Replayed": "true"} if submitted.replayed else {})}
     if prefer.wait and not job.status.terminal:
@@ -113,12 +116,12 @@ async def create_job(request: AnyRequest) -> Response[bytes]:
 async def list_jobs(request: AnyRequest) -> Response[bytes]:
     """The org's jobs, newest first. A short page may still have a cursor: it ends where `cursor` is null."""
     caller = await known_caller(request, READ)
-    query = _only_query(request, _LIST_QUERY, prefix="metadata[")
+    query = only_query(request, _LIST_QUERY, prefix="metadata[")
     jobs: Jobs = request.app.state.jobs
     cursor = query.get("cursor")
     if cursor is not None and not _JOB_ID.fullmatch(cursor):
         raise InvalidInput("is not a cursor of ours", field="cursor")
-    limit = min(_number(query, "limit", PAGE), LARGEST_PAGE)
+    limit = min(number(query, "limit", PAGE), LARGEST_PAGE)
     found, after = await jobs.page(caller.org, _filters(query), cursor, limit)
     data = {"object": "list", "jobs": [shown(request, job) for job in found], "cursor": after}
     return Response(msgspec.json.encode(envelope(data)), media_type=MediaType.JSON)
@@ -131,11 +134,11 @@ async def list_jobs(request: AnyRequest) -> Response[bytes]:
 async def get_job(request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]:
     """The job as it stands; `?wait=n` (or `Prefer: wait=n`) holds the answer until it changes or ends."""
     caller = await known_caller(request, READ)
-    query = _only_query(request, frozenset({"wait", "until"}))
+    query = only_query(request, frozenset({"wait", "until"}))
     jobs: Jobs = request.app.state.jobs
     job = await jobs.get(caller.org, _known_id(job_id))
     prefer = preference(request, LONGEST_WAIT)
-    wait = min(_number(query, "wait", prefer.wait or 0, least=0), LONGEST_WAIT)
+    wait = min(number(query, "wait", prefer.wait or 0, least=0), LONGEST_WAIT)
     until = query.get("until", "change")
     if until not in {"change", "terminal"}:
         raise InvalidInput("must be change or terminal", field="until")
@@ -161,14 +164,17 @@ async def get_result(request: AnyRequest, job_id: FromPath[str]) -> Response[byt
     return outcome(request, job) if job.status.terminal else pointer(request, job)
 
 
-@get(f"{PATH}/{{job_id:str}}/content", opt={"query": {"index": "which picture, from 0"}, "statuses": [302]})
+@get(
+    f"{PATH}/{{job_id:str}}/content",
+    opt={"query": {"index": "which picture, from 0"}, "statuses": {302: "the picture's address"}, "result": "job"},
+)
 async def get_content(request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]:
     """302 to a freshly made link of the picture."""
-    query = _only_query(request, frozenset({"index"}))
+    query = only_query(request, frozenset({"index"}))
     job = await _readable(request, job_id)
     if job.status is not Status.SUCCEEDED:
         return outcome(request, job) if job.status.terminal else pointer(request, job)
-    link = request.app.state.jobs.content_link(job, _number(query, "index", 0, least=0))
+    link = request.app.state.jobs.content_link(job, number(query, "index", 0, least=0))
     return Response(b"", status_code=302, headers={"Location": link, "X-Job-Id": job.id, "Cache-Control": "no-store"})
 
 
@@ -197,12 +203,15 @@ async def _readable(request: AnyRequest, job_id: str) -> Job:
     return job
 
 
-def _ask(request: AnyRequest, caller: Caller, body: NewJob) -> Ask:
+async def _ask(request: AnyRequest, caller: Caller) -> Ask:
+    body = await read_json(request, NewJob)
     return Ask(
         org=caller.org,
         subject=caller.subject,
         face=FACE,
-        request=_image_request(body),
+        request=permitted(caller, _image_request(body)),
+        images=_references(body),
+        mask=None if body.mask is None else mask(body.mask),
         options=_options(request, body),
         idempotency_key=idempotency_key(request),
         metadata=_metadata(body.metadata),
@@ -214,14 +223,8 @@ def _ask(request: AnyRequest, caller: Caller, body: NewJob) -> Ask:
 
 
 def _image_request(body: NewJob) -> ImageRequest:
-    for field, given, error in (
-        ("referenceImage", body.reference_image, InvalidPicture),
-        ("referenceImages", body.reference_images, InvalidPicture),
-        ("mask", body.mask, InvalidPicture),
-        ("webhook", body.webhook, InvalidInput),
-    ):
-        if given is not None:
-            raise error("is not served yet: leave it out", field=field)
+    if body.webhook is not None:
+        raise InvalidInput("is not served yet: leave it out", field="webhook")
     for name, value, least, most in (
         ("n", body.n, 1, MOST_PICTURES),
         ("steps", body.steps, 1, MOST_STEPS),
@@ -233,6 +236,17 @@ def _image_request(body: NewJob) -> ImageRequest:
     names = ImageRequest.__struct_fields__
     fields = {name: getattr(body, name) for name in body.__struct_fields__ if name in names and name != "mask"}
     return ImageRequest(**fields)
+
+
+def _references(body: NewJob) -> tuple[Given, ...]:
+    one, several = body.reference_image, body.reference_images
+    if one is not None and several is not None:
+        raise InvalidPicture("give either referenceImage or referenceImages", field="referenceImages")
+    if one is not None:
+        return (reference(one, "referenceImage"),)
+    if several is not None and not 1 <= len(several) <= MOST_REFERENCES:
+        raise InvalidPicture(f"must be 1 to {MOST_REFERENCES} pictures", field="referenceImages")
+    return tuple(reference(image, f"referenceImages[{i}]") for i, image in enumerate(several or ()))
 
 
 def _options(request: AnyRequest, body: NewJob) -> Options:
@@ -258,46 +272,13 @@ def _filters(query: dict[str, str]) -> Filters:
         status=status,
         provider=query.get("provider"),
         model=query.get("model"),
-        created_after_ms=_moment(query, "createdAfter"),
-        created_before_ms=_moment(query, "createdBefore"),
+        created_after_ms=instant(query.get("createdAfter"), "createdAfter"),
+        created_before_ms=instant(query.get("createdBefore"), "createdBefore"),
         client_reference=query.get("clientReference"),
         idempotency_key=query.get("idempotencyKey"),
         batch_id=query.get("batchId"),
         metadata={key[9:-1]: value for key, value in query.items() if key.startswith("metadata[")},
     )
-
-
-def _only_query(request: AnyRequest, known: frozenset[str], prefix: str | None = None) -> dict[str, str]:
-    query: dict[str, str] = {}
-    for name, value in request.query_params.multi_items():
-        if name not in known and not (prefix and name.startswith(prefix) and name.endswith("]")):
-            raise InvalidInput("is no query parameter here", field=name[:64])
-        if name in query:
-            raise InvalidInput("is given twice", field=name)
-        query[name] = str(value)
-    return query
-
-
-def _number(query: dict[str, str], name: str, default: int, least: int = 1) -> int:
-    value = query.get(name)
-    if value is None:
-        return default
-    if not value.isascii() or not value.isdigit() or len(value) > 6 or int(value) < least:  # noqa: PLR2004  # plenty
-        raise InvalidInput(f"must be a number, at least {least}", field=name)
-    return int(value)
-
-
-def _moment(query: dict[str, str], name: str) -> int | None:
-    value = query.get(name)
-    if value is None:
-        return None
-    try:
-        at = datetime.fromisoformat(value)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise InvalidInput("must be an RFC 3339 time, such as 2026-01-31T12:00:00Z", field=name)
-    return round(at.timestamp() * 1000)
 
 
 def _seen_version(request: AnyRequest, job: Job) -> int:

@@ -40,6 +40,10 @@ class Call(Struct, kw_only=True):
     started: float
     pictures: list[str] = []
     """SHA-256 of each picture that was sent."""
+    inputs: list[str] = []
+    """SHA-256 of each reference image as it arrived."""
+    mask: str | None = None
+    """SHA-256 of the mask as it arrived."""
 
 
 class Bench:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import hashlib
+import io
 import re
 import secrets
 from typing import Any, Final
 
 from litestar import Response, post
 from litestar.params import FromPath
+from PIL import Image, UnidentifiedImageError
 
-from app.simulator.wire import AnyRequest, answer, bench, pictures, unanswered
+from app.simulator.draw import edit
+from app.simulator.wire import AnyRequest, answer, bench, pictures, spoilt, unanswered
 
 _SIDES: Final = {
     "1:1": (1024, 1024),
@@ -46,9 +51,10 @@ async def generate_content(  # noqa: PLR0911  # each refusal is an answer
     try:
         parts = body["contents"][-1]["parts"]
         prompt = next(p["text"] for p in parts if "text" in p)
+        sources = [_inline(p) for p in parts if "inlineData" in p or "inline_data" in p]
         ratio = body.get("generationConfig", {}).get("imageConfig", {}).get("aspectRatio", "1:1")
         size = _SIDES[ratio]
-    except (KeyError, IndexError, StopIteration, TypeError):
+    except (KeyError, IndexError, StopIteration, TypeError, ValueError, UnidentifiedImageError):
         return _error(400, "INVALID_ARGUMENT", "Invalid JSON payload received.")
     desk = bench(request)
     written, fault = desk.begin("gemini", found["model"], prompt, request.headers.get("x-client-request-id", ""))
@@ -63,11 +69,34 @@ async def generate_content(  # noqa: PLR0911  # each refusal is an answer
             return answer(
                 {"candidates": [{"finishReason": "IMAGE_SAFETY", "index": 0}], **_tail(found["model"], prompt)}
             )
-    made = await pictures(written, fault, 1, size, "jpeg")
+    if fault is not None and fault.kind == "empty":
+        made = []
+    elif sources:
+        written.inputs = [hashlib.sha256(data).hexdigest() for data in sources]
+        made = spoilt(fault) or [await asyncio.to_thread(_edited, sources, size, prompt, written.nonce)]
+    else:
+        made = spoilt(fault) or await pictures(written, 1, size, "jpeg")
+    written.pictures = [hashlib.sha256(p).hexdigest() for p in made]
     out: list[dict[str, Any]] = [{"text": "Here is the picture."}]
     out += [{"inlineData": {"mimeType": "image/jpeg", "data": base64.b64encode(data).decode()}} for data in made]
     candidate = {"content": {"role": "model", "parts": out}, "finishReason": "STOP", "index": 0}
     return answer({"candidates": [candidate], **_tail(found["model"], prompt)})
+
+
+def _inline(part: dict[str, Any]) -> bytes:
+    text: str = (part.get("inlineData") or part["inline_data"])["data"]
+    data = base64.b64decode(text, altchars=b"-_" if set(text) & {"-", "_"} else None, validate=True)
+    Image.open(io.BytesIO(data)).close()
+    return data
+
+
+def _edited(sources: list[bytes], size: tuple[int, int], prompt: str, nonce: str) -> bytes:
+    """The first picture, blended with a new one; the others small along its lower edge."""
+    base = Image.open(io.BytesIO(sources[0])).convert("RGB").resize(size)
+    side = min(size) // 8
+    for place, other in enumerate(sources[1:]):
+        base.paste(Image.open(io.BytesIO(other)).convert("RGB").resize((side, side)), (place * side, size[1] - side))
+    return edit(base, None, prompt, nonce, "jpeg")
 
 
 def _tail(model: str, prompt: str) -> dict[str, Any]:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 import secrets
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from litestar import Response, post
 from litestar.params import FromPath
 
-from app.simulator.faults import Fault
-from app.simulator.wire import AnyRequest, answer, bench, pictures, unanswered
+from app.simulator.faults import Call, Fault
+from app.simulator.wire import AnyRequest, answer, bench, pictures, spoilt, unanswered
 
-_MODELS: Final = re.compile(r"(chatgpt-image|gpt-image|dall-e)-[a-z0-9.-]+")
-_SIZE: Final = re.compile(r"(\d{2,4})x(\d{2,4})")
-_GPT_FIELDS: Final = frozenset(
+MODELS: Final = re.compile(r"(chatgpt-image|gpt-image|dall-e)-[a-z0-9.-]+")
+SIZE: Final = re.compile(r"(\d{2,4})x(\d{2,4})")
+GPT_FIELDS: Final = frozenset(
     {
         "model", "prompt", "n", "size", "quality", "background", "output_format", "output_compression",
         "moderation", "user", "safety_identifier", "stream", "partial_images",
@@ -42,54 +44,83 @@ class Refusal(Exception):
 @post("/openai/deployments/{model:str}/images/generations", status_code=200)
 async def azure_generations(request: AnyRequest, model: FromPath[str]) -> Response[bytes]:
     """Azure's deployment path: `api-key` (or a bearer) and `api-version` are required."""
-    if "api-version" not in request.query_params:
-        return answer({"error": {"code": "404", "message": "Resource not found"}}, 404)
-    if not (request.headers.get("api-key") or request.headers.get("authorization")):
-        return answer({"error": {"code": "401", "message": "Access denied due to invalid subscription key."}}, 401)
-    if not _MODELS.fullmatch(model):
-        message = "The API deployment for this resource does not exist."
-        return answer({"error": {"code": "DeploymentNotFound", "message": message}}, 404)
-    return await _generate(request, "azure-openai", model)
+    return azure_refusal(request, model) or await _generate(request, "azure-openai", model)
 
 
 @post(["/v1/images/generations", "/openai/v1/images/generations"], status_code=200)
 async def generations(request: AnyRequest) -> Response[bytes]:
     """OpenAI's path, and Azure's newer one of the same shape: a bearer is required."""
+    model = str((await request.json()).get("model", "dall-e-2"))
+    return openai_refusal(request, model) or await _generate(request, "openai", model)
+
+
+def azure_refusal(request: AnyRequest, model: str) -> Response[bytes] | None:
+    """What Azure says before it looks at the body."""
+    if "api-version" not in request.query_params:
+        return answer({"error": {"code": "404", "message": "Resource not found"}}, 404)
+    if not (request.headers.get("api-key") or request.headers.get("authorization")):
+        return answer({"error": {"code": "401", "message": "Access denied due to invalid subscription key."}}, 401)
+    if not MODELS.fullmatch(model):
+        message = "The API deployment for this resource does not exist."
+        return answer({"error": {"code": "DeploymentNotFound", "message": message}}, 404)
+    return None
+
+
+def openai_refusal(request: AnyRequest, model: str) -> Response[bytes] | None:
+    """What OpenAI says of a key or a model that it does not know."""
     key = request.headers.get("authorization", "").removeprefix("Bearer ") or request.headers.get("api-key", "")
     if not key or key == "wrong":
         return answer(Refusal(401, "invalid_api_key", "Incorrect API key provided.").body, 401)
-    model = str((await request.json()).get("model", "dall-e-2"))
-    if not _MODELS.fullmatch(model):
+    if not MODELS.fullmatch(model):
         return answer(Refusal(404, "model_not_found", f"The model '{model}' does not exist.", "model").body, 404)
-    return await _generate(request, "openai", model)
+    return None
 
 
-async def _generate(request: AnyRequest, wire: str, model: str) -> Response[bytes]:
-    fields: dict[str, Any] = await request.json()
-    fields.pop("model", None)
+async def played(  # noqa: PLR0913, PLR0917  # one call, and what differs between the two kinds
+    request: AnyRequest,
+    wire: str,
+    model: str,
+    fields: dict[str, Any],
+    fit: Callable[[], None],
+    make: Callable[[Call, int, str], Awaitable[list[bytes]]],
+) -> Response[bytes]:
+    """One call from its check to its answer: written down, delayed, failed as the prompt asks, or drawn by `make`."""
     desk = bench(request)
     prompt = str(fields.get("prompt", ""))
     headers = {"x-request-id": f"req_{secrets.token_hex(8)}"}
     if wire == "azure-openai":
         headers["apim-request-id"] = headers["x-request-id"]
     try:
-        _check(model, fields)
+        fit()
         call, fault = desk.begin(wire, model, prompt, request.headers.get("x-client-request-id", ""))
         await desk.take_time(prompt)
         if fault is not None:
             if (early := unanswered(fault)) is not None:
                 return early
             _refuse(fault, wire, headers)
-        form = fields.get("output_format", "png")
-        made = await pictures(call, fault, int(fields.get("n", 1)), _measures(fields.get("size", "auto")), form)
+        made = spoilt(fault) or await make(call, int(fields.get("n", 1)), str(fields.get("output_format", "png")))
+        call.pictures = [hashlib.sha256(p).hexdigest() for p in made]
     except Refusal as refusal:
         return answer(refusal.body, refusal.status, headers)
-    return answer(_body(model, made, prompt), 200, headers)
+    if fault is not None and fault.kind == "empty":
+        made = []
+    return answer(images_body(model, made, prompt), 200, headers)
 
 
-def _check(model: str, fields: dict[str, Any]) -> None:
+async def _generate(request: AnyRequest, wire: str, model: str) -> Response[bytes]:
+    fields: dict[str, Any] = await request.json()
+    fields.pop("model", None)
+
+    async def make(call: Call, n: int, form: str) -> list[bytes]:
+        return await pictures(call, n, _measures(fields.get("size", "auto")), form)
+
+    return await played(request, wire, model, fields, lambda: check(model, fields), make)
+
+
+def check(model: str, fields: dict[str, Any]) -> None:
+    """Refuse what the real one refuses."""
     dalle = model.startswith("dall-e")
-    for name in fields.keys() - (_DALLE_FIELDS if dalle else _GPT_FIELDS) - {"model"}:
+    for name in fields.keys() - (_DALLE_FIELDS if dalle else GPT_FIELDS) - {"model"}:
         raise Refusal(400, "unknown_parameter", f"Unknown parameter: '{name}'.", name)
     prompt = fields.get("prompt")
     if not isinstance(prompt, str) or not prompt:
@@ -113,7 +144,7 @@ def _check_size(model: str, size: str | None) -> None:
     if size is None:
         return
     known = next((sizes for name, sizes in _DALLE_SIZES.items() if model.startswith(name)), None)
-    found = _SIZE.fullmatch(size)
+    found = SIZE.fullmatch(size)
     fits = size in known if known else size == "auto" or (found and int(found[1]) % 16 == 0 == int(found[2]) % 16)
     if not fits:
         raise Refusal(400, "invalid_value", f"Invalid value: '{size}'.", "size")
@@ -135,11 +166,12 @@ def _refuse(fault: Fault, wire: str, headers: dict[str, str]) -> None:
 
 
 def _measures(size: str) -> tuple[int, int]:
-    found = _SIZE.fullmatch(size)
+    found = SIZE.fullmatch(size)
     return (int(found[1]), int(found[2])) if found else (1024, 1024)
 
 
-def _body(model: str, made: list[bytes], prompt: str) -> dict[str, Any]:
+def images_body(model: str, made: list[bytes], prompt: str) -> dict[str, Any]:
+    """The answer: pictures in base64, and what each family adds."""
     items: list[dict[str, Any]] = [{"b64_json": base64.b64encode(data).decode()} for data in made]
     body: dict[str, Any] = {"created": int(time.time()), "data": items}
     if model.startswith("dall-e-3"):

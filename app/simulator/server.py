@@ -15,7 +15,7 @@ from litestar.datastructures import State
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from msgspec import Struct
 
-from app.simulator import gemini, openai_images
+from app.simulator import gemini, openai_edits, openai_images
 from app.simulator.faults import Bench
 from app.simulator.wire import AnyRequest, Cut, answer, bench
 
@@ -30,7 +30,15 @@ class Simulator(Struct, frozen=True):
 def create_simulator(desk: Bench) -> ASGIApp:
     """The server; cuts the connection where a fault asks for it."""
     app = Litestar(
-        route_handlers=[*openai_images.handlers, *gemini.handlers, state, calls, control, reset],
+        route_handlers=[
+            *openai_images.handlers,
+            *openai_edits.handlers,
+            *gemini.handlers,
+            state,
+            calls,
+            control,
+            reset,
+        ],
         state=State({"bench": desk}),
         request_max_body_size=200 * 1024 * 1024,
         openapi_config=None,

@@ -41,16 +41,15 @@ def unanswered(fault: Fault) -> Response[bytes] | None:
             return None
 
 
-async def pictures(call: Call, fault: Fault | None, n: int, size: tuple[int, int], form: str) -> list[bytes]:
-    """`n` pictures of the call, or what the fault makes of them."""
-    if fault is not None and fault.kind == "empty":
-        return []
+def spoilt(fault: Fault | None) -> list[bytes]:
+    """What a fault sends instead of pictures; nothing: draw them."""
+    return [b"this is no picture"] if fault is not None and fault.kind == "garbage" else []
+
+
+async def pictures(call: Call, n: int, size: tuple[int, int], form: str) -> list[bytes]:
+    """`n` pictures of the call's prompt."""
     made = []
     for place in range(n):
         nonce = call.nonce if place == 0 else hashlib.sha256(f"{call.nonce}/{place}".encode()).hexdigest()[:16]
-        if fault is not None and fault.kind == "garbage":
-            made.append(b"this is no picture")
-        else:
-            made.append(await asyncio.to_thread(draw, call.prompt, nonce, *size, form))
-    call.pictures = [hashlib.sha256(p).hexdigest() for p in made]
+        made.append(await asyncio.to_thread(draw, call.prompt, nonce, *size, form))
     return made

@@ -17,6 +17,7 @@ from app.simulator.server import running_simulator
 from jobs import moves
 from jobs.catalog import Catalog
 from jobs.client import Ask, Jobs
+from jobs.inputs import Inputs
 from jobs.model import ImageRequest, Job, Options, now_ms
 from jobs.moves import Changed
 from jobs.queue import Turns, arq_redis
@@ -62,12 +63,14 @@ async def measure(redis: RedisServer, environment: dict[str, str]) -> int:
     settings = Settings.load(env_file=None)
     connection = Redis.from_url(redis.url)
     store = RedisJobStore(connection, settings.redis_prefix, settings.public_base_url)
+    blobs = blob_store(settings)
     jobs = Jobs(
         store=store,
         turns=Turns(arq_redis(connection.connection_pool, settings.redis_prefix), settings.redis_prefix),
         waiting=Waiting(connection, settings.redis_prefix),
         catalog=Catalog.load(),
-        blobs=blob_store(settings),
+        blobs=blobs,
+        inputs=Inputs(store=store, blobs=blobs, settings=settings),
         settings=settings,
     )
     costs = {depth: await commands_a_job(store, jobs, connection, depth) for depth in DEPTHS}

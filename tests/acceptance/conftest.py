@@ -6,6 +6,16 @@ from app.simulator.server import Simulator, running_simulator
 from tests.neighbours.gateway import Gateway, running_gateway
 from tests.neighbours.redis_server import running_redis
 
+AGENTS = "/api/v1/agents/images"
+JOBS = "/api/v1/jobs"
+MUG = {
+    "provider": "azure-openai",
+    "model": "gpt-image-2",
+    "prompt": "Studio photo of a small ceramic mug, soft morning light",
+    "size": "1024x1024",
+    "quality": "high",
+}
+
 
 @pytest.fixture(scope="module")
 def far_end() -> Iterator[Simulator]:

@@ -143,7 +143,7 @@ BAD_FIELDS = [
     (
         {**MUG, "referenceImage": {"url": "https://x.example/a.png", "mimeType": "image/png"}},
         "VALIDATION_ERROR",
-        "referenceImage",
+        "referenceImage.url",
     ),
     ({**MUG, "mask": {"b64": "AAAA"}}, "VALIDATION_ERROR", "mask"),
 ]

@@ -34,8 +34,8 @@ async def test_two_hundred_jobs_end_once_each_with_the_bytes_of_their_own_call(r
             done = await asyncio.gather(*(one(number) for number in range(200)))
 
     calls = simulator.bench.calls()
-    by_job = {c["client_request_id"]: c["pictures"] for c in calls}
+    by_request = {c["client_request_id"]: c["pictures"] for c in calls}
     assert {job["status"] for job, _ in done} == {"succeeded"}
-    assert len(calls) == len(by_job) == 200
-    assert {job["id"]: [sha256] for job, sha256 in done} == by_job
+    assert len(calls) == len(by_request) == 200
+    assert {job["requestId"]: [sha256] for job, sha256 in done} == by_request
     assert len({sha256 for _, sha256 in done}) == 200

@@ -48,7 +48,7 @@ def test_a_queued_job_can_be_canceled_and_is_never_billed(lonely, simulator):
         other_id = client.post("/api/v1/jobs", json=FOX).json()["data"]["id"]
         other = client.get(f"/api/v1/jobs/{other_id}?wait=20&until=terminal").json()["data"]
     assert other["status"] == "succeeded"
-    assert [c["client_request_id"] for c in simulator.bench.calls()] == [other["id"]]
+    assert [c["client_request_id"] for c in simulator.bench.calls()] == [other["requestId"]]
 
 
 def test_a_job_past_its_start_deadline_expires_when_it_is_read(lonely):

@@ -91,7 +91,9 @@ async def test_a_link_is_known_again_and_strangers_are_not(blobs):
     assert blobs.name_of(link + "?sig=x") == "images/o/a.png"
     assert blobs.name_of("https://example.com/files/images/o/a.png") is None
     assert blobs.name_of(link.replace("images/o", "images/../../secret")) is None
-    assert blobs.name_of(link.replace("images/o", "images/%2e%2e/o")) is None
+    assert blobs.name_of(link.replace("images/o", "images/%2e%2e/o")) == ""
+    assert blobs.name_of(link.replace("images/o", "x/../images/o")) == ""
+    assert blobs.name_of(link.replace("http:", "https:")) == "images/o/a.png"
 
 
 async def test_azures_links_open_plain_when_public_and_signed_when_not(azurite):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import jwt
+import redis
 
 from app.simulator.server import Simulator
 from tests.neighbours import free_port, start, stop, wait_until
@@ -57,6 +58,16 @@ class Gateway:
         limits = httpx.Limits(max_connections=400)
         return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=150, trust_env=False, limits=limits)
 
+    def blobs(self, below: str) -> list[str]:
+        """Names of the stored blobs below a folder of the local store."""
+        root = Path(self.environment["DARKROOM_DATA_DIR"]) / "blobs" / "files"
+        return sorted(p.relative_to(root).as_posix() for p in (root / below).rglob("*") if p.is_file())
+
+    def redis_keys_holding(self, text: str) -> list[str]:
+        """Every key of the queue's Redis in whose bytes the text occurs."""
+        with redis.Redis.from_url(self.environment["REDIS_URL"]) as client:
+            return sorted(k.decode() for k in client.scan_iter(count=1000) if text in repr(_content(client, k)))
+
     def stop(self) -> None:
         for child in self.children:
             if child.poll() is None:
@@ -68,6 +79,22 @@ class Gateway:
         child = start([sys.executable, "-m", "app.cli", name], env=self.environment)
         self.children.append(child)
         return child
+
+
+def _content(client: redis.Redis, key: bytes) -> object:
+    match client.type(key):
+        case b"string":
+            return client.get(key)
+        case b"hash":
+            return client.hgetall(key)
+        case b"zset":
+            return client.zrange(key, 0, -1)
+        case b"stream":
+            return client.xrange(key)
+        case b"set":
+            return client.smembers(key)
+        case kind:
+            return client.lrange(key, 0, -1) if kind == b"list" else kind
 
 
 def token(org: str | None, *, scope: str = "write:image-gen read:image-gen", **claims) -> str:
@@ -97,6 +124,7 @@ def running_gateway(redis_url: str, simulator: Simulator, *, workers: int = 1, *
             "AZURE_STORAGE_PUBLIC": "1",
             "AZURE_OPENAI_IMAGE_ENDPOINT": simulator.url,
             "AZURE_OPENAI_IMAGE_API_KEY": "a-key",
+            "AZURE_OPENAI_IMAGE_API_VERSION": "2025-04-01-preview",
             "OPENAI_API_KEY": "a-key",
             "OPENAI_BASE_URL": f"{simulator.url}/v1",
             "GOOGLE_API_KEY": "a-key",

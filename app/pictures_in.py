@@ -1,0 +1,66 @@
+"""Input pictures in a JSON body: by address, or in base64."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pybase64
+from msgspec import Struct
+
+from app.lifting import Base64Text
+from jobs.errors import InvalidPicture, PayloadTooLarge
+from jobs.inputs import Given
+from jobs.pictures import MOST_BYTES
+
+LONGEST_URL: Final = 2_048
+MEDIA_TYPES: Final = ("image/png", "image/jpeg")
+
+
+class ReferenceImage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """A picture to start from: either `url` or `b64`, and what it is."""
+
+    mime_type: str
+    url: str | None = None
+    b64: Base64Text | None = None
+
+
+class Mask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """What to repaint: either `url` or `b64` of a PNG of the reference's size, transparent where it is repainted."""
+
+    url: str | None = None
+    b64: Base64Text | None = None
+
+
+def reference(image: ReferenceImage, field: str) -> Given:
+    """A reference image as it was handed in. Raises `InvalidPicture`, `PayloadTooLarge`."""
+    if image.mime_type not in MEDIA_TYPES:
+        raise InvalidPicture(f"must be {' or '.join(MEDIA_TYPES)}", field=f"{field}.mimeType")
+    return _given(image, field, image.mime_type)
+
+
+def mask(image: Mask, field: str = "mask") -> Given:
+    """A mask as it was handed in; always a PNG. Raises `InvalidPicture`, `PayloadTooLarge`."""
+    return _given(image, field, "image/png")
+
+
+def _given(image: ReferenceImage | Mask, field: str, media_type: str) -> Given:
+    if (image.url is None) is (image.b64 is None):
+        raise InvalidPicture("give either url or b64", field=field)
+    if image.url is None:
+        text = Base64Text("") if image.b64 is None else image.b64
+        return Given(field=field, media_type=media_type, data=_decoded(text.content, f"{field}.b64"))
+    if len(image.url) > LONGEST_URL:
+        raise InvalidPicture(f"must be at most {LONGEST_URL} characters", field=f"{field}.url")
+    return Given(field=field, media_type=media_type, url=image.url)
+
+
+def _decoded(text: str | memoryview, field: str) -> bytes:
+    """Base64 (RFC 4648 section 4, padded, nothing else between)."""
+    if bytes(text[:5]) == b"data:" if isinstance(text, memoryview) else text.startswith("data:"):
+        raise InvalidPicture("must be base64 alone, without `data:…;base64,` before it", field=field)
+    if len(text) > (MOST_BYTES + 2) // 3 * 4:
+        raise PayloadTooLarge(f"a picture may have at most {MOST_BYTES} bytes", field=field, limit=MOST_BYTES)
+    try:
+        return pybase64.b64decode(text, validate=True)
+    except ValueError:
+        raise InvalidPicture("is not base64", field=field) from None

@@ -1,0 +1,170 @@
+"""Edits: reference images and masks by address and in base64, on both faces, through the real SDKs."""
+
+import base64
+import io
+
+import httpx
+import pytest
+from PIL import Image, ImageChops
+
+from tests.acceptance.conftest import AGENTS, JOBS, MUG
+
+SEPIA = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview", "prompt": "Add a subtle sepia tone"}
+TABLE = {"provider": "azure-openai", "model": "gpt-image-2", "prompt": "Replace the masked area with a wooden table"}
+
+
+def png(size=(96, 64), colour=(200, 30, 30, 255), *, hole=None):
+    picture = Image.new("RGBA", size, colour)
+    if hole:
+        picture.paste((0, 0, 0, 0), hole)
+    out = io.BytesIO()
+    picture.save(out, "PNG")
+    return out.getvalue()
+
+
+def b64(data):
+    return base64.b64encode(data).decode()
+
+
+def opened(url):
+    return Image.open(io.BytesIO(httpx.get(url).content))
+
+
+def differing(one, other):
+    """The box in which two pictures differ, or None."""
+    return ImageChops.difference(one.convert("RGB"), other.convert("RGB")).getbbox()
+
+
+REFERENCE = png()
+HOLE = (16, 16, 48, 40)
+MASK = png(hole=HOLE)
+
+
+def test_generate_then_iterate_chains_three_times_by_the_links_of_the_answers(gateway):
+    with gateway.client() as client:
+        made = [client.post(AGENTS, json=MUG).json()["data"]]
+        for body in (SEPIA, {**TABLE, "size": "1024x1024"}, SEPIA):
+            before = made[-1]
+            picture = {"url": before["url"], "mimeType": before["mimeType"]}
+            answer = client.post(AGENTS, json={**body, "referenceImage": picture})
+            assert answer.status_code == 200, answer.text
+            made.append(answer.json()["data"])
+
+    assert [m["mode"] for m in made] == ["generate", "edit", "edit", "edit"]
+    assert len({m["url"] for m in made}) == 4
+    assert all(httpx.get(m["url"]).status_code == 200 for m in made)
+
+
+@pytest.mark.parametrize("by", ["b64", "url"])
+def test_a_masked_edit_changes_the_masked_pixels_and_no_others(gateway, by):
+    with gateway.client() as client:
+        original = client.post(AGENTS, json=MUG).json()["data"]
+        hole = (300, 200, 700, 600)
+        mask = png((1024, 1024), hole=hole)
+        if by == "b64":
+            reference = {"b64": b64(httpx.get(original["url"]).content), "mimeType": "image/png"}
+        else:
+            reference = {"url": original["url"], "mimeType": "image/png"}
+        body = {**TABLE, "size": "1024x1024", "referenceImage": reference, "mask": {"b64": b64(mask)}}
+
+        answer = client.post(AGENTS, json=body)
+
+    assert answer.status_code == 200, answer.text
+    changed = differing(opened(original["url"]), opened(answer.json()["data"]["url"]))
+    assert changed is not None
+    assert changed[0] >= hole[0]
+    assert changed[1] >= hole[1]
+    assert changed[2] <= hole[2]
+    assert changed[3] <= hole[3]
+
+
+def test_a_mask_may_be_a_picture_of_ours_by_its_link(gateway):
+    with gateway.client() as client:
+        # An edit with a mask keeps the transparency of nothing: so a mask of ours is made by a mask-shaped reference.
+        reference = {"b64": b64(MASK), "mimeType": "image/png"}
+        made = client.post(AGENTS, json={**TABLE, "referenceImage": reference, "mask": {"b64": b64(MASK)}}).json()
+        answer = client.post(
+            AGENTS,
+            json={
+                **TABLE,
+                "referenceImage": {"url": made["data"]["url"], "mimeType": "image/png"},
+                "mask": {"url": made["data"]["url"]},
+            },
+        )
+
+    assert answer.status_code in {200, 400}
+    if answer.status_code == 400:  # the far end filled the hole: then the mask is told to be unfit, by its name
+        assert answer.json()["error"]["details"]["field"] == "mask"
+
+
+def test_what_the_provider_gets_is_the_picture_that_was_sent(gateway, far_end):
+    prompt = "Exactly these pixels"
+    with gateway.client() as client:
+        for kind in (SEPIA, TABLE):
+            body = {**kind, "prompt": prompt, "referenceImage": {"b64": b64(REFERENCE), "mimeType": "image/png"}}
+            assert client.post(AGENTS, json=body).status_code == 200
+
+    assert [len(call["inputs"]) for call in far_end.bench.calls(prompt)] == [1, 1]
+
+
+def test_several_reference_images_reach_the_model(gateway, far_end):
+    several = [{"b64": b64(png(colour=(c, c, c, 255))), "mimeType": "image/png"} for c in (10, 120, 240)]
+    with gateway.client() as client:
+        for kind in (SEPIA, TABLE, {**TABLE, "provider": "openai"}):
+            body = {**kind, "prompt": f"Three greys {kind['provider']}", "referenceImages": several}
+            job = client.post(JOBS, json=body, headers={"Prefer": "wait=60"}).json()["data"]
+            assert job["status"] == "succeeded", job
+
+    assert [len(call["inputs"]) for call in far_end.bench.calls("Three greys")] == [3, 3, 3]
+
+
+def test_staged_bytes_are_deleted_when_the_job_ends_and_kept_where_asked(gateway):
+    body = {**SEPIA, "referenceImage": {"b64": b64(REFERENCE), "mimeType": "image/png"}}
+    with gateway.client("stagers") as client:
+        client.post(JOBS, json=body, headers={"Prefer": "wait=60"})
+        assert gateway.blobs("inputs/stagers") == []
+        client.post(JOBS, json={**body, "storeInputs": True}, headers={"Prefer": "wait=60"})
+        assert len(gateway.blobs("inputs/stagers")) == 1
+
+
+def test_with_store_inputs_false_prompt_and_inputs_are_gone_when_the_job_ends(gateway):
+    body = {
+        **SEPIA,
+        "prompt": "A secret wish",
+        "storeInputs": False,
+        "referenceImage": {"b64": b64(REFERENCE), "mimeType": "image/png"},
+    }
+    with gateway.client("shy") as client:
+        job = client.post(JOBS, json=body, headers={"Prefer": "wait=60"}).json()["data"]
+
+    assert job["status"] == "succeeded"
+    assert job["request"]["prompt"] == ""
+    assert gateway.blobs("inputs/shy") == []
+    assert gateway.redis_keys_holding("A secret wish") == []
+
+
+def test_another_orgs_picture_and_one_that_never_was_are_told_apart_by_nobody(gateway, far_end):
+    with gateway.client("owner") as owner:
+        theirs = owner.post(AGENTS, json=MUG).json()["data"]["url"]
+    never = theirs.rpartition("/")[0] + "/00000000-0000-0000-0000-000000000000.png"
+    outside_the_folder = theirs.replace("/images/owner/", "/images/thief/../owner/")
+    answers = []
+    with gateway.client("thief") as thief:
+        for url in (theirs, never, outside_the_folder, theirs.replace("127.0.0.1", "localhost")):
+            body = {**SEPIA, "prompt": "Steal it", "referenceImage": {"url": url, "mimeType": "image/png"}}
+            answers.append(thief.post(AGENTS, json=body).json()["error"])
+
+    assert {(a["code"], a["message"]) for a in answers} == {
+        ("VALIDATION_ERROR", "referenceImage.url: there is no picture of yours at this address")
+    }
+    assert far_end.bench.calls("Steal it") == []
+
+
+def test_dall_e_3_takes_no_reference_and_says_what_does(gateway):
+    body = {**MUG, "model": "dall-e-3", "quality": "hd"}
+    with gateway.client() as client:
+        answer = client.post(AGENTS, json={**body, "referenceImage": {"b64": b64(REFERENCE), "mimeType": "image/png"}})
+
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["details"]["field"]) == (400, "VALIDATION_ERROR", "referenceImage")
+    assert "gpt-image-2" in error["message"]
