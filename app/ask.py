@@ -104,9 +104,13 @@ def wait_expired(request: AnyRequest, job: Job, headers: dict[str, str]) -> Resp
     return answer
 
 
-def job_answer(request: AnyRequest, job: Job, status: int, headers: dict[str, str]) -> Response[bytes]:
-    """The job itself, with its version as ETag."""
-    return _json(envelope(shown(request, job)), status, {"X-Job-Id": job.id, "ETag": etag(job), **headers})
+def job_answer(
+    request: AnyRequest, job: Job, status: int, headers: dict[str, str], beside: dict[str, Any] | None = None
+) -> Response[bytes]:
+    """The job itself, with its version as ETag; `beside`: what is known of it only now."""
+    return _json(
+        envelope({**shown(request, job), **(beside or {})}), status, {"X-Job-Id": job.id, "ETag": etag(job), **headers}
+    )
 
 
 def shown(request: AnyRequest, job: Job) -> dict[str, Any]:

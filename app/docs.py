@@ -96,7 +96,7 @@ def _operation(handler: Any, path: str, components: dict[str, Any]) -> dict[str,
         components.update(parts)
         content = {"schema": schema, "example": opt["example"]}
         operation["requestBody"] = {"required": not opt.get("optional_body"), "content": {"application/json": content}}
-    if opt.get("result") == "health":
+    if opt.get("result") == "health" or opt.get("open"):
         operation["security"] = []
     return operation
 
@@ -254,6 +254,11 @@ _SCHEMAS: Final = {
             "properties": {"keys": {"type": "array", "items": _KEY}, "cursor": {"type": ["string", "null"]}},
         }
     ),
+    "jwks": {
+        "type": "object",
+        "required": ["keys"],
+        "properties": {"keys": {"type": "array", "items": {"type": "object"}}},
+    },
     "health": {"type": "object", "properties": {"status": {"type": "string"}}},
     "error": {
         "type": "object",

@@ -30,6 +30,7 @@ from jobs.errors import DarkroomError, NotFound
 from jobs.inputs import Inputs
 from jobs.keys import Keys
 from jobs.logs import configure
+from jobs.outbox import Outbox
 from jobs.queue import Turns, arq_redis
 from jobs.rates import Rates
 from jobs.settings import Settings
@@ -57,6 +58,7 @@ def create_app(settings: Settings) -> Litestar:
         catalog=catalog,
         blobs=blobs,
         inputs=Inputs(store=store, blobs=blobs, settings=settings),
+        outbox=Outbox(redis, settings.redis_prefix),
         settings=settings,
     )
 

@@ -14,23 +14,29 @@ from jobs import moves
 from jobs.errors import (
     Gone,
     IdempotencyKeyReused,
+    InvalidInput,
     NotFound,
     QueueFull,
     ServiceUnavailable,
 )
 from jobs.ids import new_id
-from jobs.model import Blob, ImageRequest, Job, Link, Options, Source, Status, Warning_, now_ms
+from jobs.model import Blob, ImageRequest, Job, Link, Options, Source, Status, Warning_, Webhook, now_ms
+from jobs.outside import OutsideError, check, parse, webhook_policy
 from jobs.providers import PROVIDERS
+from jobs.sealing import Sealer
 from jobs.store import Created, Full, Key, Known, Stale
+from jobs.webhook import SECRETS, wanted
 
 if TYPE_CHECKING:
     from jobs.blobs import BlobInfo, BlobStore
     from jobs.catalog import Catalog
     from jobs.inputs import Given, Inputs
+    from jobs.outbox import Outbox
     from jobs.queue import Turns
     from jobs.settings import Settings
     from jobs.store import RedisJobStore
     from jobs.waiting import Waiting
+    from jobs.webhook import Delivery
 
 READ_AT_MOST: Final = 1_000
 """Records that one list request may look at."""
@@ -50,6 +56,8 @@ class Ask(Struct, frozen=True, kw_only=True):
     idempotency_key: str | None = None
     metadata: dict[str, str] = {}
     client_reference: str | None = None
+    webhook: Webhook | None = None
+    """As it was asked for: its secret is not sealed yet."""
     request_id: str | None = None
 
 
@@ -103,6 +111,7 @@ class Jobs:
         catalog: Catalog,
         blobs: BlobStore,
         inputs: Inputs,
+        outbox: Outbox,
         settings: Settings,
     ) -> None:
         self._store = store
@@ -111,6 +120,7 @@ class Jobs:
         self._catalog = catalog
         self._blobs = blobs
         self._inputs = inputs
+        self._outbox = outbox
         self._settings = settings
 
     async def submit(self, ask: Ask) -> Submitted:
@@ -182,6 +192,10 @@ class Jobs:
         """How many jobs of the same org are ahead; None once it has left the queue."""
         return await self._store.position(job) if job.status is Status.QUEUED else None
 
+    async def deliveries(self, job: Job) -> tuple[Delivery, ...]:
+        """How the job's webhook fared, oldest first."""
+        return () if job.webhook is None else await self._outbox.of_job(job.id)
+
     async def events(self, job: Job) -> list[dict[str, Any]]:
         """Everything that the outside heard of the job, in order."""
         return await self._store.events(job.id)
@@ -222,6 +236,7 @@ class Jobs:
         checked = self._catalog.check(named, face=ask.face)
         self._require_provider(ask.request.provider)
         options = ask.options
+        webhook = ask.webhook and self._sealed(ask.webhook)
         images, mask = await self._inputs.take(ask.org, ask.images, ask.mask, options.cancel_after)
         request = replace(checked.request, images=images, mask=mask)
         now = now_ms()
@@ -244,9 +259,20 @@ class Jobs:
             metadata=ask.metadata,
             client_reference=ask.client_reference,
             idempotency_key=ask.idempotency_key,
+            webhook=webhook,
             fingerprint=fingerprint(request, options),
             request_id=ask.request_id,
         )
+
+    def _sealed(self, asked: Webhook) -> Webhook:
+        webhook = wanted(asked)
+        try:
+            check(parse(webhook.url), webhook_policy(self._settings))
+        except OutsideError:
+            raise InvalidInput(_NO_WEBHOOK, field="webhook.url") from None
+        if webhook.secret is None:
+            return webhook
+        return replace(webhook, secret=Sealer(self._settings.derived_key(SECRETS)).seal(webhook.secret))
 
     def _require_provider(self, name: str) -> None:
         missing = PROVIDERS[name].missing(self._settings)
@@ -295,6 +321,12 @@ def _content(source: Source) -> Source:
 def _named(given: Given) -> Source:
     """A picture that nobody has looked at yet: that there is one is all that the catalog asks."""
     return Link(given.url or "", given.media_type or "")
+
+
+_NO_WEBHOOK: Final = (
+    "must be an https URL of a public host on port 443 or 8443, without user, password or fragment "
+    "(WEBHOOK_ALLOWED_NETWORKS lets addresses of your own network in)"
+)
 
 
 def _unknown(job_id: str) -> NotFound:

@@ -225,6 +225,18 @@ class Options(Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_queue_position: int | None = None
 
 
+class Webhook(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where the news of one job are posted, as its caller asked."""
+
+    url: str
+    events: tuple[str, ...]
+    """Types of event, such as `image.job.succeeded`."""
+    include: str = "full"
+    """`full`: the job as it stands, `thin`: id, status and urls."""
+    secret: str | None = None
+    """Sealed (`sealing.py`); None: posts are signed with our own Ed25519 key alone."""
+
+
 class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The record. Times are Unix milliseconds; moves (`moves.py`) make the next record from this one."""
 
@@ -262,6 +274,7 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     fingerprint: str = ""
     """SHA-256 (hex) of the canonical request and options: equal asks through two faces are equal."""
     batch_id: str | None = None
+    webhook: Webhook | None = None
     request_id: str | None = None
     trace_id: str | None = None
     provider_ms: int = 0
@@ -290,14 +303,16 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return not self.status.terminal and now >= self.deadline_ms
 
 
-class Event(Struct, frozen=True, kw_only=True):
-    """One change that the outside hears of; `sequence` is the job's version after it."""
+class Event(Struct, frozen=True, kw_only=True, rename="camel"):
+    """One change that the outside hears of: the envelope of event lists, streams and webhooks alike."""
 
     id: str
     type: str
-    job_id: str
+    timestamp: str
+    """RFC 3339 in UTC with milliseconds."""
     sequence: int
-    timestamp_ms: int
+    """The job's version after the change."""
+    job_id: str
     data: dict[str, Any]
 
 

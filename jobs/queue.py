@@ -12,14 +12,14 @@ import arq.worker
 import msgspec
 from arq.connections import ArqRedis
 from redis.asyncio import ConnectionPool
-from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
+
+from jobs.news import end, listen
 
 TURN: Final = "turn"
 """The arq function that asks the store for jobs until there is none."""
 SLOW_LOOK_SECONDS: Final = 2.0
 """A worker looks this often by itself; news that was lost costs no more."""
-RETRY_SECONDS: Final = 0.5
 
 
 def carry_prefix(prefix: str) -> None:
@@ -86,7 +86,7 @@ class WakeWorker(arq.worker.Worker):
 
     async def _poll_iteration(self) -> None:
         if self._listener is None:
-            self._listener = self.loop.create_task(self._listen())
+            self._listener = self.loop.create_task(listen(self.pool, self._channel, self._hear))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SLOW_LOOK_SECONDS):
                 await self._woken.wait()
@@ -97,24 +97,12 @@ class WakeWorker(arq.worker.Worker):
         super()._release_sem_dec_counter_on_complete()
         self._woken.set()
 
-    async def _listen(self) -> None:
-        while True:
-            with contextlib.suppress(RedisError, OSError):
-                async with self.pool.pubsub() as news:
-                    await news.subscribe(self._channel)
-                    await self._follow(news)
-            await asyncio.sleep(RETRY_SECONDS)
-
-    async def _follow(self, news: PubSub) -> None:
-        async for _ in news.listen():  # the subscription's own confirmation wakes as well
-            self._woken.set()
+    def _hear(self, _: bytes | None) -> None:
+        self._woken.set()
 
     async def close(self) -> None:
         """Stop listening, then close as arq does."""
-        if self._listener is not None:
-            self._listener.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._listener
+        await end(self._listener)
         await super().close()
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, overload
 
 from msgspec import to_builtins
 
-from jobs.model import Attempt, Blob, Failure, Image, ImageRequest, Job, Link, Source, Usage, Warning_
+from jobs.model import Attempt, Blob, Failure, Image, ImageRequest, Job, Link, Source, Usage, Warning_, Webhook
+from jobs.webhook import Delivery
 
 PATH = "/api/v1/jobs"
 
@@ -40,6 +41,7 @@ def job_json(job: Job, base_url: str, *, with_request: bool = True) -> dict[str,
         "clientReference": job.client_reference,
         "idempotencyKey": job.idempotency_key,
         "batchId": job.batch_id,
+        "webhook": job.webhook and _webhook_json(job.webhook),
         "timings": _timings_json(job),
         "urls": job_urls(job.id, base_url),
         "requestId": job.request_id,
@@ -120,6 +122,22 @@ def warnings_json(warnings: tuple[Warning_, ...]) -> list[dict[str, Any]]:
     return [to_builtins(w) for w in warnings]
 
 
+def delivery_json(delivery: Delivery) -> dict[str, Any]:
+    """A webhook's way so far; its address without the query, which may hold a secret."""
+    last = delivery.attempts[-1] if delivery.attempts else None
+    return _present(
+        id=delivery.id,
+        eventId=delivery.event_id,
+        type=delivery.type,
+        url=delivery.url.partition("?")[0],
+        state=delivery.state,
+        attempts=len(delivery.attempts),
+        lastStatus=last and last.status,
+        lastError=last and last.error,
+        nextAttemptAt=moment(delivery.next_ms),
+    )
+
+
 def read_moment(text: str) -> int:
     """Unix milliseconds of an RFC 3339 time. Raises `ValueError`, also for a time without its zone."""
     at = datetime.fromisoformat(text)
@@ -128,6 +146,10 @@ def read_moment(text: str) -> int:
     return round(at.astimezone(UTC).timestamp() * 1000)
 
 
+@overload
+def moment(at_ms: int) -> str: ...
+@overload
+def moment(at_ms: None) -> None: ...
 def moment(at_ms: int | None) -> str | None:
     """RFC 3339 in UTC with milliseconds."""
     if at_ms is None:
@@ -148,6 +170,15 @@ def _image_json(image: Image) -> dict[str, Any]:
 
 def _usage_json(usage: Usage) -> dict[str, int]:
     return _present(inputTokens=usage.input_tokens, outputTokens=usage.output_tokens, totalTokens=usage.total_tokens)
+
+
+def _webhook_json(webhook: Webhook) -> dict[str, Any]:
+    return {
+        "url": webhook.url.partition("?")[0],
+        "events": list(webhook.events),
+        "include": webhook.include,
+        "signature": "v1" if webhook.secret else "v1a",
+    }
 
 
 def _attempt_json(attempt: Attempt) -> dict[str, Any]:

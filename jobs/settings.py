@@ -21,6 +21,7 @@ from jobs.errors import ConfigurationError
 Secret = SecretStr | None
 Names = Annotated[frozenset[str], NoDecode]
 Networks = Annotated[tuple[IPv4Network, ...], NoDecode]
+Seconds = Annotated[tuple[Annotated[int, Field(ge=0, le=604_800)], ...], NoDecode]
 
 
 def _named(*names: str, default: Any = None, about: str, example: str, **bounds: Any) -> Any:
@@ -112,6 +113,13 @@ class Settings(BaseSettings):
         default=(),
         about="the same for webhooks; `darkroom dev` takes loopback",
         example="10.1.0.0/16",
+    )
+    webhook_schedule: Seconds = _named(
+        "DARKROOM_WEBHOOK_SCHEDULE",
+        default=(0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400),
+        about="seconds before each attempt of a webhook delivery; after the last it is given up",
+        example="0,5,300,1800",
+        min_length=1,
     )
     dev_key: Secret = _named("DARKROOM_DEV_KEY", about="accepted only by `darkroom dev`", example="any string")
     wait_seconds: int = _named(
@@ -215,6 +223,7 @@ class Settings(BaseSettings):
         "image_ref_allowed_hosts",
         "image_ref_allowed_networks",
         "webhook_allowed_networks",
+        "webhook_schedule",
         mode="before",
     )
     @classmethod
@@ -306,7 +315,7 @@ def shown(settings: Settings) -> dict[str, Any]:
         if isinstance(value, SecretStr):
             value = "********"
         elif isinstance(value, frozenset | tuple):
-            value = ",".join(sorted(map(str, value)))
+            value = _joined(value)
         elif isinstance(value, Path):
             value = str(value)
         values[_aliases(field)[0]] = value
@@ -319,7 +328,8 @@ def table() -> str:
     for name, field in variables().items():
         others = "".join(f", then `{n}`" for n in _aliases(field)[1:])
         default = int(field.default) if isinstance(field.default, bool) else field.default
-        said = _UNSET.get(name, "none") if default in (None, "", frozenset(), ()) else f"`{default}`"
+        default = _joined(default) if isinstance(default, frozenset | tuple) else default
+        said = _UNSET.get(name, "none") if default in (None, "") else f"`{default}`"
         rows.append(f"| `{name}`{others} | {said} | {field.description} |")
     return "\n".join(rows)
 
@@ -347,6 +357,11 @@ def _outward_address() -> list[str]:
         except OSError:
             return []
         return [probe.getsockname()[0]]
+
+
+def _joined(values: frozenset[Any] | tuple[Any, ...]) -> str:
+    texts = map(str, values)
+    return ",".join(sorted(texts) if isinstance(values, frozenset) else texts)
 
 
 def _aliases(field: FieldInfo) -> list[str]:

@@ -12,8 +12,10 @@ from msgspec import Struct
 from jobs.ids import new_id
 from jobs.model import Event, Job, now_ms
 from jobs.moves import Changed
+from jobs.outbox import KEPT_MS, rows
 from jobs.reachable import reachable
 from jobs.representation import job_json, moment
+from jobs.webhook import deliveries
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -121,6 +123,7 @@ class RedisJobStore:
         """See `JobStore.create`."""
         turn = new_id("turn")
         most = job.options.max_queue_position
+        event, posts = self._told(Changed(job, "image.job.queued"))
         answer = await self._run(
             "create",
             job.id,
@@ -128,7 +131,7 @@ class RedisJobStore:
             job.org,
             BANDS[job.options.priority] * 10**14 + job.created_ms,
             job.deadline_ms,
-            self._event(Changed(job, "image.job.queued")),
+            event,
             job.version,
             "" if key is None else self._idem(job, key),
             "" if key is None else f"{job.id} {key.fingerprint}",
@@ -136,6 +139,8 @@ class RedisJobStore:
             f"{self.prefix}{turn}",
             TURN_START_MS,
             -1 if most is None else most,
+            KEPT_MS,
+            *posts,
         )
         match answer:
             case [b"known", claim]:
@@ -156,6 +161,7 @@ class RedisJobStore:
     async def commit(self, before: Job, changed: Changed, fence: int | None = None) -> Job:
         """See `JobStore.commit`."""
         job = changed.job
+        event, posts = self._told(changed)
         answer = await self._run(
             "commit",
             job.id,
@@ -166,9 +172,11 @@ class RedisJobStore:
             str(job.status),
             job.org,
             job.deadline_ms,
-            self._event(changed),
+            event,
             job.expires_ms or 0,
             job.not_before_ms or 0,
+            KEPT_MS,
+            *posts,
         )
         match answer:
             case b"ok":
@@ -275,28 +283,20 @@ class RedisJobStore:
     def _idem(self, job: Job, key: Key) -> str:
         return f"{self.prefix}idem:{job.org}:{job.subject}:{key.value}"
 
-    def _event(self, changed: Changed) -> bytes | str:
+    def _told(self, changed: Changed) -> tuple[bytes | str, list[bytes | str]]:
+        """What the outside hears of a change: its event, and the rows of the outbox."""
         if changed.event is None:
-            return ""
+            return "", []
         job = changed.job
         event = Event(
             id=new_id("evt"),
             type=changed.event,
-            job_id=job.id,
+            timestamp=moment(job.updated_ms),
             sequence=job.version,
-            timestamp_ms=job.updated_ms,
+            job_id=job.id,
             data=job_json(job, self.base_url, with_request=False),
         )
-        return msgspec.json.encode(
-            {
-                "id": event.id,
-                "type": event.type,
-                "timestamp": moment(event.timestamp_ms),
-                "sequence": event.sequence,
-                "jobId": event.job_id,
-                "data": event.data,
-            }
-        )
+        return msgspec.json.encode(event), rows(deliveries(job, event))
 
     async def _run(self, name: str, *args: Any) -> Any:
         with reachable():

@@ -9,13 +9,12 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from jobs.model import Job
+from jobs.news import end, listen
 
 SLOW_LOOK_SECONDS: Final = 5.0
 """News is a hint, the look is the truth: lost news costs no more than this."""
-RETRY_SECONDS: Final = 0.5
 
 Look = Callable[[], Awaitable[Job | None]]
 """Reads the job as it stands."""
@@ -33,15 +32,12 @@ class Waiting:
 
     async def open(self) -> None:
         """Begin to listen."""
-        self._listener = asyncio.create_task(self._listen())
+        self._listener = asyncio.create_task(listen(self._redis, self._channel, self._hear))
 
     async def close(self) -> None:
         """End every wait at once, then stop listening."""
         self.end_waits()
-        if self._listener is not None:
-            self._listener.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._listener
+        await end(self._listener)
 
     def end_waits(self) -> None:
         """This process is about to stop: whoever waits is answered now with what there is."""
@@ -84,21 +80,11 @@ class Waiting:
         if not events:
             del self._waiters[job_id]
 
-    async def _listen(self) -> None:
-        while True:
-            with contextlib.suppress(RedisError, OSError):
-                async with self._redis.pubsub() as news:
-                    await news.subscribe(self._channel)
-                    async for message in news.listen():
-                        self._hear(message)
-            await asyncio.sleep(RETRY_SECONDS)
-
-    def _hear(self, message: dict[str, object]) -> None:
-        data = message["data"]
-        if not isinstance(data, bytes):  # subscribed (again): whatever was said meanwhile is lost
+    def _hear(self, news: bytes | None) -> None:
+        if news is None:
             self._wake_all()
             return
-        job_id = data.decode().partition(" ")[0]
+        job_id = news.decode().partition(" ")[0]
         for event in self._waiters.get(job_id, ()):
             event.set()
 

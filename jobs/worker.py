@@ -17,16 +17,21 @@ from redis.exceptions import RedisError
 from jobs import moves
 from jobs.blobs import BlobStore
 from jobs.catalog import Catalog
+from jobs.courier import Courier
 from jobs.errors import DarkroomError
 from jobs.ids import new_id
 from jobs.inputs import Inputs
 from jobs.logs import configure
 from jobs.model import now_ms
+from jobs.outbox import Outbox
+from jobs.outside import Outside, webhook_policy
 from jobs.providers import PROVIDERS
 from jobs.queue import TURN, Turns, WakeWorker, arq_redis, deserialize, queue_name, serialize
 from jobs.run import Runner
+from jobs.sealing import Sealer
 from jobs.storage import blob_store
 from jobs.store import Claim, RedisJobStore, Stale
+from jobs.webhook import SECRETS, SIGNING, Signer
 
 if TYPE_CHECKING:
     from jobs.providers.base import Provider
@@ -78,10 +83,11 @@ async def _serve(settings: Settings) -> None:
         log_results=False,
         ctx={"hands": hands},
     )
+    courier = _courier(settings, redis)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _drain, worker, hands, number)
     try:
-        async with hands:
+        async with hands, courier:
             await worker.async_run()
     finally:
         with contextlib.suppress(asyncio.CancelledError, RedisError):
@@ -108,6 +114,17 @@ def _runner(
         providers=providers,
         provider_seconds=settings.provider_seconds,
         absorb_seconds=settings.absorb_seconds,
+    )
+
+
+def _courier(settings: Settings, redis: Redis) -> Courier:
+    return Courier(
+        outbox=Outbox(redis, settings.redis_prefix),
+        redis=redis,
+        outside=Outside(webhook_policy(settings)),
+        signer=Signer(settings.derived_key(SIGNING)),
+        sealer=Sealer(settings.derived_key(SECRETS)),
+        schedule=settings.webhook_schedule,
     )
 
 

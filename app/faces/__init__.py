@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.faces import agents, jobs, keys
+from app.faces import agents, jobs, keys, webhooks
 
-FACES: Final = (agents.handlers, jobs.handlers, keys.handlers)
+FACES: Final = (agents.handlers, jobs.handlers, keys.handlers, webhooks.handlers)

@@ -34,8 +34,9 @@ from app.problems import envelope, request_id
 from app.query import instant, number, only_query
 from jobs.client import Ask, Filters
 from jobs.errors import InvalidInput, InvalidPicture, NotAcceptable, NotFound
-from jobs.model import ImageRequest, Job, Options, Status
-from jobs.representation import PATH
+from jobs.model import ImageRequest, Job, Options, Status, Webhook
+from jobs.representation import PATH, delivery_json
+from jobs.webhook import ENDINGS
 
 if TYPE_CHECKING:
     from jobs.client import Jobs
@@ -55,6 +56,15 @@ EXAMPLE: Final = {
     "size": "16:9",
     "metadata": {"project": "atlas"},
 }
+
+
+class NewWebhook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the job's news are to be posted. Without a secret they are signed by our own key (`v1a`)."""
+
+    url: str
+    secret: str | None = None
+    events: list[str] | None = None
+    include: str = "full"
 
 
 class NewJob(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -86,7 +96,7 @@ class NewJob(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rena
     expires_after: int | None = None
     metadata: dict[str, str] = {}
     client_reference: str | None = None
-    webhook: Any = None
+    webhook: NewWebhook | None = None
 
 
 @post(PATH, status_code=202, opt={"body": NewJob, "example": EXAMPLE, "result": "job"})
@@ -148,13 +158,10 @@ async def get_job(request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]
     headers = {**applied(prefer), **patience(request, job)}
     if etag(job) in [t.strip() for t in request.headers.get("if-none-match", "").split(",")]:
         return Response(b"", status_code=304, headers={"ETag": etag(job), "X-Job-Id": job.id, **headers})
-    answer = job_answer(request, job, 200, headers)
     position = await jobs.position(job)
-    if position is None:
-        return answer
-    data = {**shown(request, job), "queue": {"position": position + 1, "ahead": position}}
-    answer.content = msgspec.json.encode(envelope(data))
-    return answer
+    queue = {} if position is None else {"queue": {"position": position + 1, "ahead": position}}
+    sent = [delivery_json(d) for d in await jobs.deliveries(job)]
+    return job_answer(request, job, 200, headers, {**queue, **({"delivery": sent} if sent else {})})
 
 
 @get(f"{PATH}/{{job_id:str}}/result", opt={"result": "image"})
@@ -218,13 +225,12 @@ async def _ask(request: AnyRequest, caller: Caller) -> Ask:
         client_reference=client_reference(
             body.client_reference or request.headers.get("x-client-reference"), "clientReference"
         ),
+        webhook=None if body.webhook is None else _webhook(body.webhook),
         request_id=request_id(request),
     )
 
 
 def _image_request(body: NewJob) -> ImageRequest:
-    if body.webhook is not None:
-        raise InvalidInput("is not served yet: leave it out", field="webhook")
     for name, value, least, most in (
         ("n", body.n, 1, MOST_PICTURES),
         ("steps", body.steps, 1, MOST_STEPS),
@@ -247,6 +253,11 @@ def _references(body: NewJob) -> tuple[Given, ...]:
     if several is not None and not 1 <= len(several) <= MOST_REFERENCES:
         raise InvalidPicture(f"must be 1 to {MOST_REFERENCES} pictures", field="referenceImages")
     return tuple(reference(image, f"referenceImages[{i}]") for i, image in enumerate(several or ()))
+
+
+def _webhook(asked: NewWebhook) -> Webhook:
+    events = ENDINGS if asked.events is None else tuple(asked.events)
+    return Webhook(url=asked.url, events=events, include=asked.include, secret=asked.secret)
 
 
 def _options(request: AnyRequest, body: NewJob) -> Options:

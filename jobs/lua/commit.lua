@@ -2,6 +2,7 @@
 -- Refused when another move came first ('stale') or another worker holds the job ('fenced').
 local id, doc, seen, version, fence = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local status, org, due, event, keep_until, later = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12]
+local keep_deliveries_ms = ARGV[13]
 local key = P .. 'job:' .. id
 local held = redis.call('HMGET', key, 'v', 'f', 'doc', 'l', 'p')
 if not held[1] then
@@ -36,5 +37,6 @@ else
     redis.call('PEXPIREAT', P .. 'events:' .. id, keep_until)
   end
 end
+send(id, 14, keep_deliveries_ms)
 redis.call('PUBLISH', P .. 'news', id .. ' ' .. version)
 return 'ok'

@@ -1,6 +1,7 @@
 -- Accept a job: record, event, indexes, idempotency key, and whether a turn is missing, in one step.
 local id, doc, org, score, due, event, sequence = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
-local idem, claim, idem_ms, turn, start_ms, most = ARGV[9], ARGV[10], ARGV[11], ARGV[12], tonumber(ARGV[13]), tonumber(ARGV[14])
+local idem, claim, idem_ms, turn, start_ms = ARGV[9], ARGV[10], ARGV[11], ARGV[12], tonumber(ARGV[13])
+local most, keep_ms = tonumber(ARGV[14]), ARGV[15]
 if idem ~= '' then
   local known = redis.call('GET', idem)
   if known then
@@ -22,4 +23,5 @@ make_ready(org, id, score)
 if idem ~= '' then
   redis.call('SET', idem, claim, 'PX', idem_ms)
 end
+send(id, 16, keep_ms)
 return {'created', want_turn(turn, now, start_ms)}

@@ -27,3 +27,25 @@ local function want_turn(turn, now, start_ms)
   end
   return 0
 end
+
+-- The outbox orders addresses by when the first of their deliveries is due.
+local function next_of(address)
+  local first = redis.call('ZRANGE', P .. 'outbox:' .. address, 0, 0, 'WITHSCORES')[2]
+  if first then
+    redis.call('ZADD', P .. 'outbox', first, address)
+  else
+    redis.call('ZREM', P .. 'outbox', address)
+  end
+end
+
+-- Put deliveries of a job into the outbox: id, address and document of each, from ARGV[first] on. Due at once.
+local function send(job, first, keep_ms)
+  for i = first, #ARGV, 3 do
+    redis.call('HSET', P .. 'delivery:' .. ARGV[i], 'doc', ARGV[i + 2], 'n', 0)
+    redis.call('ZADD', P .. 'outbox:' .. ARGV[i + 1], now_ms(), ARGV[i])
+    redis.call('RPUSH', P .. 'deliveries:' .. job, ARGV[i])
+    redis.call('PEXPIRE', P .. 'deliveries:' .. job, keep_ms)
+    next_of(ARGV[i + 1])
+    redis.call('PUBLISH', P .. 'outbox', ARGV[i])
+  end
+end

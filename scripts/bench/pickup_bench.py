@@ -20,6 +20,7 @@ from jobs.client import Ask, Jobs
 from jobs.inputs import Inputs
 from jobs.model import ImageRequest, Job, Options, now_ms
 from jobs.moves import Changed
+from jobs.outbox import Outbox
 from jobs.queue import Turns, arq_redis
 from jobs.settings import Settings
 from jobs.storage import blob_store
@@ -71,6 +72,7 @@ async def measure(redis: RedisServer, environment: dict[str, str]) -> int:
         catalog=Catalog.load(),
         blobs=blobs,
         inputs=Inputs(store=store, blobs=blobs, settings=settings),
+        outbox=Outbox(connection, settings.redis_prefix),
         settings=settings,
     )
     costs = {depth: await commands_a_job(store, jobs, connection, depth) for depth in DEPTHS}

@@ -1,0 +1,64 @@
+"""Webhooks when things die: what was committed with the job is posted, with the id that it was given then."""
+
+import threading
+
+from tests.neighbours import free_port, wait_until
+from tests.neighbours.gateway import running_gateway
+from tests.neighbours.sink import running_sink
+
+FOX = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview", "prompt": "A red fox"}
+LOOPBACK = {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8", "DARKROOM_WEBHOOK_SCHEDULE": "0,2,2,2,2,2,2,2"}
+
+
+def delivery(client, job_id):
+    return client.get(f"/api/v1/jobs/{job_id}").json()["data"]["delivery"][0]
+
+
+def test_what_was_committed_before_any_worker_lived_is_posted_by_the_first_that_does(redis_url, simulator):
+    with (
+        running_sink() as sink,
+        running_gateway(redis_url, simulator, workers=0, **LOOPBACK) as gateway,
+        gateway.client() as client,
+    ):
+        job_id = client.post("/api/v1/jobs", json={**FOX, "webhook": {"url": sink.url}}).json()["data"]["id"]
+        client.post(f"/api/v1/jobs/{job_id}/cancel")
+        told = delivery(client, job_id)["eventId"]
+        gateway.start_worker()
+        (post,) = sink.until(1)
+
+    assert (post.event["type"], post.headers["webhook-id"]) == ("image.job.canceled", told)
+
+
+def test_a_worker_killed_while_the_receiver_was_down_is_followed_by_one_that_delivers_the_same_id(redis_url, simulator):
+    port = free_port()
+    with running_gateway(redis_url, simulator, **LOOPBACK) as gateway, gateway.client() as client:
+        webhook = {"url": f"http://127.0.0.1:{port}/hook"}
+        job_id = client.post("/api/v1/jobs", json={**FOX, "webhook": webhook}).json()["data"]["id"]
+        client.get(f"/api/v1/jobs/{job_id}?wait=30&until=terminal")
+        wait_until(lambda: delivery(client, job_id)["attempts"] >= 1, what="a failed attempt")
+        told = delivery(client, job_id)["eventId"]
+        gateway.workers[0].kill()
+        with running_sink(port=port) as sink:
+            gateway.start_worker()
+            (post,) = sink.until(1)
+            wait_until(lambda: delivery(client, job_id)["state"] == "delivered", what="the delivery")
+
+    assert post.headers["webhook-id"] == told
+
+
+def test_a_worker_killed_in_a_post_is_followed_by_one_that_posts_again_with_the_same_id(redis_url, simulator):
+    release = threading.Event()
+    with (
+        running_sink(lambda _, before: 200 if before else release.wait(60) and 200) as sink,
+        running_gateway(redis_url, simulator, **LOOPBACK) as gateway,
+        gateway.client() as client,
+    ):
+        client.post("/api/v1/jobs", json={**FOX, "webhook": {"url": sink.url}})
+        sink.until(1)
+        gateway.workers[0].kill()
+        gateway.start_worker()
+        first, again = sink.until(2, timeout=60)
+        release.set()
+
+    assert first.headers["webhook-id"] == again.headers["webhook-id"]
+    assert first.body == again.body
