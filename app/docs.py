@@ -87,7 +87,7 @@ def _operation(handler: Any, path: str, components: dict[str, Any]) -> dict[str,
         "summary": summary,
         "description": rest.strip(),
         "parameters": [*_path_parameters(path), *_query_parameters(opt.get("query", {})), *_header_parameters(opt)],
-        "responses": _responses(handler, opt),
+        "responses": _responses(handler, path, opt),
     }
     if "body" in opt:
         (schema,), parts = msgspec.json.schema_components(
@@ -101,7 +101,7 @@ def _operation(handler: Any, path: str, components: dict[str, Any]) -> dict[str,
     return operation
 
 
-def _responses(handler: Any, opt: dict[str, Any]) -> dict[str, Any]:
+def _responses(handler: Any, path: str, opt: dict[str, Any]) -> dict[str, Any]:
     kind = opt.get("result")
     answers: dict[str, Any] = {}
     if "statuses" in opt:
@@ -117,9 +117,25 @@ def _responses(handler: Any, opt: dict[str, Any]) -> dict[str, Any]:
         answers.setdefault("202", {"description": "the job, which goes on"})
         answers.setdefault("304", {"description": "unchanged"})
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/error"}}}
-    for code in sorted(set(STATUS.values())):
+    for code in sorted(_refusals(path, opt)):
         answers.setdefault(str(code), {"description": _named(code), "content": error})
     return answers
+
+
+def _refusals(path: str, opt: dict[str, Any]) -> set[int]:
+    """The error statuses that a route can answer with."""
+    if opt.get("open"):
+        return {500}
+    codes = {400, 401, 403, 429, 500, 503}
+    if "{" in path:
+        codes |= {404, 410}
+    if "body" in opt:
+        codes |= {408, 410, 413, 415, 422}
+    if opt.get("result") == "image":
+        codes |= {409, 504}
+    if opt.get("result") == "events":
+        codes |= {406}
+    return codes
 
 
 def _schema(kind: type) -> dict[str, Any]:

@@ -178,7 +178,7 @@ def test_a_query_that_cannot_be_meant_is_refused(gateway, query):
         ({"metadata": {"k": "v" * 513}}, "metadata.k"),
         ({"clientReference": "r" * 129}, "clientReference"),
         ({"cancelAftr": 30}, "cancelAftr"),
-        ({"webhook": {"url": "https://example.com"}}, "webhook"),
+        ({"webhook": {"url": "http://example.com"}}, "webhook.url"),
         ({"provider": "comfyui"}, "provider"),
     ],
 )
