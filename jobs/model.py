@@ -54,7 +54,7 @@ class ImageRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Reference images; any makes the request an edit."""
     mask: Source | None = None
     options: dict[str, dict[str, Any]] = {}
-    """Options of one provider, by its name; passed on as they are."""
+    """Options of one provider, by its name: they fill what the request left open."""
 
     @property
     def mode(self) -> str:

@@ -73,6 +73,7 @@ class Runner:
             await self._begin(job)
             await self._make_missing(job)
             await self._conclude(job)
+            _log.info("job run", status=str(job.now.status), calls=len(job.now.attempts), pictures=len(job.now.images))
             if job.now.status.terminal and job.now.options.store_inputs is not True:
                 await self._inputs.discard(*job.now.request.staged)
         except Fenced:
@@ -160,6 +161,14 @@ class Runner:
         except (BlobRefused, BlobStoreDown) as error:
             await self._settle_failed(job, call, answer, _not_stored(error))
         else:
+            _log.info(
+                "provider called",
+                call=call,
+                provider=job.now.request.provider,
+                model=job.now.request.model,
+                provider_request_id=answer.request_id,
+                pictures=answer.pictures,
+            )
             await job.apply(
                 lambda j, now: moves.settle(
                     j,

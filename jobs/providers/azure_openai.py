@@ -13,7 +13,6 @@ from jobs.providers.base import Order, Step
 if TYPE_CHECKING:
     from openai import AsyncAzureOpenAI
 
-CONNECT_SECONDS: Final = 5.0
 EDITS_SINCE: Final = "2025-04-01"
 """The first API version, by its date, that takes edits and masks."""
 

@@ -3,18 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from jobs.errors import InvalidInput, Outcome, ProviderError
-from jobs.model import Picture, Usage
+import msgspec
+from msgspec import Raw, Struct
+
+from jobs.errors import ProviderError
+from jobs.model import Usage
+from jobs.pictures import NotAPicture
+from jobs.providers.answers import decoded, picture, told
 from jobs.providers.base import Answered, Order, Step, Text
-from jobs.providers.outcomes import bad_response, cut, refused_status, retry_after
+from jobs.providers.options import merged
+from jobs.providers.outcomes import (
+    BAD_REQUEST,
+    bad_response,
+    cut,
+    refused_credential,
+    refused_model,
+    refused_policy,
+    refused_request,
+    refused_status,
+    unreadable,
+)
+from jobs.retry_after import retry_after
 
 if TYPE_CHECKING:
-    from google.genai import Client, types
+    from aiohttp import ClientSession
+    from google.genai import Client
 
 API_VERSION: Final = "v1beta"
+_PLACES: Final[Mapping[str, tuple[str, ...]]] = {
+    "aspectRatio": ("generationConfig", "imageConfig"),
+    "imageSize": ("generationConfig", "imageConfig"),
+    "temperature": ("generationConfig",),
+    "topP": ("generationConfig",),
+    "topK": ("generationConfig",),
+    "seed": ("generationConfig",),
+    "safetySettings": (),
+}
+"""Options that a caller may set, by Google's names, and where in the body each stands. No tools: they bill, too."""
 _REFUSALS: Final = frozenset(
     {
         "SAFETY",
@@ -30,6 +58,40 @@ _REFUSALS: Final = frozenset(
 """Finish reasons that are a refusal of what was asked; any other without a picture is a bad answer."""
 
 
+class _Inline(Struct):
+    data: Raw = Raw()
+
+
+class _Part(Struct, rename="camel"):
+    text: Any = None
+    thought: Any = None
+    inline_data: _Inline | None = None
+
+
+class _Content(Struct):
+    parts: list[_Part] | None = None
+
+
+class _Candidate(Struct, rename="camel"):
+    content: _Content | None = None
+    finish_reason: Any = None
+
+
+class _Answer(Struct, rename="camel"):
+    """What we use of an answer; the rest is not read."""
+
+    candidates: list[_Candidate] | None = None
+    prompt_feedback: Any = None
+    usage_metadata: Any = None
+    response_id: Any = None
+
+
+class _Counts(Struct, rename="camel"):
+    prompt_token_count: int | None = None
+    candidates_token_count: int | None = None
+    total_token_count: int | None = None
+
+
 class Gemini:
     """The provider `gemini`. `base_url` is that of another server with Gemini's paths; None: Google's."""
 
@@ -37,17 +99,22 @@ class Gemini:
         self._api_key = api_key
         self._base_url = base_url
         self._client: Client | None = None
+        self._session: ClientSession | None = None
 
     async def open(self) -> None:
         """Import the SDK and make the client; its own retries are off."""
         from google.genai import Client, types  # noqa: PLC0415  # the SDK is 49 MB
 
+        from jobs.providers.dialing import session  # noqa: PLC0415  # aiohttp is loaded with the SDK
+
+        self._session = session()
         self._client = Client(
             api_key=self._api_key,
             http_options=types.HttpOptions(
                 base_url=self._base_url,
                 api_version=API_VERSION,
                 retry_options=types.HttpRetryOptions(attempts=1),
+                aiohttp_client=self._session,
             ),
         )
 
@@ -56,37 +123,43 @@ class Gemini:
         if self._client is not None:
             await self._client.aio.aclose()
             self._client.close()
+        if self._session is not None:
+            await self._session.close()
 
     async def generate(self, order: Order) -> AsyncIterator[Step]:
         """See `Provider.generate`. One call makes one picture."""
+        fields, ignored = merged(order, {"aspectRatio": order.request.size}, takes=lambda name: name in _PLACES)
         try:
             async with asyncio.timeout(order.timeout):
-                answer = await self._send(order)
-        except ProviderError:
-            raise
+                content = await self._send(order, fields)
         except Exception as error:
             raise _failure(error) from error
-        yield Answered(status=200, request_id=answer.response_id)
-        for step in _read(answer):
+        answer = decoded(content, _Answer)
+        yield Answered(status=200, request_id=told(answer.response_id, str))
+        for step in (*_read(answer), *ignored):
             yield step
 
-    async def _send(self, order: Order) -> types.GenerateContentResponse:
+    async def _send(self, order: Order, fields: Mapping[str, Any]) -> str:
+        """The answer's body as it came: the SDK's own reading loses a picture to any strange word beside it."""
         from google.genai import types  # noqa: PLC0415
 
         if self._client is None:
             raise RuntimeError("open() first")
         parts: list[Any] = [types.Part.from_bytes(data=p.data, mime_type=p.media_type) for p in order.images]
-        return await self._client.aio.models.generate_content(
+        answer = await self._client.aio.models.generate_content(
             model=order.request.model,
             contents=[*parts, types.Part.from_text(text=prompt_of(order))],
             config=types.GenerateContentConfig(
                 response_modalities=["TEXT", "IMAGE"],
-                image_config=types.ImageConfig(aspect_ratio=order.request.size) if order.request.size else None,
+                should_return_http_response=True,
                 http_options=types.HttpOptions(
-                    timeout=round(order.timeout * 1000), headers={"x-client-request-id": order.request_id}
+                    timeout=round(order.timeout * 1000),
+                    headers={"x-client-request-id": order.request_id},
+                    extra_body=_placed(fields),
                 ),
             ),
         )
+        return (answer.sdk_http_response and answer.sdk_http_response.body) or ""
 
 
 def prompt_of(order: Order) -> str:
@@ -95,56 +168,70 @@ def prompt_of(order: Order) -> str:
     return f"{request.prompt}\n\nAvoid: {request.negative_prompt}" if request.negative_prompt else request.prompt
 
 
-def _read(answer: types.GenerateContentResponse) -> list[Step]:
-    candidates = answer.candidates or []
-    parts = [p for c in candidates[:1] if c.content for p in c.content.parts or []]
-    steps: list[Step] = [Text(p.text) for p in parts if p.text]
-    pictures = [p.inline_data for p in parts if p.inline_data and p.inline_data.data]
-    if not pictures:
+def _placed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    body: dict[str, Any] = {}
+    for name, value in fields.items():
+        place = body
+        for step in _PLACES[name]:
+            place = place.setdefault(step, {})
+        place[name] = value
+    return body
+
+
+def _read(answer: _Answer) -> list[Step]:
+    contents = [c.content for c in (answer.candidates or [])[:1] if c.content]
+    parts = [p for content in contents for p in content.parts or [] if p.thought is not True]
+    inline = next((p.inline_data for p in parts if p.inline_data), None)
+    if inline is None:
         raise _without_picture(answer)
-    first = pictures[0]
-    steps.append(Picture(data=first.data or b"", media_type=first.mime_type or ""))
-    counts = answer.usage_metadata
-    if counts is not None:
-        steps.append(
-            Usage(
-                input_tokens=counts.prompt_token_count,
-                output_tokens=counts.candidates_token_count,
-                total_tokens=counts.total_token_count,
-            )
-        )
-    return steps
+    try:
+        made = picture(inline.data)
+    except NotAPicture as error:
+        raise bad_response(f"the provider's picture cannot be used: {error}") from error
+    text = "".join(p.text for p in parts if isinstance(p.text, str))
+    counts = told(answer.usage_metadata, _Counts)
+    return [*([Text(text)] if text else []), made, *([] if counts is None else [_counted(counts)])]
 
 
-def _without_picture(answer: types.GenerateContentResponse) -> ProviderError:
-    blocked = answer.prompt_feedback and answer.prompt_feedback.block_reason
-    finish = answer.candidates[0].finish_reason if answer.candidates else None
-    reason = str(getattr(finish, "value", finish) or "")
+def _counted(counts: _Counts) -> Usage:
+    return Usage(
+        input_tokens=counts.prompt_token_count,
+        output_tokens=counts.candidates_token_count,
+        total_tokens=counts.total_token_count,
+    )
+
+
+def _without_picture(answer: _Answer) -> ProviderError:
+    blocked = isinstance(answer.prompt_feedback, dict) and answer.prompt_feedback.get("blockReason")
+    reason = str(answer.candidates[0].finish_reason or "") if answer.candidates else ""
     if blocked or reason in _REFUSALS:
-        message = "the provider refused the prompt under its content policy"
-        error = InvalidInput(message, reason="content_policy", field="prompt")
-        return ProviderError(Outcome.REFUSED, error, provider_status=200, provider_request_id=answer.response_id)
-    return bad_response(f"the provider answered without a picture ({reason or 'no reason given'})")
+        return refused_policy(200, told(answer.response_id, str))
+    return bad_response(f"the provider answered without a picture ({reason[:100] or 'no reason given'})")
 
 
 def _failure(error: Exception) -> ProviderError:
-    from google.genai import errors  # noqa: PLC0415
+    from jobs.providers.dialing import ErrorStatus  # noqa: PLC0415
 
-    if isinstance(error, errors.APIError):
-        return _answered_failure(error)
-    if isinstance(error, ValueError):  # a 200 whose JSON cannot be read
-        return cut(ConnectionError("unreadable answer"))
+    if isinstance(error, ErrorStatus):
+        return _answered_failure(error.status, error.headers, error.body)
+    if isinstance(error, UnicodeDecodeError):  # a 200 that is no text
+        return unreadable()
     return cut(error)
 
 
-def _answered_failure(error: Any) -> ProviderError:
-    status = int(error.code)
-    headers = getattr(error.response, "headers", None) or {}
-    said = str(error.message or "")[:500]
-    if status not in {400, 404, 413, 422} or "API key" in said:
-        return refused_status(401 if "API key" in said else status, None, retry_after(headers))
+def _answered_failure(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+    said = _said(body)
+    if status in BAD_REQUEST and "API key" in said:  # Google answers 400 to a key that is not valid
+        return refused_credential(status, None)
     if status == 404:  # noqa: PLR2004  # Google's answer to an unknown model
-        refusal = InvalidInput("the provider knows no such model", field="model")
-    else:
-        refusal = InvalidInput(f"the provider refused the request: {said}")
-    return ProviderError(Outcome.REFUSED, refusal, provider_status=status)
+        return refused_model(status, None)
+    if status in BAD_REQUEST:
+        return refused_request(said, status, None)
+    return refused_status(status, None, retry_after(headers))
+
+
+def _said(body: bytes) -> str:
+    try:
+        return str(msgspec.json.decode(body)["error"]["message"])
+    except (msgspec.DecodeError, UnicodeDecodeError, LookupError, TypeError):
+        return ""

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-import pybase64
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import Raw, Struct
 
-from jobs.errors import DarkroomError, InvalidInput, Outcome, ProviderError, ServiceUnavailable, TimedOut
+from jobs.errors import ProviderError
 from jobs.model import Picture, Usage
-from jobs.providers.base import Answered, Order, Step
-from jobs.providers.outcomes import bad_response, cut, refused_status, retry_after
+from jobs.pictures import NotAPicture
+from jobs.providers.answers import decoded, picture, told
+from jobs.providers.base import Answered, Order, Step, Warned
+from jobs.providers.options import merged
+from jobs.providers.outcomes import (
+    BAD_REQUEST,
+    bad_response,
+    connect_seconds,
+    cut,
+    refused_model,
+    refused_policy,
+    refused_request,
+    refused_status,
+)
+from jobs.retry_after import retry_after
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
+
+_NO_OPTION: Final = frozenset({"image", "image[]", "mask", "stream", "partial_images", "response_format"})
+"""Fields that decide what the answer looks like, or that are the pictures: no option may be put there."""
 
 
 class _TokenDetails(Struct):
@@ -31,33 +46,34 @@ class _Usage(Struct):
 
 
 class _Item(Struct):
-    b64_json: Raw | UnsetType = UNSET
-    revised_prompt: str | None = None
+    b64_json: Raw = Raw()
+    revised_prompt: Any = None
 
 
 class _Answer(Struct):
     """What we use of an images response; the rest is not read."""
 
     data: list[_Item]
-    usage: _Usage | None = None
+    usage: Any = None
 
 
 async def generate(client: AsyncOpenAI, order: Order) -> AsyncIterator[Step]:
     """One call of `/images/generations` or, with reference images, `/images/edits`."""
+    fields, ignored = merged(order, body(order), takes=lambda name: name not in _NO_OPTION)
     try:
-        raw = await _send(client, order)
+        async with asyncio.timeout(order.timeout):
+            raw = await _send(client, order, fields)
     except Exception as error:
         raise _failure(error) from error
     yield Answered(status=raw.status_code, request_id=_request_id(raw.headers))
-    for step in _read(raw.content):
+    for step in (*_read(raw.content), *ignored):
         yield step
 
 
 def body(order: Order) -> dict[str, Any]:
     """The fields of the call. GPT image models refuse `response_format`; DALL·E needs it to answer with bytes."""
     request = order.request
-    fields: dict[str, Any] = {
-        **request.options.get(request.provider, {}),
+    return {
         "model": request.model,
         "prompt": request.prompt,
         "n": order.n,
@@ -65,58 +81,50 @@ def body(order: Order) -> dict[str, Any]:
         "quality": request.quality,
         "style": request.style,
         "background": request.background,
-        "output_format": request.output_format,
+        "output_format": None if order.family.b64 else request.output_format,
         "output_compression": request.output_compression,
         "response_format": "b64_json" if order.family.b64 else None,
     }
-    if order.family.b64:
-        fields.pop("output_format")
-    return {name: value for name, value in fields.items() if value is not None}
 
 
-async def _send(client: AsyncOpenAI, order: Order) -> Any:
-    fields = body(order)
-    known = {k: fields.pop(k) for k in ("model", "prompt") if k in fields}
+async def _send(client: AsyncOpenAI, order: Order, fields: dict[str, Any]) -> Any:
+    import openai  # noqa: PLC0415  # loaded with the provider
+
+    known = {name: fields.pop(name) for name in ("model", "prompt")}
+    connect = connect_seconds(order.timeout)
     extra: dict[str, Any] = {
         "extra_body": fields,
         "extra_headers": {"x-client-request-id": order.request_id, "x-ms-client-request-id": order.request_id},
-        "timeout": order.timeout,
+        "timeout": openai.Timeout(order.timeout, connect=connect, pool=connect),
     }
     images: Any = client.images.with_raw_response  # its overloads cannot follow a body made from data
     if not order.images:
         return await images.generate(**known, **extra)
-    files = [
-        (f"image{i}.{p.media_type.removeprefix('image/')}", p.data, p.media_type) for i, p in enumerate(order.images)
-    ]
-    mask = {"mask": ("mask.png", order.mask.data, "image/png")} if order.mask is not None else {}
+    files = [_file(f"image{i}", p) for i, p in enumerate(order.images)]
+    mask = {"mask": _file("mask", order.mask)} if order.mask is not None else {}
     return await images.edit(image=files if len(files) > 1 else files[0], **mask, **known, **extra)
 
 
+def _file(name: str, source: Picture) -> tuple[str, bytes, str]:
+    return f"{name}.{source.media_type.removeprefix('image/')}", source.data, source.media_type
+
+
 def _read(content: bytes) -> list[Step]:
-    try:
-        answer = msgspec.json.decode(content, type=_Answer)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        message = "the provider's answer cannot be read"
-        raise ProviderError(Outcome.UNKNOWN, ServiceUnavailable(message, reason="outcome_unknown")) from error
-    steps: list[Step] = [_picture(i, item) for i, item in enumerate(answer.data) if item.b64_json is not UNSET]
-    if not steps:
-        raise bad_response("the provider answered without a picture")
-    if answer.usage is not None:
-        steps.append(_usage(answer.usage))
-    return steps
+    answer = decoded(content, _Answer)
+    pictures: list[Step] = []
+    lost: list[Step] = []
+    for index, item in enumerate(answer.data):
+        try:
+            pictures.append(picture(item.b64_json, index=index, revised_prompt=told(item.revised_prompt, str)))
+        except NotAPicture as error:
+            lost.append(Warned(code="partial", message=f"picture {index + 1} of the provider cannot be used: {error}"))
+    if not pictures:
+        raise bad_response("the provider answered without a picture that can be used")
+    usage = told(answer.usage, _Usage)
+    return [*pictures, *lost, *([] if usage is None else [_counted(usage)])]
 
 
-def _picture(index: int, item: _Item) -> Picture:
-    # Base64 holds nothing that JSON escapes, so the text between the quotes is decoded as it lies: no copy.
-    raw = memoryview(item.b64_json)[1:-1] if isinstance(item.b64_json, Raw) else b""
-    try:
-        data = pybase64.b64decode(raw, validate=True)
-    except ValueError as error:
-        raise bad_response("the provider's picture is not base64") from error
-    return Picture(data=data, media_type="", revised_prompt=item.revised_prompt, index=index)
-
-
-def _usage(usage: _Usage) -> Usage:
+def _counted(usage: _Usage) -> Usage:
     details = usage.input_tokens_details or _TokenDetails()
     return Usage(
         input_tokens=usage.input_tokens,
@@ -129,40 +137,27 @@ def _usage(usage: _Usage) -> Usage:
 
 _POLICY: Final = frozenset({"content_policy_violation", "moderation_blocked", "contentFilter", "content_filter"})
 _NO_MODEL: Final = frozenset({"DeploymentNotFound", "model_not_found"})
-_BAD_REQUEST: Final = frozenset({400, 404, 413, 415, 422})
 
 
 def _failure(error: Exception) -> ProviderError:
-    import openai  # noqa: PLC0415  # loaded with the provider
+    import openai  # noqa: PLC0415
 
-    if isinstance(error, openai.APIStatusError):
-        return _answered_failure(error)
-    if isinstance(error, openai.APIConnectionError):
-        return cut(error)
-    return ProviderError(Outcome.UNKNOWN, TimedOut("the provider did not answer in time", reason="provider_timeout"))
+    return _answered_failure(error) if isinstance(error, openai.APIStatusError) else cut(error)
 
 
 def _answered_failure(error: Any) -> ProviderError:
     status: int = error.status_code
-    request_id = _request_id(error.response.headers)
-    if status not in _BAD_REQUEST:
-        return refused_status(status, request_id, retry_after(error.response.headers))
-    return ProviderError(Outcome.REFUSED, _bad_request(error), provider_status=status, provider_request_id=request_id)
-
-
-def _bad_request(error: Any) -> DarkroomError:
+    headers = error.response.headers
+    if status not in BAD_REQUEST:
+        return refused_status(status, _request_id(headers), retry_after(headers))
     facts = error.body if isinstance(error.body, dict) else {}
     code = str(facts.get("code") or "")
     inner = facts.get("inner_error") or facts.get("innererror") or {}
     if code in _POLICY or (isinstance(inner, dict) and inner.get("code") == "ResponsibleAIPolicyViolation"):
-        return InvalidInput(
-            "the provider refused the prompt under its content policy", reason="content_policy", field="prompt"
-        )
+        return refused_policy(status, _request_id(headers))
     if code in _NO_MODEL:
-        return InvalidInput("the provider knows no such model or deployment", field="model")
-    said = str(facts.get("message") or "")[:500]
-    param = facts.get("param")
-    return InvalidInput(f"the provider refused the request: {said}", field=param if isinstance(param, str) else None)
+        return refused_model(status, _request_id(headers))
+    return refused_request(facts.get("message"), status, _request_id(headers), field=facts.get("param"))
 
 
 def _request_id(headers: Mapping[str, str]) -> str | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
-from email.utils import parsedate_to_datetime
+from collections.abc import Iterator
 from typing import Final
 
-from jobs.errors import Outcome, ProviderError, ServiceUnavailable, TimedOut
+from jobs.errors import DarkroomError, InvalidInput, Outcome, ProviderError, ServiceUnavailable, TimedOut
 
+CONNECT_SECONDS: Final = 5.0
+BAD_REQUEST: Final = frozenset({400, 404, 413, 415, 422})
+"""Statuses that speak of what was asked; the others speak of the provider, or of us."""
+_MOST_SAID: Final = 500
 _NOT_SENT: Final = frozenset(
     {
         "ConnectError",
@@ -19,6 +21,11 @@ _NOT_SENT: Final = frozenset(
     }
 )
 """Exceptions of httpx, httpx2 and aiohttp after which nothing has left, by name: the transports share no base class."""
+
+
+def connect_seconds(total: float) -> float:
+    """How long a call of `total` seconds may take to connect: so short that its end means that nothing was sent."""
+    return min(CONNECT_SECONDS, total / 2)
 
 
 def cut(error: BaseException) -> ProviderError:
@@ -34,24 +41,10 @@ def cut(error: BaseException) -> ProviderError:
     return ProviderError(Outcome.UNKNOWN, ServiceUnavailable(message, reason="outcome_unknown"))
 
 
-def refused_status(status: int, request_id: str | None, after: float | None) -> ProviderError:
-    """An answered error status that says nothing of the request itself."""
-    match status:
-        case 429:
-            outcome, reason, message = Outcome.THROTTLED, "provider_rate_limited", "the provider limits our rate"
-        case 503:
-            outcome, reason, message = Outcome.THROTTLED, "provider_unavailable", "the provider is not available"
-        case 502 | 504:
-            outcome, reason = Outcome.UNKNOWN, "outcome_unknown"
-            message = f"the provider's own gateway answered {status}: the picture may have been made, and billed"
-        case 401 | 403:
-            outcome, reason = Outcome.REFUSED, "provider_unavailable"
-            message = "the provider refused the gateway's credential"
-        case _:
-            outcome, reason = Outcome.REFUSED, "provider_unavailable"
-            message = f"the provider answered with status {status}"
-    error = ServiceUnavailable(message, reason=reason, retry_after=after)
-    return ProviderError(outcome, error, provider_status=status, provider_request_id=request_id, retry_after=after)
+def unreadable() -> ProviderError:
+    """A success that is no JSON: nobody knows whether there was a picture in it."""
+    error = ServiceUnavailable("the provider's answer cannot be read", reason="outcome_unknown")
+    return ProviderError(Outcome.UNKNOWN, error, provider_status=200)
 
 
 def bad_response(message: str, *, status: int = 200) -> ProviderError:
@@ -60,19 +53,51 @@ def bad_response(message: str, *, status: int = 200) -> ProviderError:
     return ProviderError(Outcome.BAD_RESPONSE, error, provider_status=status)
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds of `retry-after-ms` or `Retry-After` (RFC 9110: seconds or a date), or None."""
-    try:
-        if "retry-after-ms" in headers:
-            return max(0.0, float(headers["retry-after-ms"]) / 1000)
-        text = headers.get("retry-after") or headers.get("Retry-After")
-        if not text:
-            return None
-        if text.strip().replace(".", "", 1).isdigit():
-            return float(text)
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
-        return None
+def refused_status(status: int, request_id: str | None, after: float | None) -> ProviderError:
+    """An answered error status that says nothing of the request itself."""
+    match status:
+        case 401 | 403:
+            return refused_credential(status, request_id)
+        case 429:
+            outcome, reason, message = Outcome.THROTTLED, "provider_rate_limited", "the provider limits our rate"
+        case 503:
+            outcome, reason, message = Outcome.THROTTLED, "provider_unavailable", "the provider is not available"
+        case 502 | 504:
+            outcome, reason = Outcome.UNKNOWN, "outcome_unknown"
+            message = f"the provider's own gateway answered {status}: the picture may have been made, and billed"
+        case _:
+            outcome, reason = Outcome.REFUSED, "provider_unavailable"
+            message = f"the provider answered with status {status}"
+    error = ServiceUnavailable(message, reason=reason, retry_after=after)
+    return ProviderError(outcome, error, provider_status=status, provider_request_id=request_id, retry_after=after)
+
+
+def refused_credential(status: int, request_id: str | None) -> ProviderError:
+    """The key is ours, and so is the trouble; what the provider said may hold the key, and is not passed on."""
+    error = ServiceUnavailable("the provider refused the gateway's credential", reason="provider_unavailable")
+    return _refused(error, status, request_id)
+
+
+def refused_policy(status: int, request_id: str | None) -> ProviderError:
+    """The provider will not draw that."""
+    message = "the provider refused the prompt under its content policy"
+    return _refused(InvalidInput(message, reason="content_policy", field="prompt"), status, request_id)
+
+
+def refused_model(status: int, request_id: str | None) -> ProviderError:
+    """The provider has no such model."""
+    return _refused(InvalidInput("the provider knows no such model or deployment", field="model"), status, request_id)
+
+
+def refused_request(said: object, status: int, request_id: str | None, *, field: object = None) -> ProviderError:
+    """The provider found fault with the request, in its own words (500 characters of them) and its own field."""
+    words = said[:_MOST_SAID] if isinstance(said, str) else ""
+    message = f"the provider refused the request{words and ': '}{words}"
+    return _refused(InvalidInput(message, field=field if isinstance(field, str) else None), status, request_id)
+
+
+def _refused(error: DarkroomError, status: int, request_id: str | None) -> ProviderError:
+    return ProviderError(Outcome.REFUSED, error, provider_status=status, provider_request_id=request_id)
 
 
 def _judged(error: BaseException) -> list[BaseException]:
