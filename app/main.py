@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -37,6 +38,8 @@ from jobs.settings import Settings
 from jobs.storage import blob_store
 from jobs.store import RedisJobStore
 from jobs.waiting import Waiting
+
+_log = structlog.get_logger()
 
 
 def create_app(settings: Settings) -> Litestar:
@@ -146,7 +149,7 @@ _SECURITY: Final = (
 
 
 class LogContext:
-    """Every log line of a request carries its id."""
+    """Every log line of a request carries its id, and one line says how it ended (status 0: the caller had gone)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -156,5 +159,17 @@ class LogContext:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
+        began, status = time.monotonic(), 0
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
         with structlog.contextvars.bound_contextvars(request_id=id_of(scope)):
-            await self._app(scope, receive, send)
+            try:
+                await self._app(scope, receive, noted)
+            finally:
+                took = round((time.monotonic() - began) * 1000)
+                _log.info("request", method=scope["method"], path=scope["path"], status=status, ms=took)

@@ -131,3 +131,17 @@ def test_a_wrong_key_is_told_so():
         answer = _post({**facts, "apiKey": "wrong"})
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "UNAUTHORIZED")
+
+
+def test_generate_then_iterate_chains_three_times_by_its_own_loopback_links():
+    sepia = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview", "prompt": "Add a subtle sepia tone"}
+    with dev("--port", "0", "--ephemeral") as (_, facts):
+        made = [_post(facts).json()["data"]]
+        for body in (sepia, {"prompt": "Now at night"}, sepia):
+            reference = {"url": made[-1]["url"], "mimeType": made[-1]["mimeType"]}
+            answer = _post(facts, **body, referenceImage=reference)
+            assert answer.status_code == 200, answer.text
+            made.append(answer.json()["data"])
+
+    assert [m["mode"] for m in made] == ["generate", "edit", "edit", "edit"]
+    assert all(m["url"].startswith("http://127.0.0.1:") for m in made)

@@ -30,6 +30,8 @@ class Gateway:
         self.children = []
         self.api = None
         self.workers = []
+        self.logs: Path | None = None
+        """A folder for what the processes write; None: they write where the tests do."""
 
     def start_api(self):
         self.api = self._start("api")
@@ -76,7 +78,12 @@ class Gateway:
             stop(child)
 
     def _start(self, name: str):
-        child = start([sys.executable, "-m", "app.cli", name], env=self.environment)
+        command = [sys.executable, "-m", "app.cli", name]
+        if self.logs is None:
+            child = start(command, env=self.environment)
+        else:
+            with (self.logs / f"{name}.log").open("ab") as log:
+                child = start(command, env=self.environment, stderr=log)
         self.children.append(child)
         return child
 
@@ -105,7 +112,9 @@ def token(org: str | None, *, scope: str = "write:image-gen read:image-gen", **c
 
 
 @contextmanager
-def running_gateway(redis_url: str, simulator: Simulator, *, workers: int = 1, **settings: str) -> Iterator[Gateway]:
+def running_gateway(
+    redis_url: str, simulator: Simulator, *, workers: int = 1, logs: Path | None = None, **settings: str
+) -> Iterator[Gateway]:
     """API and workers, ready to serve; `settings` by variable."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
@@ -132,6 +141,7 @@ def running_gateway(redis_url: str, simulator: Simulator, *, workers: int = 1, *
             **settings,
         }
         gateway = Gateway({k: v for k, v in environment.items() if v}, port)
+        gateway.logs = logs
         try:
             gateway.start_api()
             for _ in range(workers):

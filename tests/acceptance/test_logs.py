@@ -1,0 +1,48 @@
+"""The logs of a whole gateway: one id from the request to the provider, and nothing in them that is not theirs."""
+
+import base64
+import json
+
+from tests.acceptance.conftest import AGENTS, JOBS, MUG
+from tests.acceptance.test_edits import REFERENCE
+from tests.neighbours import wait_until
+from tests.neighbours.gateway import running_gateway, token
+from tests.neighbours.sink import running_sink
+
+REQUEST_ID = "canary-request-0001"
+PROMPT = "a wish that is nobody's business"
+SECRET = base64.b64encode(b"a canary of thirty-two bytes, ok").decode()
+QUERY = "sig=a-canary-signature"
+
+
+def test_one_id_joins_api_worker_and_provider_and_no_secret_prompt_or_picture_is_written(
+    redis_url, simulator, tmp_path
+):
+    picture = base64.b64encode(REFERENCE).decode()
+    told = {"DARKROOM_LOG_LEVEL": "debug", "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8", "OPENAI_API_KEY": "sk-canary"}
+    with (
+        running_sink(lambda *_: (500, {}, PROMPT.encode())) as sink,
+        running_gateway(redis_url, simulator, logs=tmp_path, **told) as gateway,
+        gateway.client() as client,
+    ):
+        headers = {"X-Request-Id": REQUEST_ID, "Prefer": "wait=60"}
+        body = {**MUG, "prompt": PROMPT, "referenceImage": {"b64": picture, "mimeType": "image/png"}}
+        webhook = {"url": f"{sink.url}?{QUERY}", "secret": f"whsec_{SECRET}"}
+        answer = client.post(JOBS, json={**body, "webhook": webhook}, headers=headers)
+        client.post(JOBS, json={**body, "provider": "openai", "prompt": f"[500] {PROMPT}"}, headers=headers)
+        link = {"url": f"https://evil.example/a.png?{QUERY}", "mimeType": "image/png"}
+        client.post(AGENTS, json={**MUG, "referenceImage": link}, headers=headers)
+        client.post(AGENTS, content=f'{{"prompt": "{PROMPT}', headers={**headers, "Content-Type": "application/json"})
+        client.get(f"{JOBS}?cursor={PROMPT}&{QUERY}")
+        client.get(JOBS, headers={"Authorization": f"Bearer {token('acme')}x"})
+        sink.until(1)
+        wait_until(lambda: "webhook posted" in (tmp_path / "worker.log").read_text(), what="the courier's line")
+
+    assert answer.headers["x-request-id"] == REQUEST_ID
+    logs = {name: (tmp_path / f"{name}.log").read_text() for name in ("api", "worker")}
+    for text in logs.values():
+        lines = [json.loads(line) for line in text.splitlines()]
+        assert REQUEST_ID in {line.get("request_id") for line in lines}
+    assert {call["client_request_id"] for call in simulator.bench.calls(PROMPT)} == {REQUEST_ID}
+    for unwanted in (PROMPT, "wish that is", picture[:40], SECRET, "a-canary", "sk-canary", token("acme")[:40]):
+        assert unwanted not in logs["api"] + logs["worker"], unwanted
