@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from functools import cache
 from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 GET_SECONDS: Final = 10.0
 POST_SECONDS: Final = 15.0
+BODY_SECONDS: Final = 2.0
+"""What the body of an answer to a post may take."""
 MOST_BYTES: Final = 20 * 1024 * 1024
 MOST_ANSWER_BYTES: Final = 64 * 1024
 LONGEST_URL: Final = 2_048
@@ -169,13 +173,9 @@ class Outside:
             self._pool(await self._checked(target)) as pool,
             pool.stream("POST", _url(target), headers=sent, content=body) as answer,
         ):
-            got = b""
-            async for piece in answer.aiter_stream():
-                got += piece
-                if len(got) >= MOST_ANSWER_BYTES:
-                    break
+            got = await _beginning(answer.aiter_stream())
             read = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
-            return Answer(answer.status, read, got[:MOST_ANSWER_BYTES])
+            return Answer(answer.status, read, got)
 
     async def _checked(self, target: Target) -> str:
         """The one address that will be dialled. Every address that the name has must be fit."""
@@ -251,7 +251,7 @@ async def _in_time(work: Awaitable[T], seconds: float) -> T:
             return await work
     except TimeoutError:
         raise FetchFailed("too slow") from None
-    except (httpcore.ProtocolError, httpcore.NetworkError, httpcore.TimeoutException, OSError, ssl.SSLError) as error:
+    except (*_CUT, OSError, ssl.SSLError) as error:
         raise FetchFailed(type(error).__name__) from error
 
 
@@ -337,18 +337,32 @@ async def _whole(
     return bytes(body)
 
 
+async def _beginning(pieces: AsyncIterator[bytes]) -> bytes:
+    """What there is of an answer's body, within its own short time: the status has been said, the rest is courtesy."""
+    got = bytearray()
+    with contextlib.suppress(TimeoutError, *_CUT):
+        async with asyncio.timeout(BODY_SECONDS):
+            async for piece in pieces:
+                got += piece
+                if len(got) >= MOST_ANSWER_BYTES:
+                    break
+    return bytes(got[:MOST_ANSWER_BYTES])
+
+
 def _look(head: bytes, accept: Callable[[bytes], bool] | None) -> bool:
     if accept is not None and not accept(head):
         raise FetchFailed("magic")
     return True
 
 
+@cache
 def _context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 
 
+_CUT: Final = (httpcore.ProtocolError, httpcore.NetworkError, httpcore.TimeoutException)
 _HEAD: Final = 12
 _PORTS: Final = {"http": 80, "https": 443}
 _URL: Final = re.compile(

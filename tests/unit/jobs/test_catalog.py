@@ -29,6 +29,53 @@ def test_no_ratio_is_nearer_than_the_one_that_is_chosen(width, height):
     assert distance(chosen) <= min(distance(r) for r in RATIOS) + 1e-9
 
 
+@given(st.integers(1, 99_999), st.integers(1, 99_999), st.sampled_from(["jobs", "agents"]))
+def test_gemini_is_asked_for_the_nearest_ratio_that_the_face_offers_and_the_caller_is_told(width, height, face):
+    asked = ask("gemini", "gemini-3.1-flash-image-preview", size=f"{width}x{height}")
+    family = CATALOG.family("gemini", "gemini-3.1-flash-image-preview")
+    offered = (face == "agents" and family.face_ratios) or family.ratios
+
+    checked = CATALOG.check(asked, face=face)
+
+    assert checked.request.size == nearest_ratio(width, height, offered)
+    assert [(w.code, w.field) for w in checked.warnings] == [("adjusted_size", "size")]
+
+
+@given(
+    st.one_of(st.integers(1, 4_000), st.integers(1, 260).map(lambda n: 16 * n)),
+    st.one_of(st.integers(1, 4_000), st.integers(1, 260).map(lambda n: 16 * n)),
+)
+def test_gpt_image_2_is_asked_for_a_size_of_its_own_rule_or_not_at_all(width, height):
+    fits = (
+        width % 16 == 0
+        and height % 16 == 0
+        and max(width, height) <= 3 * min(width, height)
+        and max(width, height) <= 3_840
+        and width * height <= 3_840 * 2_160
+    )
+
+    try:
+        taken = CATALOG.check(ask(size=f"{width}x{height}"), face="jobs").request.size == f"{width}x{height}"
+    except InvalidInput:
+        taken = False
+
+    assert taken == fits or f"{width}x{height}" in CATALOG.family("azure-openai", "gpt-image-2").sizes
+
+
+@given(
+    st.one_of(st.text(max_size=20), st.from_regex(r"[0-9]{0,6}[x:*][0-9]{0,6}", fullmatch=True)),
+    st.sampled_from([(f.providers[0], f.match[0].replace("*", "x")) for f in CATALOG.families]),
+    st.sampled_from(["jobs", "agents"]),
+)
+def test_whatever_is_written_for_a_size_is_taken_or_refused_by_its_name(size, of, face):
+    provider, model = of
+
+    try:
+        CATALOG.check(ask(provider, model, size=size), face=face)
+    except InvalidInput as refused:
+        assert refused.details["field"] == "size"  # noqa: PT017  # it may as well be taken
+
+
 @pytest.mark.parametrize("size", ["1024x1024", "1536x1024", "2048x1152", "3840x2160", "auto"])
 def test_the_jobs_face_takes_every_size_of_the_models_own_rule(size):
     assert CATALOG.check(ask(size=size), face="jobs").request.size == size
