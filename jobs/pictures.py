@@ -123,12 +123,12 @@ def _read_jpeg(data: bytes) -> Admitted:
     except BadJpeg as error:
         raise NotAPicture(str(error)) from None
     with _opened(jpeg.data, "image/jpeg") as picture:
-        if jpeg.components == 4:  # noqa: PLR2004  # CMYK
-            return _as_png(picture.convert("RGB"))
-        if jpeg.orientation == 1:
+        cmyk = jpeg.components == 4  # noqa: PLR2004
+        if jpeg.orientation == 1 and not cmyk:
             return Admitted(jpeg.data, "image/jpeg", jpeg.width, jpeg.height)
         picture.getexif()[_ORIENTATION] = jpeg.orientation
-        return _as_png(ImageOps.exif_transpose(picture))
+        upright = ImageOps.exif_transpose(picture)
+        return _as_png(upright.convert("RGB") if cmyk else upright)
 
 
 def _read_webp(data: bytes) -> Admitted:

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, ImageChops
 
 from tests.acceptance.conftest import AGENTS, JOBS, MUG
+from tests.neighbours import wait_until
 
 SEPIA = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview", "prompt": "Add a subtle sepia tone"}
 TABLE = {"provider": "azure-openai", "model": "gpt-image-2", "prompt": "Replace the masked area with a wooden table"}
@@ -122,7 +123,7 @@ def test_staged_bytes_are_deleted_when_the_job_ends_and_kept_where_asked(gateway
     body = {**SEPIA, "referenceImage": {"b64": b64(REFERENCE), "mimeType": "image/png"}}
     with gateway.client("stagers") as client:
         client.post(JOBS, json=body, headers={"Prefer": "wait=60"})
-        assert gateway.blobs("inputs/stagers") == []
+        wait_until(lambda: gateway.blobs("inputs/stagers") == [], what="the deletion")
         client.post(JOBS, json={**body, "storeInputs": True}, headers={"Prefer": "wait=60"})
         assert len(gateway.blobs("inputs/stagers")) == 1
 
@@ -139,7 +140,7 @@ def test_with_store_inputs_false_prompt_and_inputs_are_gone_when_the_job_ends(ga
 
     assert job["status"] == "succeeded"
     assert job["request"]["prompt"] == ""
-    assert gateway.blobs("inputs/shy") == []
+    wait_until(lambda: gateway.blobs("inputs/shy") == [], what="the deletion")
     assert gateway.redis_keys_holding("A secret wish") == []
 
 

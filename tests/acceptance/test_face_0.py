@@ -8,22 +8,15 @@ import httpx
 import pytest
 from PIL import Image
 
+from tests.acceptance.conftest import AGENTS, MUG
 from tests.neighbours.gateway import token
 
-PATH = "/api/v1/agents/images"
-MUG = {
-    "provider": "azure-openai",
-    "model": "gpt-image-2",
-    "prompt": "Studio photo of a small ceramic mug, soft morning light",
-    "size": "1024x1024",
-    "quality": "high",
-}
 FOX = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview", "prompt": "A red fox", "size": "16:9"}
 
 
 def test_the_documented_azure_example_gives_a_png_whose_link_opens(gateway):
     with gateway.client() as client:
-        answer = client.post(PATH, json=MUG)
+        answer = client.post(AGENTS, json=MUG)
 
     assert answer.status_code == 200
     body = answer.json()
@@ -42,7 +35,7 @@ def test_the_documented_azure_example_gives_a_png_whose_link_opens(gateway):
 
 def test_the_documented_gemini_example_gives_a_jpeg_of_the_asked_ratio(gateway):
     with gateway.client() as client:
-        data = client.post(PATH, json=FOX).json()["data"]
+        data = client.post(AGENTS, json=FOX).json()["data"]
 
     assert data["mimeType"] == "image/jpeg"
     assert data["url"].endswith(".jpg")
@@ -53,7 +46,7 @@ def test_dall_e_3_gives_its_revised_prompt_and_no_usage(gateway):
     body = {"provider": "azure-openai", "model": "dall-e-3", "prompt": "A hen", "style": "vivid", "quality": "hd"}
 
     with gateway.client() as client:
-        data = client.post(PATH, json=body).json()["data"]
+        data = client.post(AGENTS, json=body).json()["data"]
 
     assert data["revisedPrompt"] == "A picture of A hen"
     assert "usage" not in data
@@ -70,14 +63,14 @@ def test_dall_e_3_gives_its_revised_prompt_and_no_usage(gateway):
 )
 def test_an_ignored_option_is_accepted_and_listed_in_warnings(gateway, body, field):
     with gateway.client() as client:
-        data = client.post(PATH, json=body).json()["data"]
+        data = client.post(AGENTS, json=body).json()["data"]
 
     assert [(w["code"], w["field"]) for w in data["warnings"]] == [("ignored_option", field)]
 
 
 def test_a_size_in_pixels_is_mapped_to_geminis_nearest_ratio_and_said(gateway):
     with gateway.client() as client:
-        data = client.post(PATH, json={**FOX, "size": "1920x1080"}).json()["data"]
+        data = client.post(AGENTS, json={**FOX, "size": "1920x1080"}).json()["data"]
 
     assert data["warnings"][0]["code"] == "adjusted_size"
     assert data["width"] / data["height"] == pytest.approx(16 / 9, rel=0.05)
@@ -85,7 +78,7 @@ def test_a_size_in_pixels_is_mapped_to_geminis_nearest_ratio_and_said(gateway):
 
 def test_geminis_negative_prompt_arrives_in_words(gateway, far_end):
     with gateway.client() as client:
-        client.post(PATH, json={**FOX, "prompt": "A negative heron", "negativePrompt": "no text, no logo"})
+        client.post(AGENTS, json={**FOX, "prompt": "A negative heron", "negativePrompt": "no text, no logo"})
 
     assert [c["prompt"] for c in far_end.bench.calls("negative heron")] == [
         "A negative heron\n\nAvoid: no text, no logo"
@@ -166,7 +159,7 @@ def _jobs(client):
 @pytest.mark.parametrize(("body", "code"), BAD_BODIES, ids=range(len(BAD_BODIES)))
 def test_a_body_that_is_no_request_is_refused_and_makes_no_job(gateway, body, code):
     with gateway.client("badbody") as client:
-        answer = client.post(PATH, content=body, headers={"Content-Type": "application/json"})
+        answer = client.post(AGENTS, content=body, headers={"Content-Type": "application/json"})
 
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
         assert answer.json()["metadata"]["success"] is False
@@ -176,7 +169,7 @@ def test_a_body_that_is_no_request_is_refused_and_makes_no_job(gateway, body, co
 @pytest.mark.parametrize(("body", "code", "field"), BAD_FIELDS, ids=range(len(BAD_FIELDS)))
 def test_a_bad_field_is_refused_by_its_name_and_makes_no_job(gateway, body, code, field):
     with gateway.client("badfield") as client:
-        answer = client.post(PATH, content=json.dumps(body), headers={"Content-Type": "application/json"})
+        answer = client.post(AGENTS, content=json.dumps(body), headers={"Content-Type": "application/json"})
 
         error = answer.json()["error"]
         assert (answer.status_code, error["code"], error["details"]["field"]) == (400, code, field)
@@ -187,7 +180,7 @@ def test_a_bad_field_is_refused_by_its_name_and_makes_no_job(gateway, body, code
 @pytest.mark.parametrize(("headers", "status", "code"), BAD_HEADERS, ids=range(len(BAD_HEADERS)))
 def test_a_bad_header_is_refused_and_makes_no_job(gateway, headers, status, code):
     with gateway.client("badheader") as client:
-        answer = client.post(PATH, content=json.dumps(MUG), headers=headers)
+        answer = client.post(AGENTS, content=json.dumps(MUG), headers=headers)
 
         assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
         assert _jobs(client) == []
@@ -208,7 +201,7 @@ def test_a_bad_header_is_refused_and_makes_no_job(gateway, headers, status, code
     ],
 )
 def test_a_caller_without_the_right_is_refused_before_the_body_is_read(gateway, headers, status, code):
-    answer = httpx.post(f"{gateway.url}{PATH}", content=b"{", headers={"Content-Type": "application/json", **headers})
+    answer = httpx.post(f"{gateway.url}{AGENTS}", content=b"{", headers={"Content-Type": "application/json", **headers})
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 
@@ -231,7 +224,7 @@ def test_what_the_provider_does_is_told_with_its_money_and_the_call_is_never_rep
 ):
     prompt = f"{mark} {kind['provider']}"
     with gateway.client() as client:
-        answer = client.post(PATH, json={**kind, "prompt": prompt})
+        answer = client.post(AGENTS, json={**kind, "prompt": prompt})
 
         error = answer.json()["error"]
         assert (answer.status_code, error["code"], error["details"]["reason"]) == (status, code, reason)
@@ -246,7 +239,7 @@ def test_what_the_provider_does_is_told_with_its_money_and_the_call_is_never_rep
 def test_a_provider_that_is_busy_is_asked_again_inside_the_job(gateway, far_end, kind, status):
     prompt = f"[{status}x1] [retry-after=1] {kind['provider']}"
     with gateway.client() as client:
-        answer = client.post(PATH, json={**kind, "prompt": prompt})
+        answer = client.post(AGENTS, json={**kind, "prompt": prompt})
 
         assert answer.status_code == 200
         job = client.get(f"/api/v1/jobs/{answer.headers['x-job-id']}").json()["data"]
@@ -256,8 +249,8 @@ def test_a_provider_that_is_busy_is_asked_again_inside_the_job(gateway, far_end,
 
 def test_an_unknown_model_is_the_providers_word_and_400(gateway):
     with gateway.client() as client:
-        azure = client.post(PATH, json={**MUG, "model": "my-missing-deployment", "quality": "low"})
-        gemini = client.post(PATH, json={**FOX, "model": "gemini-unknown"})
+        azure = client.post(AGENTS, json={**MUG, "model": "my-missing-deployment", "quality": "low"})
+        gemini = client.post(AGENTS, json={**FOX, "model": "gemini-unknown"})
 
     assert (azure.status_code, azure.json()["error"]["code"]) == (400, "INVALID_INPUT")
     assert (gemini.status_code, gemini.json()["error"]["details"]["field"]) == (400, "model")
@@ -265,7 +258,7 @@ def test_an_unknown_model_is_the_providers_word_and_400(gateway):
 
 def test_errors_come_as_problem_json_where_that_is_asked_for(gateway):
     with gateway.client() as client:
-        answer = client.post(PATH, json={**MUG, "size": "1x1"}, headers={"Accept": "application/problem+json"})
+        answer = client.post(AGENTS, json={**MUG, "size": "1x1"}, headers={"Accept": "application/problem+json"})
 
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["status"] == 400
@@ -274,7 +267,7 @@ def test_errors_come_as_problem_json_where_that_is_asked_for(gateway):
 
 def test_every_answer_carries_a_request_id(gateway):
     with gateway.client() as client:
-        own = client.post(PATH, json=MUG, headers={"X-Request-Id": "my-request-1"})
+        own = client.post(AGENTS, json=MUG, headers={"X-Request-Id": "my-request-1"})
         ours = client.get("/nowhere")
 
     assert own.headers["x-request-id"] == "my-request-1"
