@@ -14,7 +14,7 @@ from litestar.datastructures import State
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import Redis
 
 from app import docs, health
 from app.auth import Authenticator
@@ -34,6 +34,7 @@ from jobs.logs import configure
 from jobs.outbox import Outbox
 from jobs.queue import Turns, arq_redis
 from jobs.rates import Rates
+from jobs.reachable import connections
 from jobs.settings import Settings
 from jobs.storage import blob_store
 from jobs.store import RedisJobStore
@@ -46,7 +47,7 @@ def create_app(settings: Settings) -> Litestar:
     """The API. Raises `ConfigurationError` when a setting is missing."""
     settings.require_production()
     configure(settings.log_format, settings.log_level)
-    pool = ConnectionPool.from_url(settings.redis_url)
+    pool = connections(settings.redis_url)
     redis = Redis(connection_pool=pool)
     blobs = blob_store(settings)
     waiting = Waiting(redis, settings.redis_prefix)

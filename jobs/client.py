@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 
 READ_AT_MOST: Final = 1_000
 """Records that one list request may look at."""
+CREATE_SECONDS: Final = 5.0
+"""How long a submission outlasts a Redis that is away."""
+RETRY_SECONDS: Final = 0.25
 
 
 class Ask(Struct, frozen=True, kw_only=True):
@@ -127,7 +131,7 @@ class Jobs:
         """Accept a job, or join the one that the idempotency key names. Nothing is stored on a refusal."""
         job = await self._prepare(ask)
         key = None if ask.idempotency_key is None else Key(ask.idempotency_key, job.fingerprint)
-        created = await self._store.create(job, key)
+        created = await self._create(job, key)
         if not isinstance(created, Created):
             await self._inputs.discard(*job.request.staged)
         match created:
@@ -279,6 +283,17 @@ class Jobs:
         if missing is not None:
             message = f"{name} is not configured here: {missing} is not set"
             raise ServiceUnavailable(message, reason="provider_unconfigured", provider=name, variable=missing)
+
+    async def _create(self, job: Job, key: Key | None) -> Created | Known | Full:
+        """A write whose answer was lost is made again: a caller who is told 503 shall not own a job unawares."""
+        end = now_ms() + CREATE_SECONDS * 1000
+        while True:
+            try:
+                return await self._store.create(job, key)
+            except ServiceUnavailable as error:
+                if now_ms() > end or error.details.get("reason") != "store_unavailable":
+                    raise
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _known(self, asked: Job, job_id: str, known: str) -> Job:
         if known != asked.fingerprint:

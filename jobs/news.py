@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import Final
 
 from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 RETRY_SECONDS: Final = 0.5
+SILENCE_SECONDS: Final = 15.0
 
 
 async def listen(redis: Redis, channel: str, heard: Callable[[bytes | None], None]) -> None:
@@ -22,10 +24,20 @@ async def listen(redis: Redis, channel: str, heard: Callable[[bytes | None], Non
         with contextlib.suppress(RedisError, OSError):
             async with redis.pubsub() as news:
                 await news.subscribe(channel)
-                async for message in news.listen():
-                    data = message["data"]
-                    heard(data if isinstance(data, bytes) else None)
+                while True:
+                    await _hear(news, heard)
         await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _hear(news: PubSub, heard: Callable[[bytes | None], None]) -> None:
+    message = await news.get_message(timeout=SILENCE_SECONDS)
+    match message:
+        case None:
+            await news.ping()  # a connection that is dead says so now
+        case {"type": "message", "data": data}:
+            heard(data)
+        case {"type": "subscribe"}:
+            heard(None)
 
 
 async def end(listener: asyncio.Task[None] | None) -> None:

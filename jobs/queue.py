@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import Any, Final
 
 import arq.connections
 import arq.jobs
 import arq.worker
 import msgspec
+import structlog
 from arq.connections import ArqRedis
 from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
@@ -20,6 +22,12 @@ TURN: Final = "turn"
 """The arq function that asks the store for jobs until there is none."""
 SLOW_LOOK_SECONDS: Final = 2.0
 """A worker looks this often by itself; news that was lost costs no more."""
+RETRY_SECONDS: Final = 0.5
+STALE_SECONDS: Final = 15
+"""A turn that arq holds for longer than this, and nobody runs, is of a worker that died."""
+MOST_SWEPT: Final = 100
+
+_log = structlog.get_logger()
 
 
 def carry_prefix(prefix: str) -> None:
@@ -66,6 +74,7 @@ class Turns:
 
     def __init__(self, redis: ArqRedis, prefix: str) -> None:
         self._redis = redis
+        self._prefix = prefix
         self._wake = f"{prefix}wake"
 
     async def ring(self, turn: str) -> None:
@@ -73,6 +82,21 @@ class Turns:
         with contextlib.suppress(RedisError):
             await self._redis.enqueue_job(TURN, _job_id=turn)
             await self._redis.publish(self._wake, turn)
+
+    async def sweep(self) -> None:
+        """Take turns of dead workers out of arq's queue, where they would be looked at for a day with every poll."""
+        before = int(time.time() - STALE_SECONDS) * 1000
+        queue = queue_name(self._prefix)
+        with contextlib.suppress(RedisError):
+            old = await self._redis.zrangebyscore(queue, "-inf", before, 0, MOST_SWEPT)
+            if not old:
+                return
+            running = await self._redis.zmscore(f"{self._prefix}turns", old)
+            names = [turn.decode() for turn, until in zip(old, running, strict=True) if until is None]
+            if names:
+                kept = [f"{key}{n}" for n in names for key in map(self._prefix.__add__, _ARQ_KEYS.values())]
+                await self._redis.zrem(queue, *names)
+                await self._redis.delete(*kept)
 
 
 class WakeWorker(arq.worker.Worker):
@@ -91,7 +115,22 @@ class WakeWorker(arq.worker.Worker):
             async with asyncio.timeout(SLOW_LOOK_SECONDS):
                 await self._woken.wait()
         self._woken.clear()
-        await super()._poll_iteration()
+        try:
+            await super()._poll_iteration()
+        except (RedisError, OSError) as error:  # arq would end here, and every job in its hands with it
+            _log.warning("queue not reached", error=str(error))
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def start_jobs(self, job_ids: list[bytes]) -> None:
+        """See arq; a job that it counted and could not start is not counted for ever."""
+        try:
+            await super().start_jobs(job_ids)
+        except (RedisError, OSError):
+            await asyncio.sleep(0)  # tasks that have ended are uncounted by their callbacks
+            while self.job_counter > sum(not task.done() for task in self.tasks.values()):
+                self.job_counter -= 1
+                self.sem.release()
+            raise
 
     def _release_sem_dec_counter_on_complete(self) -> None:
         super()._release_sem_dec_counter_on_complete()

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from redis.asyncio import ConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jobs.errors import ServiceUnavailable
+
+ANSWER_SECONDS: Final = 5.0
+"""A Redis that says nothing for so long (a paused primary, a cut network) counts as out of reach."""
+
+
+def connections(url: str) -> ConnectionPool:
+    """Connections that give up in seconds; nothing here repeats a command by itself."""
+    return ConnectionPool.from_url(url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS)
 
 
 class reachable:  # noqa: N801  # reads as a phrase: `with reachable():`
@@ -19,7 +30,7 @@ class reachable:  # noqa: N801  # reads as a phrase: `with reachable():`
         if isinstance(error, OutOfMemoryError):
             message = "the job store is short of memory: nothing new is accepted just now"
             raise ServiceUnavailable(message, reason="store_full", retry_after=30) from error
-        if isinstance(error, RedisConnectionError | RedisTimeoutError) or (
+        if isinstance(error, RedisConnectionError | RedisTimeoutError | OSError) or (
             isinstance(error, ResponseError) and str(error).startswith(("LOADING", "READONLY", "MASTERDOWN"))
         ):
             message = "the job store cannot be reached just now"

@@ -354,9 +354,19 @@ class Held:
                 try:
                     self.now = await self._store.commit(self.now, changed, self.fence)
                 except Stale:
-                    self.now = await self._store.get(self.now.id) or _vanished(self.now)
+                    self.now = await self._newest()
+                except ServiceUnavailable as error:  # a commit that was written is known when it comes again
+                    _log.warning("move not written yet", error=error.message)
+                    await asyncio.sleep(STORE_PAUSE_SECONDS)
                 else:
                     return self.now
+
+    async def _newest(self) -> Job:
+        while True:
+            try:
+                return await self._store.get(self.now.id) or _vanished(self.now)
+            except ServiceUnavailable:
+                await asyncio.sleep(STORE_PAUSE_SECONDS)
 
     async def report(self, progress: Progress) -> None:
         """Pass progress on, at most once a second."""

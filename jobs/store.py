@@ -236,9 +236,12 @@ class RedisJobStore:
         """Take a worker's slots, and turns that it will not run, out of the count."""
         await self._run("leave", worker, slots, *turns)
 
-    async def overdue(self) -> list[str]:
-        """Put jobs without a live lease back among the ready; answer those past their deadline."""
-        return [i.decode() for i in await self._run("lost")]
+    async def overdue(self, lease_ms: int) -> list[str]:
+        """Put jobs without a live lease back among the ready; answer those past their deadline.
+
+        Nothing is done in the first `lease_ms` of a Redis that has been started again.
+        """
+        return [i.decode() for i in await self._run("lost", lease_ms)]
 
     async def missing_turns(self, most: int) -> list[str]:
         """Turns that have to be rung: at most `most`, no more than there is work and free slots for."""

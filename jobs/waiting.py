@@ -10,11 +10,14 @@ from typing import Final
 
 from redis.asyncio import Redis
 
+from jobs.errors import ServiceUnavailable
 from jobs.model import Job
 from jobs.news import end, listen
 
 SLOW_LOOK_SECONDS: Final = 5.0
 """News is a hint, the look is the truth: lost news costs no more than this."""
+
+RETRY_SECONDS: Final = 0.5
 
 Look = Callable[[], Awaitable[Job | None]]
 """Reads the job as it stands."""
@@ -59,8 +62,14 @@ class Waiting:
         self._waiters.setdefault(job_id, set()).add(event)
         try:
             while True:
-                job = await look()
                 left = deadline - asyncio.get_running_loop().time()
+                try:
+                    job = await look()
+                except ServiceUnavailable:  # the wait outlives a Redis that is away for a while
+                    if left <= RETRY_SECONDS or self._closing.is_set():
+                        raise
+                    await asyncio.sleep(RETRY_SECONDS)
+                    continue
                 if job is None or done(job) or left <= 0 or self._closing.is_set():
                     return job
                 await self._sleep(event, min(left, SLOW_LOOK_SECONDS * random.uniform(0.8, 1.2)))  # noqa: S311  # spreads the looks

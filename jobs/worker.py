@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import structlog
 from arq.worker import func
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from jobs import moves
 from jobs.blobs import BlobStore
 from jobs.catalog import Catalog
 from jobs.courier import Courier
-from jobs.errors import DarkroomError
+from jobs.errors import DarkroomError, ServiceUnavailable
 from jobs.ids import new_id
 from jobs.inputs import Inputs
 from jobs.logs import configure
@@ -27,6 +27,7 @@ from jobs.outbox import Outbox
 from jobs.outside import Outside, webhook_policy
 from jobs.providers import PROVIDERS
 from jobs.queue import TURN, Turns, WakeWorker, arq_redis, deserialize, queue_name, serialize
+from jobs.reachable import connections
 from jobs.run import Runner
 from jobs.sealing import Sealer
 from jobs.storage import blob_store
@@ -55,7 +56,7 @@ def run_worker(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    pool = ConnectionPool.from_url(settings.redis_url)
+    pool = connections(settings.redis_url)
     redis = Redis(connection_pool=pool)
     store = RedisJobStore(redis, settings.redis_prefix, settings.public_base_url)
     blobs = blob_store(settings)
@@ -153,6 +154,8 @@ class Hands:
         self._turns = turns
         self._slots = settings.worker_slots
         self._lease_ms = settings.lease_seconds * 1000
+        self._trusted_from = 0.0
+        """When every worker that lives has had the time to renew its leases: before, nobody is taken for lost."""
         self._held: dict[str, tuple[Claim, asyncio.Task[None]]] = {}
         self._heart: asyncio.Task[None] | None = None
 
@@ -172,12 +175,15 @@ class Hands:
         """Run jobs until there is none, this worker drains, or the turn has lasted long enough."""
         clock = asyncio.get_running_loop().time
         end = clock() + TURN_SECONDS
-        while not self.draining and clock() < end:
-            claim = await self._store.claim_next(turn, self.name, self._lease_ms)
-            if claim is None:
-                return
-            await self._hold(claim)
-        await self._store.leave(self.name, 0, [turn])
+        try:
+            while not self.draining and clock() < end:
+                claim = await self._store.claim_next(turn, self.name, self._lease_ms)
+                if claim is None:
+                    return
+                await self._hold(claim)
+            await self._store.leave(self.name, 0, [turn])
+        except ServiceUnavailable as error:
+            _log.warning("turn ended", error=error.message)  # the heartbeat asks for another
 
     async def _hold(self, claim: Claim) -> None:
         task = asyncio.create_task(self._runner.run(claim))
@@ -200,6 +206,7 @@ class Hands:
                 pause = min(pause, await self._beat())
             except (DarkroomError, RedisError) as error:
                 _log.warning("heartbeat failed", error=str(error))
+                self._trusted_from = asyncio.get_running_loop().time() + self._lease_ms / 1000
                 pause = 0.5
             await asyncio.sleep(max(0.05, pause))
 
@@ -212,16 +219,20 @@ class Hands:
             self._held[job_id][1].cancel()
         if self.draining:
             return self._lease_ms
-        if beat.due_ms is not None and beat.due_ms <= beat.now_ms:
+        if beat.due_ms is not None and beat.due_ms <= beat.now_ms and self._trusts():
             await self._look_after_the_lost()
         for turn in await self._store.missing_turns(self._slots):
             await self._turns.ring(turn)
+        await self._turns.sweep()
         await self._inputs.sweep()
         due = [ms for ms in (beat.due_ms, beat.later_ms) if ms is not None]
         return max(0.5, (min(due) - beat.now_ms) / 1000) if due else self._lease_ms
 
+    def _trusts(self) -> bool:
+        return asyncio.get_running_loop().time() >= self._trusted_from
+
     async def _look_after_the_lost(self) -> None:
-        for job_id in await self._store.overdue():
+        for job_id in await self._store.overdue(self._lease_ms):
             job = await self._store.get(job_id)
             if job is not None and job.overdue(now_ms()):
                 with contextlib.suppress(Stale):

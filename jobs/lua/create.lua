@@ -4,7 +4,7 @@ local idem, claim, idem_ms, turn, start_ms = ARGV[9], ARGV[10], ARGV[11], ARGV[1
 local most, keep_ms = tonumber(ARGV[14]), ARGV[15]
 if idem ~= '' then
   local known = redis.call('GET', idem)
-  if known then
+  if known and known ~= claim then
     return {'known', known}
   end
 end
@@ -13,6 +13,9 @@ if most >= 0 then
   if ahead > most then
     return {'full', ahead}
   end
+end
+if redis.call('EXISTS', P .. 'job:' .. id) == 1 then
+  return {'created', 0}  -- our own write, sent twice after a cut connection
 end
 local now = now_ms()
 redis.call('HSET', P .. 'job:' .. id, 'doc', doc, 'v', 1, 's', 'queued', 'org', org, 'p', score, 'd', due)

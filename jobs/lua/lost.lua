@@ -1,5 +1,11 @@
 -- Look at the jobs that are due: those past their deadline are answered to be moved; those whose lease ran out
 -- go back among the ready ones (the next claim takes a new fencing number); the rest get their next look.
+-- A Redis that has just begun takes nobody for lost: those who live need a lease's time to say so.
+local lease_ms = tonumber(ARGV[2])
+local up = tonumber(string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)'))
+if up * 1000 < lease_ms then
+  return {}
+end
 local now = now_ms()
 local overdue = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', now, 'LIMIT', 0, 100)) do
