@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 import msgspec
 from msgspec import Struct
 
+from jobs.errors import ServiceUnavailable
 from jobs.ids import new_id
 from jobs.model import Event, Job, now_ms
 from jobs.moves import Changed
@@ -24,6 +25,9 @@ TURN_START_MS: Final = 10_000
 """A turn that no worker has begun by then is asked for again."""
 KEY_DAYS_MS: Final = 48 * 3_600_000
 """How long an idempotency key is kept at the least."""
+LOOK_MS: Final = 1_000
+MOST_USED: Final = 0.9
+"""The share of `maxmemory` beyond which new work is refused."""
 BANDS: Final = {"high": 0, "normal": 1, "low": 2}
 """Priority orders only inside an org: a lower band comes first."""
 
@@ -118,9 +122,11 @@ class RedisJobStore:
         self.prefix = prefix
         self.base_url = base_url
         self._scripts = {name: redis.register_script(_source(name)) for name in _SCRIPTS}
+        self._room = Room(redis)
 
     async def create(self, job: Job, key: Key | None = None) -> Created | Known | Full:
         """See `JobStore.create`."""
+        await self._room.require()
         turn = new_id("turn")
         most = job.options.max_queue_position
         event, posts = self._told(Changed(job, "image.job.queued"))
@@ -304,6 +310,27 @@ class RedisJobStore:
     async def _run(self, name: str, *args: Any) -> Any:
         with reachable():
             return await self._scripts[name](args=[self.prefix, *args])
+
+
+class Room:
+    """Keeps the last tenth of Redis' memory for the work that has been accepted: its moves need some, too."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._looked_ms = 0
+        self._full = False
+
+    async def require(self) -> None:
+        """Raises `ServiceUnavailable` when memory runs short. Looks at most once in `LOOK_MS`."""
+        now = now_ms()
+        if now - self._looked_ms >= LOOK_MS:
+            with reachable():
+                memory = await self._redis.info("memory")
+            self._looked_ms = now
+            self._full = 0 < memory["maxmemory"] * MOST_USED < memory["used_memory"]
+        if self._full:
+            message = "the job store is short of memory: nothing new is accepted just now"
+            raise ServiceUnavailable(message, reason="store_full", retry_after=30)
 
 
 _SCRIPTS: Final = ("create", "claim", "commit", "beat", "lost", "turns", "leave")

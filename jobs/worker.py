@@ -42,6 +42,7 @@ BEATS_A_LEASE: Final = 3
 """A lease is renewed this many times within its life."""
 TURN_SECONDS: Final = 3_600
 """After this long a turn ends between two jobs, so that arq sees its functions return."""
+STARTING_SECONDS: Final = 0.5
 TURN_TIMEOUT_SECONDS: Final = 26 * 3_600
 """Far above any job: the longest lives 24 hours. Ours is the only clock that ends jobs."""
 
@@ -88,6 +89,7 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _drain, worker, hands, number)
     try:
+        await _until_reached(redis)
         async with hands, courier:
             await worker.async_run()
     finally:
@@ -97,6 +99,18 @@ async def _serve(settings: Settings) -> None:
             await provider.close()
         await blobs.close()
         await pool.disconnect()
+
+
+async def _until_reached(redis: Redis) -> None:
+    """Begin when Redis is there: a worker that is started first waits for it."""
+    while True:
+        try:
+            await redis.ping()
+        except (RedisError, OSError) as error:
+            _log.warning("waiting for Redis", error=str(error))
+            await asyncio.sleep(STARTING_SECONDS)
+        else:
+            return
 
 
 def _drain(worker: WakeWorker, hands: Hands, number: signal.Signals) -> None:
