@@ -54,7 +54,7 @@ def create_app(settings: Settings) -> Litestar:
     catalog = Catalog.load(settings.models_file)
     keys = Keys(redis, settings.redis_prefix, catalog.providers)
     authenticator = Authenticator(settings, keys)
-    store = RedisJobStore(redis, settings.redis_prefix, settings.public_base_url)
+    store = RedisJobStore(redis, settings.redis_prefix, settings.public_base_url, settings.picture_days)
     jobs = Jobs(
         store=store,
         turns=Turns(arq_redis(pool, settings.redis_prefix), settings.redis_prefix),

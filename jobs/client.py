@@ -44,6 +44,8 @@ READ_AT_MOST: Final = 1_000
 CREATE_SECONDS: Final = 5.0
 """How long a submission outlasts a Redis that is away."""
 RETRY_SECONDS: Final = 0.25
+CANCEL_SECONDS: Final = 2.0
+"""How long the worker that has a job may take to end it."""
 
 
 class Ask(Struct, frozen=True, kw_only=True):
@@ -146,8 +148,10 @@ class Jobs:
                 return Submitted(await self._known(job, job_id, fingerprint), replayed=True)
 
     async def get(self, org: str, job_id: str) -> Job:
-        """The job as it stands; past its deadline, the move is made now. Raises `NotFound`."""
+        """The job as it stands; past its deadline, the move is made now. Raises `NotFound`, `Gone`."""
         job = await self._look(job_id)
+        if job is None and await self._store.erased(org, job_id):
+            raise Gone("the job was erased, or is past its retention", jobId=job_id)
         if job is None or job.org != org:
             raise _unknown(job_id)
         return job
@@ -160,9 +164,7 @@ class Jobs:
             return job.status.terminal or (beyond is not None and job.version > beyond)
 
         job = await self._waiting.until(job_id, lambda: self._look(job_id), done, seconds)
-        if job is None:
-            raise _unknown(job_id)
-        return job
+        return await self.get(org, job_id) if job is None else job
 
     async def cancel(self, org: str, job_id: str, *, by: str, reason: str | None = None) -> Job:
         """End the job if it has not begun, otherwise begin to end it; a job that has ended stays as it is."""
@@ -174,6 +176,17 @@ class Jobs:
                 return await self._store.commit(job, moves.cancel(job, now_ms(), by=by, reason=reason))
             except Stale:
                 continue
+
+    async def erase(self, org: str, job_id: str, *, by: str) -> None:
+        """Forget a job, its inputs, pictures and events; a live one is canceled first. Again: nothing changes."""
+        try:
+            job = await self.cancel(org, job_id, by=by)
+        except Gone:
+            return
+        if not job.status.terminal:
+            job = await self.wait(org, job_id, CANCEL_SECONDS)
+        await self._inputs.discard(*job.request.staged, *(image.blob for image in job.images))
+        await self._store.erase(job)
 
     async def page(self, org: str, filters: Filters, after: str | None, limit: int) -> tuple[list[Job], str | None]:
         """At most `limit` jobs, newest first, and the cursor for more. Reads at most `READ_AT_MOST` records."""

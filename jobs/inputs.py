@@ -97,19 +97,19 @@ class Inputs:
         return Loaded(images, Picture(data=mask.data, media_type=mask.media_type))
 
     async def discard(self, *names: str) -> None:
-        """Delete staged pictures; what cannot be deleted now is swept later."""
+        """Delete blobs; what cannot be deleted now is swept later."""
         if not names:
             return
         try:
             for name in names:
                 await self._blobs.delete(name)
-            await self._store.unstage(*names)
+            await self._store.forget_blobs(*names)
         except DarkroomError as error:
-            _log.warning("staged pictures stay for now", error=str(error))
+            _log.warning("blobs stay for now", error=str(error))
 
     async def sweep(self) -> None:
-        """Delete staged pictures whose time has come."""
-        await self.discard(*await self._store.staged_until(now_ms()))
+        """Delete blobs whose time has come: staged inputs, and pictures past their retention."""
+        await self.discard(*await self._store.expired_blobs())
 
     async def _checked(
         self, org: str, given: Given, admitted: Callable[[Given], Awaitable[Admitted]]
@@ -151,7 +151,7 @@ class Inputs:
         if not isinstance(picture, Admitted):
             return picture
         name = f"{STAGED}{org}/{uuid.uuid4()}.{EXTENSIONS[picture.media_type]}"
-        await self._store.stage(until_ms, name)
+        await self._store.expire_blobs(until_ms, name)
         await self._blobs.put(name, picture.data, picture.media_type)
         digest = await asyncio.to_thread(lambda: hashlib.sha256(picture.data).hexdigest())
         return Blob(name, picture.media_type, digest)

@@ -182,6 +182,8 @@ class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`None`: not known."""
     handle: str | None = None
     """How the provider can be asked again (ComfyUI `prompt_id`, A1111 task id)."""
+    spool: str | None = None
+    """Where the call's pictures wait on disk for the blob store (`Spool.name`)."""
     failure: Failure | None = None
 
 
@@ -201,7 +203,6 @@ class Cancel(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str | None = None
     outcome: str | None = None
     """`prevented`, `interrupted`, `abandoned`, `too_late`; `None` while open."""
-    salvaged: bool = False
 
 
 class Progress(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -290,6 +291,11 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
         if any(a.charged is None for a in self.attempts):
             return BillingState.POSSIBLY_BILLED
         return BillingState.NONE
+
+    @property
+    def salvaged(self) -> bool:
+        """Whether a picture came after the job had ended without one."""
+        return bool(self.images) and self.status in {Status.FAILED, Status.CANCELED}
 
     @property
     def deadline_ms(self) -> int:

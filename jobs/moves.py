@@ -43,6 +43,8 @@ class Move(StrEnum):
     CANCEL = "cancel"
     STOP = "stop"
     """The end of a cancel."""
+    SALVAGE = "salvage"
+    """A picture that came after the end."""
 
 
 _Q, _R, _C = Status.QUEUED, Status.RUNNING, Status.CANCELING
@@ -60,6 +62,7 @@ TABLE: Final[dict[Move, tuple[Status | None, ...]]] = {
     Move.EXPIRE:  (_LATE,  _NO,    _NO,      _NO,      _NO,   _NO,     _NO),
     Move.CANCEL:  (_OFF,   _C,     _NO,      _NO,      _NO,   _NO,     _NO),
     Move.STOP:    (_NO,    _NO,    _OFF,     _NO,      _NO,   _NO,     _NO),
+    Move.SALVAGE: (_NO,    _NO,    _NO,      _NO,      _BAD,  _OFF,    _NO),
 }  # fmt: skip
 """Where each move leads from each status, in the order of `Status`; `None`: refused."""
 
@@ -160,19 +163,37 @@ def checkpoint(job: Job, now: int, image: Image, upload_ms: int) -> Changed:
     )
 
 
+def spooled(job: Job, now: int, call: int, spool: str) -> Changed:
+    """A picture is on disk and waits for the blob store."""
+    return Changed(_with_row(replace(_moved(job, Move.WORK, now), phase=Phase.UPLOADING), call, spool=spool))
+
+
+def salvage(job: Job, now: int, call: int, image: Image) -> Changed:
+    """A picture came after the job had ended without it: it is kept, and the ledger says that it was paid for."""
+    if any(have.index == image.index for have in job.images):
+        raise MoveRefused(job, Move.SALVAGE)
+    late = _with_row(_moved(job, Move.SALVAGE, now), call, outcome="succeeded", charged=True, failure=None)
+    images = tuple(sorted((*job.images, image), key=lambda i: i.index))
+    return Changed(replace(late, images=images), "image.job.salvaged")
+
+
 def progress(job: Job, now: int, value: Progress) -> Changed:
     """The provider says how far it is."""
     return Changed(replace(_moved(job, Move.WORK, now), progress=value), "image.job.progress")
 
 
-def back_off(job: Job, now: int, delay_ms: int) -> Changed:
-    """Give the job back to the queue: its calls are known not to have been charged."""
+def back_off(job: Job, now: int, delay_ms: int, phase: Phase = Phase.BACKOFF) -> Changed:
+    """Give the job back to the queue: its calls are known not to have been charged.
+
+    In phase `uploading` it waits for the worker that has its picture on disk, which is no backing off.
+    """
+    waited_ms = delay_ms if phase is Phase.BACKOFF else 0
     return Changed(
         replace(
             _moved(job, Move.REQUEUE, now),
-            phase=Phase.BACKOFF,
+            phase=phase,
             not_before_ms=now + delay_ms,
-            backed_off_ms=job.backed_off_ms + delay_ms,
+            backed_off_ms=job.backed_off_ms + waited_ms,
         ),
         "image.job.queued",
     )
@@ -211,8 +232,8 @@ def cancel(job: Job, now: int, *, by: str, reason: str | None = None) -> Changed
 
 
 def stop(job: Job, now: int, outcome: str) -> Changed:
-    """A cancel that has come to its end: `interrupted` or `abandoned`."""
-    ended = _ended(job, Move.STOP, now)
+    """A cancel that has come to its end: `interrupted`, `abandoned`, or `prevented` when no call was open."""
+    ended = _ended(close_open(job, now), Move.STOP, now)
     return Changed(replace(ended, cancel=job.cancel and replace(job.cancel, outcome=outcome)), "image.job.canceled")
 
 
@@ -220,11 +241,14 @@ def overdue(job: Job, now: int) -> Changed:
     """End a job past its deadline, by what has become of it so far; a call still open stays possibly billed."""
     job = close_open(job, now)
     if job.status is Status.CANCELING:
-        return stop(job, now, "abandoned")
+        return succeed(job, now) if job.images else stop(job, now, _ABANDONED)
     if job.status is Status.QUEUED and not job.attempts:
         return expire(job, now)
     if job.images:
         return succeed(job, now)
+    stuck = next((a.failure for a in job.attempts if a.spool and a.failure), None)
+    if stuck is not None:
+        return fail(job, now, stuck)
     late = Failure(
         code="TIMEOUT",
         message="the job's cancelAfter passed before the picture was made",
@@ -236,13 +260,18 @@ def overdue(job: Job, now: int) -> Changed:
     return fail(job, now, late)
 
 
-def lose(job: Job, now: int) -> Changed:
-    """Calls of a worker that died: their outcome is unknown, and that is an outcome."""
-    return Changed(replace(close_open(_moved(job, Move.WORK, now), now), phase=Phase.RECONCILING))
+def lose(job: Job, now: int, spool: str) -> Changed:
+    """Calls of a worker that died: their outcome is unknown, and that is an outcome.
+
+    A call whose picture lies on the disk of another machine stays open: only the spool named `spool` is at hand.
+    """
+    lost = close_open(_moved(job, Move.WORK, now), now, tuple(a for a in open_rows(job) if a.spool in {None, spool}))
+    return Changed(replace(lost, phase=Phase.RECONCILING))
 
 
-def close_open(job: Job, now: int) -> Job:
-    """Close the ledger rows of whose end nobody wrote."""
+def close_open(job: Job, now: int, calls: tuple[Attempt, ...] | None = None) -> Job:
+    """Close the ledger rows of whose end nobody wrote: all of them, or those of `calls`."""
+    closing = {a.call for a in (open_rows(job) if calls is None else calls)}
     unknown = Failure(
         code="SERVICE_UNAVAILABLE",
         message="the call's end was not seen: the provider may have made, and billed, the picture",
@@ -251,8 +280,19 @@ def close_open(job: Job, now: int) -> Job:
         retryable=True,
         safe_to_retry=False,
     )
+    stuck = Failure(
+        code="SYSTEM_ERROR",
+        message="the picture was made, and the blob store did not take it in time; it may still be salvaged",
+        reason="upload_failed",
+        provider=job.request.provider,
+        safe_to_retry=False,
+    )
     rows = tuple(
-        replace(a, ended_ms=now, outcome=Outcome.UNKNOWN, failure=unknown) if a.ended_ms is None else a
+        a
+        if a.call not in closing
+        else replace(a, ended_ms=now, outcome="succeeded", charged=True, failure=stuck)
+        if a.spool
+        else replace(a, ended_ms=now, outcome=Outcome.UNKNOWN, failure=unknown)
         for a in job.attempts
     )
     return replace(job, attempts=rows)
@@ -272,6 +312,14 @@ def failure_of(error: DarkroomError, *, provider: str, safe_to_retry: bool) -> F
     )
 
 
+def abandoned(job: Job, now: int) -> Changed:
+    """End a cancel now: a call that is open goes on without us, and what it brings is salvaged."""
+    if job.images:
+        raise MoveRefused(job, Move.STOP)  # too late: what is there is the caller's
+    return stop(job, now, _ABANDONED if open_rows(job) else "prevented")
+
+
+_ABANDONED: Final = "abandoned"
 RETRIED: Final = frozenset({Outcome.NOT_SENT, Outcome.THROTTLED})
 """Outcomes known not to have been charged: the call may be made again."""
 
@@ -287,7 +335,7 @@ def open_rows(job: Job) -> tuple[Attempt, ...]:
 
 
 def to_make(job: Job) -> tuple[int, ...]:
-    """The pictures for which a call may still be made (JOBS.md 6.4 and 6.6)."""
+    """The pictures for which a call may still be made (JOBS.md 6.4 and 6.6): none for those of an open call."""
     again = RETRIED | {Outcome.UNKNOWN} if job.options.on_ambiguous == "retry" else RETRIED
     have = {i.index for i in job.images}
     final = {i for a in job.attempts if a.outcome not in again for i in a.indexes}

@@ -63,8 +63,11 @@ def job_urls(job_id: str, base_url: str) -> dict[str, str]:
 
 
 def result_json(job: Job) -> dict[str, Any] | None:
-    """The `data` of `POST /api/v1/agents/images`, plus `images` when several were asked for; None before success."""
-    if not job.images or job.status != "succeeded":
+    """The `data` of `POST /api/v1/agents/images`, plus `images` when several were asked for; None without a picture.
+
+    A job that failed or was canceled has one when its picture was salvaged.
+    """
+    if not job.images or not job.status.terminal:
         return None
     shown = {
         **_image_json(job.images[0]),
@@ -113,6 +116,7 @@ def failure_json(failure: Failure, job: Job | None = None) -> dict[str, Any]:
         retryable=failure.retryable,
         safeToRetry=failure.safe_to_retry,
         jobId=job and job.id,
+        salvaged=True if job and job.salvaged else None,
     )
     return {"code": failure.code, "message": failure.message, "details": details}
 
@@ -211,7 +215,7 @@ def _cancel_json(job: Job) -> dict[str, Any] | None:
         by=wish.by,
         reason=wish.reason,
         outcome=wish.outcome,
-        salvaged=wish.salvaged,
+        salvaged=job.salvaged,
     )
 
 

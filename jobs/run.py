@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import random
 import uuid
@@ -16,7 +17,7 @@ import structlog
 from jobs import moves
 from jobs.blobs import BlobExists, BlobMissing, BlobRefused, BlobStoreDown
 from jobs.errors import DarkroomError, InvalidPicture, Outcome, ProviderError, ServiceUnavailable, TimedOut
-from jobs.model import Failure, Image, Job, Picture, Progress, Status, Usage, Warning_, now_ms
+from jobs.model import Failure, Image, Job, Phase, Picture, Progress, Status, Usage, Warning_, now_ms
 from jobs.moves import Changed
 from jobs.pictures import EXTENSIONS, NotAPicture, measure
 from jobs.providers.base import Accepted, Answered, Order, Progressed, Text, Warned
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from jobs.catalog import Catalog
     from jobs.inputs import Inputs, Loaded
     from jobs.providers.base import Provider
+    from jobs.spool import Spool
     from jobs.store import Claim, RedisJobStore
 
 GRACE_SECONDS: Final = 5.0
@@ -34,6 +36,8 @@ GRACE_SECONDS: Final = 5.0
 MOST_UNKNOWN: Final = 5
 """With `onAmbiguous: retry`: calls of unknown outcome after which the job gives up."""
 STORE_PAUSE_SECONDS: Final = 1.0
+ELSEWHERE_MS: Final = 2_000
+"""How long a job is left to the worker that has its picture on disk before anybody looks again."""
 
 _log = structlog.get_logger()
 
@@ -47,6 +51,7 @@ class Runner:
         store: RedisJobStore,
         blobs: BlobStore,
         inputs: Inputs,
+        spool: Spool,
         catalog: Catalog,
         providers: Mapping[str, Provider],
         provider_seconds: float,
@@ -55,6 +60,8 @@ class Runner:
         self._store = store
         self._blobs = blobs
         self._inputs = inputs
+        self._spool = spool
+        self._held: dict[str, Held] = {}
         self._catalog = catalog
         self._providers = providers
         self._provider_seconds = provider_seconds
@@ -65,8 +72,31 @@ class Runner:
 
         Ends silently when the job has slipped away (canceled, past its deadline, held by another worker).
         """
-        with structlog.contextvars.bound_contextvars(request_id=claim.job.request_id, job=claim.job.id):
-            await self._run(Held(self._store, claim))
+        job = Held(self._store, claim)
+        self._held[claim.job.id] = job
+        try:
+            with structlog.contextvars.bound_contextvars(request_id=claim.job.request_id, job=claim.job.id):
+                await self._run(job)
+        finally:
+            del self._held[claim.job.id]
+
+    async def cancel(self, job_id: str) -> None:
+        """Somebody asked for the end of a job in our hands: it ends now, and what an open call brings is salvaged."""
+        job = self._held.get(job_id)
+        if job is not None:
+            await job.look()
+            with contextlib.suppress(moves.MoveRefused, Fenced):
+                await job.apply(moves.abandoned)
+
+    async def salvage(self) -> None:
+        """Bring what waits on disk to the blob store, when its job has ended without it."""
+        for name in await asyncio.to_thread(self._spool.names):
+            try:
+                await self._salvage(name)
+            except BlobStoreDown:
+                return
+            except BlobRefused as error:
+                _log.warning("spooled picture refused", blob=name, error=error.message)
 
     async def _run(self, job: Held) -> None:
         try:
@@ -86,11 +116,11 @@ class Runner:
             await job.apply(moves.overdue)
         if job.now.status is Status.QUEUED:
             await job.apply(moves.start)
-        elif moves.open_rows(job.now):
+        if not job.now.status.terminal and moves.open_rows(job.now):
             await self._recover(job)
 
     async def _recover(self, job: Held) -> None:
-        """A worker died in a call: what it stored is taken, the rest is of unknown outcome."""
+        """A worker died in a call: what it stored is taken, what lies on another's disk waits, the rest is lost."""
         for row in moves.open_rows(job.now):
             for index in row.indexes:
                 image = await self._find(job.now, row.call, index)
@@ -98,8 +128,9 @@ class Runner:
                     await job.apply(partial(moves.checkpoint, image=image, upload_ms=0))
             if {i.index for i in job.now.images} >= set(row.indexes):
                 await job.apply(partial(moves.settle, call=row.call, outcome="succeeded", charged=True))
-        if moves.open_rows(job.now):
-            await job.apply(moves.lose)
+        own = await self._own_spool()
+        if any(row.spool in {None, own} for row in moves.open_rows(job.now)):
+            await job.apply(partial(moves.lose, spool=own))
 
     async def _make_missing(self, job: Held) -> None:
         if job.now.status is not Status.RUNNING:
@@ -139,6 +170,8 @@ class Runner:
             await job.apply(moves.overdue)
         elif job.now.status is Status.CANCELING:
             await job.apply(moves.succeed if job.now.images else lambda j, now: moves.stop(j, now, "abandoned"))
+        elif moves.open_rows(job.now):
+            await job.apply(lambda j, now: moves.back_off(j, now, ELSEWHERE_MS, Phase.UPLOADING))
         elif moves.to_make(job.now) and (delay_ms := self._delay_ms(job.now)) is not None:
             await job.apply(lambda j, now: moves.back_off(j, now, delay_ms))
         elif job.now.images:
@@ -147,42 +180,45 @@ class Runner:
             await job.apply(lambda j, now: moves.fail(j, now, _final(j)))
 
     async def _call(self, job: Held, indexes: tuple[int, ...], inputs: Loaded) -> None:
-        """One paid call: the intent is written before it leaves, its outcome after."""
-        try:
+        """One paid call: the intent is written before it leaves, its outcome after.
+
+        A job that ended meanwhile stays as it is; the call goes on all the same, for what it brings is paid for.
+        """
+        with contextlib.suppress(moves.MoveRefused):
             begun = await job.apply(lambda j, now: moves.intend(j, now, indexes))
-        except moves.MoveRefused:
-            return  # canceled meanwhile
-        call = len(begun.attempts)
-        answer = Answer()
-        try:
-            await self._exchange(job, call, indexes, inputs, answer)
-        except ProviderError as error:
-            await self._settle_failed(job, call, answer, error)
-        except (BlobRefused, BlobStoreDown) as error:
-            await self._settle_failed(job, call, answer, _not_stored(error))
-        else:
-            _log.info(
-                "provider called",
-                call=call,
-                provider=job.now.request.provider,
-                model=job.now.request.model,
+            call, answer = len(begun.attempts), Answer()
+            try:
+                await self._exchange(job, call, indexes, inputs, answer)
+            except ProviderError as error:
+                await self._settle_failed(job, call, answer, error)
+            except (BlobRefused, BlobStoreDown) as error:
+                await self._settle_failed(job, call, answer, _not_stored(error))
+            else:
+                await self._settle(job, call, answer)
+
+    async def _settle(self, job: Held, call: int, answer: Answer) -> None:
+        _log.info(
+            "provider called",
+            call=call,
+            provider=job.now.request.provider,
+            model=job.now.request.model,
+            provider_request_id=answer.request_id,
+            pictures=answer.pictures,
+        )
+        await job.apply(
+            lambda j, now: moves.settle(
+                j,
+                now,
+                call,
+                outcome="succeeded",
+                charged=True,
+                provider_status=answer.status,
                 provider_request_id=answer.request_id,
-                pictures=answer.pictures,
+                usage=answer.usage,
+                text=answer.text,
+                warnings=tuple(answer.warnings),
             )
-            await job.apply(
-                lambda j, now: moves.settle(
-                    j,
-                    now,
-                    call,
-                    outcome="succeeded",
-                    charged=True,
-                    provider_status=answer.status,
-                    provider_request_id=answer.request_id,
-                    usage=answer.usage,
-                    text=answer.text,
-                    warnings=tuple(answer.warnings),
-                )
-            )
+        )
 
     async def _exchange(self, job: Held, call: int, indexes: tuple[int, ...], inputs: Loaded, answer: Answer) -> None:
         order = self._order(job.now, len(indexes), inputs)
@@ -226,18 +262,38 @@ class Runner:
             image = self._image(job.now, call, index, picture)
         except NotAPicture as error:
             raise _bad_response(f"the provider's bytes are no picture: {error}") from error
+        await self._store_bytes(job, call, image, picture.data)
+        try:
+            try:
+                await job.apply(lambda j, now: moves.checkpoint(j, now, image, now - begun))
+            except moves.MoveRefused:
+                await job.apply(lambda j, now: moves.salvage(j, now, call, image))
+        except Fenced:
+            if await self._store.get(job.now.id) is None:  # erased meanwhile
+                await self._blobs.delete(image.blob)
+            raise
+
+    async def _store_bytes(self, job: Held, call: int, image: Image, data: bytes) -> None:
+        """Upload, for as long as it takes; while the blob store is down the bytes are on disk, too."""
+        spooled = False
         while True:
             try:
-                await self._blobs.put(image.blob, picture.data, image.media_type)
+                await self._blobs.put(image.blob, data, image.media_type)
             except BlobExists:
                 break
-            except BlobStoreDown:
+            except BlobStoreDown as error:
+                _log.warning("blob store down", error=error.message, spooled=spooled)
+                if not spooled and await asyncio.to_thread(self._spool.keep, image.blob, job.now.id, data):
+                    spooled = True
+                    with contextlib.suppress(moves.MoveRefused):
+                        await job.apply(partial(moves.spooled, call=call, spool=await self._own_spool()))
                 if now_ms() >= job.now.cancel_at_ms:
                     raise
                 await asyncio.sleep(STORE_PAUSE_SECONDS)
             else:
                 break
-        await job.apply(lambda j, now: moves.checkpoint(j, now, image, now - begun))
+        if spooled:
+            await asyncio.to_thread(self._spool.drop, image.blob)
 
     async def _settle_failed(self, job: Held, call: int, answer: Answer, error: ProviderError) -> None:
         charged = _CHARGED[error.outcome] if not answer.pictures else True
@@ -304,13 +360,58 @@ class Runner:
         )
 
     async def _find(self, job: Job, call: int, index: int) -> Image | None:
+        """The picture of a call whose end nobody saw: in the blob store, or on this machine's disk."""
         for extension in EXTENSIONS.values():
-            try:
-                data = await self._blobs.read(f"{_stem(job, call, index)}.{extension}")
-            except BlobMissing:
-                continue
-            return self._image(job, call, index, Picture(data=data, media_type=""))
+            name = f"{_stem(job, call, index)}.{extension}"
+            data = await self._stored(job, name)
+            if data is not None:
+                return self._image(job, call, index, Picture(data=data, media_type=""))
         return None
+
+    async def _stored(self, job: Job, name: str) -> bytes | None:
+        """The bytes, which are in the blob store by then; a blob store that is down is waited for."""
+        while True:
+            try:
+                spooled = await asyncio.to_thread(self._spool.find, name)
+                if spooled is None:
+                    return await self._blobs.read(name)
+                await self._upload(name, spooled)
+            except BlobMissing:
+                return None
+            except BlobStoreDown:
+                if job.overdue(now_ms()):
+                    return None
+                await asyncio.sleep(STORE_PAUSE_SECONDS)
+            else:
+                return spooled
+
+    async def _upload(self, name: str, data: bytes) -> None:
+        with contextlib.suppress(BlobExists):
+            await self._blobs.put(name, data, measure(data).media_type)
+        await asyncio.to_thread(self._spool.drop, name)
+
+    async def _salvage(self, name: str) -> None:
+        data = await asyncio.to_thread(self._spool.find, name)
+        job = None if data is None else await self._job_of(name)
+        if data is None or (job is not None and not job.status.terminal):
+            return  # a live job's picture is taken by whoever claims the job
+        if job is None:
+            await asyncio.to_thread(self._spool.drop, name)
+            return
+        for row in job.attempts:
+            for index in row.indexes:
+                if name.startswith(_stem(job, row.call, index)):
+                    image = self._image(job, row.call, index, Picture(data=data, media_type=""))
+                    await self._upload(name, data)
+                    with contextlib.suppress(moves.MoveRefused, Stale):
+                        await self._store.commit(job, moves.salvage(job, now_ms(), row.call, image))
+
+    async def _job_of(self, name: str) -> Job | None:
+        job_id = await asyncio.to_thread(self._spool.job_of, name)
+        return None if job_id is None else await self._store.get(job_id)
+
+    async def _own_spool(self) -> str:
+        return await asyncio.to_thread(self._spool.name)
 
     def _delay_ms(self, job: Job) -> int | None:
         """How long to back off before the next call, by the provider's word first; None: no more tries."""
@@ -367,6 +468,11 @@ class Held:
                 return await self._store.get(self.now.id) or _vanished(self.now)
             except ServiceUnavailable:
                 await asyncio.sleep(STORE_PAUSE_SECONDS)
+
+    async def look(self) -> None:
+        """Take the newest record."""
+        async with self._one:
+            self.now = await self._newest()
 
     async def report(self, progress: Progress) -> None:
         """Pass progress on, at most once a second."""

@@ -157,6 +157,13 @@ class Settings(BaseSettings):
     trust_org_header: bool = _named(
         "DARKROOM_TRUST_ORG_HEADER", default=False, about="a token without an org takes X-Org-ID", example="1"
     )
+    picture_days: int | None = _named(
+        "DARKROOM_PICTURE_DAYS",
+        about="delete pictures after so many days; none keeps them for ever, save those of requests with expiresAfter",
+        example="90",
+        ge=1,
+        le=36_500,
+    )
     simulator_delay: float = _named(
         "DARKROOM_SIMULATOR_DELAY",
         default=0.0,

@@ -25,6 +25,9 @@ TURN_START_MS: Final = 10_000
 """A turn that no worker has begun by then is asked for again."""
 KEY_DAYS_MS: Final = 48 * 3_600_000
 """How long an idempotency key is kept at the least."""
+DAY_MS: Final = 86_400_000
+TOMB_MS: Final = 30 * DAY_MS
+"""How long a job that is gone is known to be gone."""
 LOOK_MS: Final = 1_000
 MOST_USED: Final = 0.9
 """The share of `maxmemory` beyond which new work is refused."""
@@ -81,6 +84,7 @@ class Beat(Struct, frozen=True):
     due_ms: int | None
     later_ms: int | None
     lost: frozenset[str]
+    canceling: frozenset[str]
 
 
 class Page(Struct, frozen=True):
@@ -115,9 +119,13 @@ class JobStore(Protocol):
 
 
 class RedisJobStore:
-    """The store on Redis 6.2 or newer. `base_url` is the base of the links in events."""
+    """The store on Redis 6.2 or newer. `base_url` is the base of the links in events.
 
-    def __init__(self, redis: Redis, prefix: str, base_url: str) -> None:
+    `picture_days`: after so many days pictures are deleted whose request said nothing; None: never.
+    """
+
+    def __init__(self, redis: Redis, prefix: str, base_url: str, picture_days: int | None = None) -> None:
+        self._picture_days = picture_days
         self.redis = redis
         self.prefix = prefix
         self.base_url = base_url
@@ -182,13 +190,12 @@ class RedisJobStore:
             job.expires_ms or 0,
             job.not_before_ms or 0,
             KEPT_MS,
+            TOMB_MS,
+            *self._expiring(job),
             *posts,
         )
         match answer:
             case b"ok":
-                if job.status.terminal and job.request.staged:
-                    until_ms = (job.expires_ms or 0) if job.options.store_inputs else now_ms()
-                    await self.stage(until_ms, *job.request.staged)
                 return job
             case b"fenced":
                 raise Fenced(job.id)
@@ -235,8 +242,8 @@ class RedisJobStore:
     async def beat(self, worker: str, ttl_ms: int, slots: int, held: Iterable[Claim]) -> Beat:
         """Keep a worker's slots, turns and leases alive for another `ttl_ms`."""
         leases = [part for claim in held for part in (claim.job.id, claim.fence, claim.turn)]
-        now, due, later, lost = await self._run("beat", worker, ttl_ms, slots, *leases)
-        return Beat(now, _score(due), _score(later), frozenset(i.decode() for i in lost))
+        now, due, later, lost, canceling = await self._run("beat", worker, ttl_ms, slots, *leases)
+        return Beat(now, _score(due), _score(later), _names(lost), _names(canceling))
 
     async def leave(self, worker: str, slots: int, turns: Sequence[str]) -> None:
         """Take a worker's slots, and turns that it will not run, out of the count."""
@@ -254,21 +261,30 @@ class RedisJobStore:
         offered = [f"{self.prefix}{new_id('turn')}" for _ in range(most)]
         return [t.decode() for t in await self._run("turns", TURN_START_MS, *offered)]
 
-    async def stage(self, until_ms: int, *names: str) -> None:
-        """Remember input pictures that are to be deleted at `until_ms`; a later word replaces an earlier one."""
-        with reachable():
-            await self.redis.zadd(f"{self.prefix}staged", dict.fromkeys(names, until_ms))
+    async def erase(self, job: Job) -> None:
+        """Forget a job, its events and its deliveries; its id is known to be gone."""
+        await self._run("erase", job.id, job.org, TOMB_MS)
 
-    async def staged_until(self, until_ms: int, most: int = 100) -> list[str]:
-        """Input pictures whose time has come."""
+    async def erased(self, org: str, job_id: str) -> bool:
+        """Whether the org once had a job of that id, which was erased or is past its retention."""
         with reachable():
-            found = await self.redis.zrangebyscore(f"{self.prefix}staged", "-inf", until_ms, 0, most)
+            return bool(await self.redis.get(f"{self.prefix}tomb:{job_id}") == org.encode())
+
+    async def expire_blobs(self, at_ms: int, *names: str) -> None:
+        """Remember blobs that are to be deleted at a time; a later word replaces an earlier one."""
+        with reachable():
+            await self.redis.zadd(f"{self.prefix}expiring", dict.fromkeys(names, at_ms))
+
+    async def expired_blobs(self, most: int = 100) -> list[str]:
+        """Blobs whose time has come."""
+        with reachable():
+            found = await self.redis.zrangebyscore(f"{self.prefix}expiring", "-inf", now_ms(), 0, most)
         return [name.decode() for name in found]
 
-    async def unstage(self, *names: str) -> None:
-        """Input pictures have been deleted."""
+    async def forget_blobs(self, *names: str) -> None:
+        """Blobs have been deleted."""
         with reachable():
-            await self.redis.zrem(f"{self.prefix}staged", *names)
+            await self.redis.zrem(f"{self.prefix}expiring", *names)
 
     async def counts(self) -> dict[str, int]:
         """What waits, runs and backs off, and what workers offer; exact at one moment."""
@@ -291,6 +307,20 @@ class RedisJobStore:
 
     def _idem(self, job: Job, key: Key) -> str:
         return f"{self.prefix}idem:{job.org}:{job.subject}:{key.value}"
+
+    def _expiring(self, job: Job) -> list[str | int]:
+        """How many blobs expire with a job's end, then each with its time: inputs, and pictures by retention."""
+        if not job.status.terminal:
+            return [0]
+        end = job.expires_ms or 0
+        inputs = end if job.options.store_inputs else job.updated_ms
+        doomed = [(name, inputs) for name in job.request.staged]
+        if job.options.expires_after is not None:
+            doomed += [(image.blob, end) for image in job.images]
+        elif self._picture_days is not None:
+            at = (job.finished_ms or 0) + self._picture_days * DAY_MS
+            doomed += [(image.blob, at) for image in job.images]
+        return [len(doomed), *(part for pair in doomed for part in pair)]
 
     def _told(self, changed: Changed) -> tuple[bytes | str, list[bytes | str]]:
         """What the outside hears of a change: its event, and the rows of the outbox."""
@@ -333,7 +363,7 @@ class Room:
             raise ServiceUnavailable(message, reason="store_full", retry_after=30)
 
 
-_SCRIPTS: Final = ("create", "claim", "commit", "beat", "lost", "turns", "leave")
+_SCRIPTS: Final = ("create", "claim", "commit", "beat", "lost", "turns", "leave", "erase")
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Job)
 
@@ -349,6 +379,10 @@ def _pack(job: Job) -> bytes:
 
 def _unpack(doc: bytes) -> Job:
     return _decoder.decode(doc)
+
+
+def _names(raw: list[bytes]) -> frozenset[str]:
+    return frozenset(name.decode() for name in raw)
 
 
 def _score(raw: bytes) -> int | None:

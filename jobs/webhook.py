@@ -19,7 +19,13 @@ from jobs.errors import InvalidInput
 from jobs.ids import new_id
 from jobs.model import Event, Job, Webhook
 
-ENDINGS: Final = ("image.job.succeeded", "image.job.failed", "image.job.canceled", "image.job.expired")
+ENDINGS: Final = (
+    "image.job.succeeded",
+    "image.job.failed",
+    "image.job.canceled",
+    "image.job.expired",
+    "image.job.salvaged",
+)
 """What is posted when a webhook does not say."""
 EVENTS: Final = (
     "image.job.queued",

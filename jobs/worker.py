@@ -23,6 +23,7 @@ from jobs.ids import new_id
 from jobs.inputs import Inputs
 from jobs.logs import configure
 from jobs.model import now_ms
+from jobs.news import end, listen
 from jobs.outbox import Outbox
 from jobs.outside import Outside, webhook_policy
 from jobs.providers import PROVIDERS
@@ -30,6 +31,7 @@ from jobs.queue import TURN, Turns, WakeWorker, arq_redis, deserialize, queue_na
 from jobs.reachable import connections
 from jobs.run import Runner
 from jobs.sealing import Sealer
+from jobs.spool import Spool
 from jobs.storage import blob_store
 from jobs.store import Claim, RedisJobStore, Stale
 from jobs.webhook import SECRETS, SIGNING, Signer
@@ -43,6 +45,8 @@ BEATS_A_LEASE: Final = 3
 TURN_SECONDS: Final = 3_600
 """After this long a turn ends between two jobs, so that arq sees its functions return."""
 STARTING_SECONDS: Final = 0.5
+SALVAGE_SECONDS: Final = 10.0
+"""How often pictures on disk are looked for whose job has ended without them."""
 TURN_TIMEOUT_SECONDS: Final = 26 * 3_600
 """Far above any job: the longest lives 24 hours. Ours is the only clock that ends jobs."""
 
@@ -59,7 +63,7 @@ def run_worker(settings: Settings) -> None:
 async def _serve(settings: Settings) -> None:
     pool = connections(settings.redis_url)
     redis = Redis(connection_pool=pool)
-    store = RedisJobStore(redis, settings.redis_prefix, settings.public_base_url)
+    store = RedisJobStore(redis, settings.redis_prefix, settings.public_base_url, settings.picture_days)
     blobs = blob_store(settings)
     providers = await open_providers(settings)
     await blobs.open()
@@ -125,6 +129,7 @@ def _runner(
         store=store,
         blobs=blobs,
         inputs=inputs,
+        spool=Spool(settings.data_dir / "spool"),
         catalog=Catalog.load(settings.models_file),
         providers=providers,
         provider_seconds=settings.provider_seconds,
@@ -171,17 +176,20 @@ class Hands:
         self._trusted_from = 0.0
         """When every worker that lives has had the time to renew its leases: before, nobody is taken for lost."""
         self._held: dict[str, tuple[Claim, asyncio.Task[None]]] = {}
-        self._heart: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._cancels: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._heart = asyncio.create_task(self._beat_on())
+        self._tasks = [
+            asyncio.create_task(self._beat_on()),
+            asyncio.create_task(listen(self._store.redis, f"{self._store.prefix}cancel", self._hear)),
+            asyncio.create_task(self._salvage_on()),
+        ]
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._heart is not None:
-            self._heart.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._heart
+        for task in self._tasks:
+            await end(task)
         with contextlib.suppress(DarkroomError):
             await self._store.leave(self.name, self._slots, [])
 
@@ -213,6 +221,21 @@ class Hands:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("job run failed", job=claim.job.id, exc_info=error)
 
+    def _hear(self, job_id: bytes | None) -> None:
+        """A cancel, told to every worker; one that was not heard is seen by the heartbeat."""
+        if job_id is not None and job_id.decode() in self._held:
+            task = asyncio.create_task(self._runner.cancel(job_id.decode()))
+            self._cancels.add(task)
+            task.add_done_callback(self._cancels.discard)
+
+    async def _salvage_on(self) -> None:
+        while True:
+            try:
+                await self._runner.salvage()
+            except (DarkroomError, OSError) as error:
+                _log.warning("spool not emptied", error=str(error))
+            await asyncio.sleep(SALVAGE_SECONDS)
+
     async def _beat_on(self) -> None:
         while True:
             pause = self._lease_ms / 1000 / BEATS_A_LEASE
@@ -231,6 +254,8 @@ class Hands:
         beat = await self._store.beat(self.name, self._lease_ms, slots, held)
         for job_id in beat.lost & self._held.keys():
             self._held[job_id][1].cancel()
+        for job_id in beat.canceling:
+            await self._runner.cancel(job_id)
         if self.draining:
             return self._lease_ms
         if beat.due_ms is not None and beat.due_ms <= beat.now_ms and self._trusts():

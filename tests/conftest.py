@@ -42,3 +42,10 @@ def simulator() -> Iterator[Simulator]:
     """The far ends, with an empty journal."""
     with running_simulator() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def far_end() -> Iterator[Simulator]:
+    """The far ends, one journal a module."""
+    with running_simulator() as simulator:
+        yield simulator

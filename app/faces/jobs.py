@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from litestar import MediaType, Response, get, post
+from litestar import MediaType, Response, delete, get, post
 from litestar.params import FromPath
 from msgspec import Struct
 
@@ -32,7 +32,7 @@ from app.body import read_json
 from app.pictures_in import Mask, ReferenceImage, mask, reference
 from app.problems import envelope, request_id
 from app.query import instant, number, only_query
-from jobs.client import Ask, Filters
+from jobs.client import CANCEL_SECONDS, Ask, Filters
 from jobs.errors import InvalidInput, InvalidPicture, NotAcceptable, NotFound
 from jobs.model import ImageRequest, Job, Options, Status, Webhook
 from jobs.representation import PATH, delivery_json
@@ -179,7 +179,7 @@ async def get_content(request: AnyRequest, job_id: FromPath[str]) -> Response[by
     """302 to a freshly made link of the picture."""
     query = only_query(request, frozenset({"index"}))
     job = await _readable(request, job_id)
-    if job.status is not Status.SUCCEEDED:
+    if not (job.images and job.status.terminal):
         return outcome(request, job) if job.status.terminal else pointer(request, job)
     link = request.app.state.jobs.content_link(job, number(query, "index", 0, least=0))
     return Response(b"", status_code=302, headers={"Location": link, "X-Job-Id": job.id, "Cache-Control": "no-store"})
@@ -198,10 +198,24 @@ async def get_events(request: AnyRequest, job_id: FromPath[str]) -> Response[byt
 
 @post(f"{PATH}/{{job_id:str}}/cancel", status_code=200, opt={"result": "job"})
 async def cancel_job(request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]:
-    """Cancel: 200 with a job that has ended, 202 while a call that is under way is waited for."""
+    """Cancel: 200 with a job that has ended and what it cost, 202 while it has not.
+
+    A call that is under way is abandoned; should its picture still come, the job's `result` has it (`salvaged`).
+    """
     caller = await known_caller(request, WRITE)
-    job = await request.app.state.jobs.cancel(caller.org, _known_id(job_id), by=caller.subject)
+    jobs: Jobs = request.app.state.jobs
+    job = await jobs.cancel(caller.org, _known_id(job_id), by=caller.subject)
+    if not job.status.terminal:
+        job = await jobs.wait(caller.org, job.id, CANCEL_SECONDS)
     return job_answer(request, job, 200 if job.status.terminal else 202, patience(request, job))
+
+
+@delete(f"{PATH}/{{job_id:str}}", status_code=204, opt={"statuses": {204: "erased"}})
+async def erase_job(request: AnyRequest, job_id: FromPath[str]) -> None:
+    """Erase a job with its inputs, pictures and events; a live one is canceled first. Its id answers 410 then."""
+    caller = await known_caller(request, WRITE)
+    only_query(request)
+    await request.app.state.jobs.erase(caller.org, _known_id(job_id), by=caller.subject)
 
 
 async def _readable(request: AnyRequest, job_id: str) -> Job:
@@ -328,4 +342,4 @@ _OPTION_NAMES: Final = {
     "expires_after": "expiresAfter",
 }
 
-handlers: Final = (create_job, list_jobs, get_job, get_result, get_content, get_events, cancel_job)
+handlers: Final = (create_job, list_jobs, get_job, get_result, get_content, get_events, cancel_job, erase_job)

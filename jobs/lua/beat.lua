@@ -1,5 +1,5 @@
 -- A worker's heartbeat: its slots live on, its leases and turns are renewed. Answers the leases that it has
--- lost, and when the next job is due to be looked at.
+-- lost, the jobs that are to be canceled, and when the next job is due to be looked at.
 local worker, ttl, slots = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local now = now_ms()
 local offered = {}
@@ -12,7 +12,7 @@ if slots > 0 then
 end
 redis.call('ZADD', P .. 'workers', now + ttl, worker)
 redis.call('ZREMRANGEBYSCORE', P .. 'workers', '-inf', now)
-local lost = {}
+local lost, canceling = {}, {}
 for i = 5, #ARGV, 3 do
   local id, fence, turn = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local key = P .. 'job:' .. id
@@ -23,8 +23,11 @@ for i = 5, #ARGV, 3 do
   elseif held[2] == 'queued' or held[2] == 'running' or held[2] == 'canceling' then
     redis.call('HSET', key, 'l', now + ttl)
     redis.call('ZADD', P .. 'due', 'XX', math.min(tonumber(held[3]), now + ttl), id)
+    if held[2] == 'canceling' then
+      canceling[#canceling + 1] = id
+    end
   end
 end
 local due = redis.call('ZRANGE', P .. 'due', 0, 0, 'WITHSCORES')[2] or ''
 local later = redis.call('ZRANGE', P .. 'later', 0, 0, 'WITHSCORES')[2] or ''
-return {now, due, later, lost}
+return {now, due, later, lost, canceling}

@@ -2,7 +2,7 @@
 -- Refused when another move came first ('stale') or another worker holds the job ('fenced').
 local id, doc, seen, version, fence = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local status, org, due, event, keep_until, later = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12]
-local keep_deliveries_ms = ARGV[13]
+local keep_deliveries_ms, tomb_ms, blobs = ARGV[13], ARGV[14], tonumber(ARGV[15])
 local key = P .. 'job:' .. id
 local held = redis.call('HMGET', key, 'v', 'f', 'doc', 'l', 'p')
 if not held[1] then
@@ -35,8 +35,15 @@ else
     redis.call('ZREM', P .. 'ready:' .. org, id)
     redis.call('PEXPIREAT', key, keep_until)
     redis.call('PEXPIREAT', P .. 'events:' .. id, keep_until)
+    redis.call('SET', P .. 'tomb:' .. id, org, 'PXAT', keep_until + tomb_ms)
   end
 end
-send(id, 14, keep_deliveries_ms)
+for i = 16, 15 + 2 * blobs, 2 do
+  redis.call('ZADD', P .. 'expiring', ARGV[i + 1], ARGV[i])  -- a blob, and when it is to be deleted
+end
+if status == 'canceling' then
+  redis.call('PUBLISH', P .. 'cancel', id)
+end
+send(id, 16 + 2 * blobs, keep_deliveries_ms)
 redis.call('PUBLISH', P .. 'news', id .. ' ' .. version)
 return 'ok'

@@ -41,7 +41,7 @@ end
 -- Put deliveries of a job into the outbox: id, address and document of each, from ARGV[first] on. Due at once.
 local function send(job, first, keep_ms)
   for i = first, #ARGV, 3 do
-    redis.call('HSET', P .. 'delivery:' .. ARGV[i], 'doc', ARGV[i + 2], 'n', 0)
+    redis.call('HSET', P .. 'delivery:' .. ARGV[i], 'doc', ARGV[i + 2], 'n', 0, 'a', ARGV[i + 1])
     redis.call('ZADD', P .. 'outbox:' .. ARGV[i + 1], now_ms(), ARGV[i])
     redis.call('RPUSH', P .. 'deliveries:' .. job, ARGV[i])
     redis.call('PEXPIRE', P .. 'deliveries:' .. job, keep_ms)

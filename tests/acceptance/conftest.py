@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.simulator.server import Simulator, running_simulator
+from app.simulator.server import Simulator
 from tests.neighbours.gateway import Gateway, running_gateway
 from tests.neighbours.redis_server import running_redis
 
@@ -15,12 +15,6 @@ MUG = {
     "size": "1024x1024",
     "quality": "high",
 }
-
-
-@pytest.fixture(scope="module")
-def far_end() -> Iterator[Simulator]:
-    with running_simulator() as simulator:
-        yield simulator
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from jobs import moves
 from jobs.errors import Outcome
-from jobs.model import BillingState, Failure, ImageRequest, Job, Options, Status
+from jobs.model import BillingState, Failure, Image, ImageRequest, Job, Options, Status
 
 REQUEST = ImageRequest(provider="gemini", model="g", prompt="p")
 NEW = Job(
@@ -15,10 +15,12 @@ NEW = Job(
     cancel_at_ms=900_000,
 )  # fmt: skip
 FAILURE = Failure(code="SYSTEM_ERROR", message="m")
+IMAGE = Image(index=0, url="u", blob="images/o/d/x.png", media_type="image/png", bytes=1, sha256="", width=1, height=1)
 ACTIONS = {
     moves.Move.START: moves.start,
     moves.Move.CALL: lambda j, now: moves.intend(j, now, (0,)),
-    moves.Move.WORK: moves.lose,
+    moves.Move.WORK: lambda j, now: moves.lose(j, now, "spool"),
+    moves.Move.SALVAGE: lambda j, now: moves.salvage(j, now, 1, IMAGE),
     moves.Move.REQUEUE: lambda j, now: moves.back_off(j, now, 1000),
     moves.Move.SUCCEED: moves.succeed,
     moves.Move.FAIL: lambda j, now: moves.fail(j, now, FAILURE),
@@ -44,7 +46,7 @@ def test_a_move_leads_where_the_table_says_or_is_refused(move, status):
 
 def test_a_terminal_status_is_never_left():
     for targets in moves.TABLE.values():
-        assert not any(targets[i] for i, status in enumerate(Status) if status.terminal)
+        assert all(targets[i] in {None, status} for i, status in enumerate(Status) if status.terminal)
 
 
 @given(st.lists(st.sampled_from(list(moves.Move)), max_size=12))
@@ -56,8 +58,40 @@ def test_however_the_moves_come_the_version_grows_by_one_and_an_end_is_an_end(ch
         except moves.MoveRefused:
             continue
         assert after.version == job.version + 1
-        assert not job.status.terminal
+        assert not job.status.terminal or (move is moves.Move.SALVAGE and after.status is job.status)
         job = after
+
+
+def test_a_picture_that_came_after_the_end_is_added_once_and_the_ledger_says_that_it_was_paid_for():
+    job = moves.intend(moves.start(NEW, 1).job, 2, (0,)).job
+    ended = moves.abandoned(moves.cancel(job, 3, by="me").job, 4).job
+
+    late = moves.salvage(ended, 5, 1, IMAGE).job
+
+    assert (ended.status, ended.cancel.outcome, ended.billing) == ("canceled", "abandoned", "possibly_billed")
+    assert (late.status, late.salvaged, late.billing, late.images) == ("canceled", True, "billed", (IMAGE,))
+    with pytest.raises(moves.MoveRefused):
+        moves.salvage(late, 6, 1, IMAGE)
+
+
+def test_a_cancel_with_no_call_open_is_prevented_and_one_with_a_picture_there_is_too_late():
+    begun = moves.start(NEW, 1).job
+    made = moves.checkpoint(moves.intend(begun, 2, (0,)).job, 3, IMAGE, 0).job
+
+    assert moves.abandoned(moves.cancel(begun, 3, by="me").job, 4).job.cancel.outcome == "prevented"
+    with pytest.raises(moves.MoveRefused):
+        moves.abandoned(moves.cancel(made, 4, by="me").job, 5)
+    assert moves.succeed(moves.cancel(made, 4, by="me").job, 5).job.cancel.outcome == "too_late"
+
+
+def test_a_picture_on_another_machines_disk_is_waited_for_and_at_the_deadline_known_to_be_paid_for():
+    job = moves.spooled(moves.intend(moves.start(NEW, 1).job, 2, (0,)).job, 3, 1, "theirs").job
+
+    assert moves.open_rows(moves.lose(job, 4, "ours").job) == job.attempts
+    assert moves.to_make(job) == ()
+    assert moves.open_rows(moves.lose(job, 4, "theirs").job) == ()
+    ended = moves.overdue(job, 900_001).job
+    assert (ended.failure.reason, ended.billing) == ("upload_failed", BillingState.BILLED)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,93 @@
+"""Pictures that the blob store would not take yet: files in the data directory, found again after a crash."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Final
+
+MOST_BYTES: Final = 1024**3
+"""Beyond this nothing more is spooled: the bytes wait in memory alone."""
+LONGEST_SECONDS: Final = 24 * 3_600
+
+
+class Spool:
+    """One a data directory; workers that share the directory share it. All methods block: call them in a thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def name(self) -> str:
+        """Which spool this is, made once and kept with it: other machines' workers do not have its files."""
+        path = self._folder / "name"
+        with contextlib.suppress(FileNotFoundError):
+            return path.read_text()
+        self._write(path, secrets.token_hex(8).encode())
+        return path.read_text()
+
+    def keep(self, name: str, job_id: str, data: bytes) -> bool:
+        """Whether a job's bytes are on disk now under the blob's name; False when there is no room for them."""
+        if sum(path.stat().st_size for path in self._files()) + len(data) > MOST_BYTES:
+            return False
+        try:
+            self._write(self._path(name), job_id.encode() + b"\n" + data)
+        except OSError:
+            return False
+        return True
+
+    def find(self, name: str) -> bytes | None:
+        """What was kept under a blob's name."""
+        return self._read(name)[1]
+
+    def job_of(self, name: str) -> str | None:
+        """Whose picture it is."""
+        return self._read(name)[0]
+
+    def drop(self, name: str) -> None:
+        """The blob store has it."""
+        self._path(name).unlink(missing_ok=True)
+
+    def names(self) -> list[str]:
+        """The blobs' names of what is kept; what is older than a day is gone."""
+        found = []
+        for path in self._files():
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > LONGEST_SECONDS:
+                    path.unlink()
+                else:
+                    found.append(path.name.removesuffix(_ENDING).replace("~", "/"))
+        return found
+
+    def _read(self, name: str) -> tuple[str | None, bytes | None]:
+        try:
+            job_id, _, data = self._path(name).read_bytes().partition(b"\n")
+        except OSError:
+            return None, None
+        return job_id.decode(), data
+
+    def _files(self) -> list[Path]:
+        return list(self._folder.glob(f"*{_ENDING}"))
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name.replace('/', '~')}{_ENDING}"
+
+    def _write(self, path: Path, data: bytes) -> None:
+        """Whole and on disk, or not there at all."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.draft")
+        with draft.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if path.name == "name":
+            with contextlib.suppress(FileExistsError):
+                path.hardlink_to(draft)
+            draft.unlink()
+        else:
+            draft.replace(path)
+
+
+_ENDING: Final = ".picture"
