@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from typing import Final
@@ -10,6 +11,8 @@ from msgspec import Struct
 
 MOST_SCANS: Final = 200
 """A progressive file has about ten; thousands cost seconds of decoding for a few kilobytes."""
+MOST_SEGMENTS: Final = 10_000
+"""20 MB of empty comments would cost seconds; an honest file of 20 MB has a few hundred segments."""
 
 
 class BadJpeg(ValueError):
@@ -17,7 +20,7 @@ class BadJpeg(ValueError):
 
 
 class Jpeg(Struct, frozen=True):
-    """A JPEG that holds. `data` ends at EOI and has lost comments and all application segments but JFIF and Adobe."""
+    """A JPEG that holds. `data` ends at EOI; of comments and application segments it has JFIF and Adobe left, bare."""
 
     data: bytes
     width: int
@@ -31,10 +34,14 @@ _SOI, _EOI, _SOS, _DNL = 0xD8, 0xD9, 0xDA, 0xDC
 _FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})
 """Baseline, extended and progressive Huffman; what else there is (lossless, arithmetic) no browser shows."""
 _NOT_TAKEN: Final = frozenset({_SOI, _DNL, 0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)})
-_APP1: Final = 0xE1
-_DROPPED: Final = frozenset({*range(0xE1, 0xEE), 0xEF, 0xFE})
-"""Comments, and all application segments but APP0 (JFIF) and APP14 (Adobe: how the colours are meant)."""
+_APP0, _APP1, _APP14 = 0xE0, 0xE1, 0xEE
+_ASIDE: Final = frozenset({*range(0xE0, 0xF0), 0xFE})
+"""Comments and application segments."""
 _BARE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
+_FILLED: Final = re.compile(rb"\xff++[^\x00\xff]")
+"""A marker and the fill bytes before it."""
+_AFTER_SCAN: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+"""The next marker that is neither stuffing nor a restart."""
 
 
 def read_jpeg(data: bytes, most_pixels: int) -> Jpeg:
@@ -43,7 +50,7 @@ def read_jpeg(data: bytes, most_pixels: int) -> Jpeg:
         raise BadJpeg("it has no JPEG signature")
     out = bytearray(b"\xff\xd8")
     frame: tuple[int, int, int] | None = None
-    scans, orientation = 0, 1
+    scans, orientation = 0, 0
     for marker, body, whole in _segments(data):
         if marker in _FRAMES:
             if frame is not None:
@@ -54,18 +61,26 @@ def read_jpeg(data: bytes, most_pixels: int) -> Jpeg:
             if frame is None or scans > MOST_SCANS:
                 raise BadJpeg("it has too many scans, or none of a picture")
         elif marker == _APP1 and body.startswith(b"Exif\0\0"):
-            orientation = _orientation(bytes(body[6:]))
-        if marker not in _DROPPED:
-            out += whole
+            orientation = orientation or _orientation(body[6:])
+        out += _colours(marker, body) if marker in _ASIDE else whole
     if frame is None or not scans:
         raise BadJpeg("it has no picture")
-    return Jpeg(bytes(out + b"\xff\xd9"), *frame, orientation)
+    return Jpeg(bytes(out + b"\xff\xd9"), *frame, orientation or 1)
+
+
+def _colours(marker: int, body: bytes) -> bytes:
+    """What a segment aside says of how colours are meant: JFIF without its thumbnail, Adobe; of all others nothing."""
+    if marker == _APP0 and body.startswith(b"JFIF\0") and len(body) >= 14:  # noqa: PLR2004
+        return b"\xff\xe0\0\x10" + body[:12] + b"\0\0"
+    if marker == _APP14 and body.startswith(b"Adobe") and len(body) >= 12:  # noqa: PLR2004
+        return b"\xff\xee\0\x0e" + body[:12]
+    return b""
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes, memoryview]]:
     """Every segment up to EOI: its marker, its parameters, and all of it with the entropy-coded data after SOS."""
     view, at = memoryview(data), 2
-    while True:
+    for _ in range(MOST_SEGMENTS):
         marker, at = _marker(data, at)
         if marker == _EOI:
             return
@@ -79,17 +94,15 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes, memoryview]]:
             end = _scan_end(data, end)
         yield marker, body, view[at - 2 : end]
         at = end
+    raise BadJpeg("it is in too many pieces")
 
 
 def _marker(data: bytes, at: int) -> tuple[int, int]:
     """The next marker and where its segment begins; fill bytes before it are skipped."""
-    if at + 1 >= len(data) or data[at] != 0xFF:  # noqa: PLR2004
+    filled = _FILLED.match(data, at)
+    if filled is None:
         raise BadJpeg("it is truncated or damaged")
-    while at < len(data) and data[at] == 0xFF:  # noqa: PLR2004
-        at += 1
-    if at >= len(data) or data[at] == 0:
-        raise BadJpeg("it is truncated or damaged")
-    return data[at], at + 1
+    return data[filled.end() - 1], filled.end()
 
 
 def _segment(data: bytes, at: int) -> bytes:
@@ -115,18 +128,11 @@ def _frame(body: bytes, most_pixels: int) -> tuple[int, int, int]:
 
 
 def _scan_end(data: bytes, at: int) -> int:
-    """Where the entropy-coded data ends: at the next marker that is neither stuffing nor a restart."""
-    while True:
-        at = data.find(b"\xff", at)
-        if at < 0 or at + 1 >= len(data):
-            raise BadJpeg("it is truncated")
-        follows = data[at + 1]
-        if follows == 0 or 0xD0 <= follows <= 0xD7:  # noqa: PLR2004
-            at += 2
-        elif follows == 0xFF:  # noqa: PLR2004
-            at += 1
-        else:
-            return at
+    """Where the entropy-coded data ends."""
+    after = _AFTER_SCAN.search(data, at)
+    if after is None:
+        raise BadJpeg("it is truncated")
+    return after.start()
 
 
 def _orientation(exif: bytes) -> int:

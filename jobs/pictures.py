@@ -15,6 +15,7 @@ What is decided for each kind (a picture that passes is safe to decode and to se
 
 from __future__ import annotations
 
+import functools
 import io
 import warnings
 from typing import TYPE_CHECKING, Final
@@ -25,6 +26,8 @@ from jobs.jpeg import BadJpeg, read_jpeg
 from jobs.png import BadPng, Png, read_png
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from PIL import Image
 
 EXTENSIONS: Final = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
@@ -95,6 +98,8 @@ def admit_mask(data: bytes, size: tuple[int, int] | None) -> Admitted:
 
     Blocks. Raises `NotAPicture`.
     """
+    if len(data) > MOST_BYTES:
+        raise NotAPicture(f"it is larger than {MOST_BYTES} bytes")
     if sniff(data[:12]) != "image/png":
         raise NotAPicture("it must be a PNG")
     png = _strict_png(data)
@@ -149,23 +154,32 @@ def _strict_png(data: bytes) -> Png:
         raise NotAPicture(str(error)) from None
 
 
+@functools.cache
+def _pillow() -> ModuleType:
+    """Pillow, loaded with the first picture, its warnings made errors for good.
+
+    `warnings.catch_warnings` would not do: two threads that leave it in turn leave its filter behind in the process.
+    """
+    from PIL import Image  # noqa: PLC0415
+
+    warnings.filterwarnings("error", module=r"PIL\.")
+    return Image
+
+
 class _opened:  # noqa: N801  # reads as a phrase: `with _opened(data, …) as picture:`
     """A picture in Pillow's hands: one format, every warning an error, loaded whole unless told not to."""
 
     def __init__(self, data: bytes, media_type: str, *, load: bool = True) -> None:
-        from PIL import Image  # noqa: PLC0415  # loaded with the first picture
-
+        pillow = _pillow()
         form = media_type.removeprefix("image/").upper()
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                self._picture = Image.open(io.BytesIO(data), formats=(form,))
-                _bounded(*self._picture.size)
-                if load:
-                    self._picture.load()
+            self._picture: Image.Image = pillow.open(io.BytesIO(data), formats=(form,))
+            _bounded(*self._picture.size)
+            if load:
+                self._picture.load()
         except NotAPicture:
             raise
-        except (OSError, ValueError, SyntaxError, EOFError, Warning, Image.DecompressionBombError) as error:
+        except (OSError, ValueError, SyntaxError, EOFError, Warning, pillow.DecompressionBombError) as error:
             raise NotAPicture(f"its {form} data cannot be read") from error
 
     def __enter__(self) -> Image.Image:

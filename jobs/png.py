@@ -12,6 +12,8 @@ from msgspec import Struct
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 MOST_ASIDE: Final = 4 * 1024 * 1024
 """Bytes of text, profiles and other ancillary chunks that a file may carry (they are dropped)."""
+MOST_CHUNKS: Final = 50_000
+"""20 MB of empty chunks would cost 900 MB of memory; an honest file of 20 MB has a few thousand."""
 STEP: Final = 64 * 1024
 
 
@@ -26,7 +28,10 @@ class Png(Struct, frozen=True):
     width: int
     height: int
     alpha: bool
-    """Whether any transparency is declared: an alpha channel, or `tRNS`."""
+    """Whether transparency is declared that Pillow reads exactly: a channel, a palette's, a colour key of 1 or 8 bits.
+
+    It compares a colour key of 2, 4 or 16 bits with samples that it has scaled to 8.
+    """
 
 
 def read_png(data: bytes, most_pixels: int) -> Png:
@@ -35,10 +40,11 @@ def read_png(data: bytes, most_pixels: int) -> Png:
     header = _header(chunks, most_pixels)
     _check_order(chunks, header)
     _check_pixels([c.body for c in chunks if c.kind == b"IDAT"], header)
-    kept = [c for c in chunks if c.kind in _KEPT]
+    kept = _kept(chunks)
     if len(kept) < len(chunks) or sum(len(c.whole) for c in kept) + len(SIGNATURE) < len(data):
         data = b"".join([SIGNATURE, *(c.whole for c in kept)])
-    alpha = header.colour in {4, 6} or any(c.kind == b"tRNS" for c in chunks)
+    exact = header.colour == 3 or header.depth in {1, 8}  # noqa: PLR2004  # indexed
+    alpha = header.colour in {4, 6} or (exact and any(c.kind == b"tRNS" for c in chunks))
     return Png(data, header.width, header.height, alpha)
 
 
@@ -74,14 +80,15 @@ _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _DEPTHS: Final = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _ADAM7: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _CRITICAL: Final = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
-_KEPT: Final = _CRITICAL | {b"tRNS", b"gAMA", b"cHRM", b"sRGB"}
+_COLOUR: Final = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1}
+"""How colours are meant: kept with the standard's length alone."""
 
 
 def _chunks(data: memoryview) -> Iterator[_Chunk]:
     if bytes(data[: len(SIGNATURE)]) != SIGNATURE:
         raise BadPng("it has no PNG signature")
     at, aside = len(SIGNATURE), 0
-    while True:
+    for _ in range(MOST_CHUNKS):
         if at + 12 > len(data):
             raise BadPng("it is truncated")
         (length,) = struct.unpack_from(">I", data, at)
@@ -98,8 +105,22 @@ def _chunks(data: memoryview) -> Iterator[_Chunk]:
             raise BadPng("it carries more text and profiles than picture")
         yield _Chunk(kind, data[at + 8 : end], data[at : end + 4])
         if kind == b"IEND":
+            if length:
+                raise BadPng("its end is not empty")
             return
         at = end + 4
+    raise BadPng("it is in too many pieces")
+
+
+def _kept(chunks: list[_Chunk]) -> list[_Chunk]:
+    """What makes the pixels, and the first of each chunk on colour that stands before them with the right length."""
+    kept, lengths = [], dict(_COLOUR)
+    for chunk in chunks:
+        if chunk.kind == b"IDAT":
+            lengths.clear()
+        if chunk.kind in _CRITICAL or chunk.kind == b"tRNS" or lengths.pop(chunk.kind, None) == len(chunk.body):
+            kept.append(chunk)
+    return kept
 
 
 def _header(chunks: list[_Chunk], most_pixels: int) -> _Header:
@@ -127,6 +148,8 @@ def _check_order(chunks: list[_Chunk], header: _Header) -> None:
     for kind in (b"PLTE", b"tRNS"):
         if kind in kinds and kinds.index(kind) > first:
             raise BadPng("its palette comes after its pixels")
+    if {b"PLTE", b"tRNS"} <= set(kinds) and kinds.index(b"tRNS") < kinds.index(b"PLTE"):
+        raise BadPng("its transparency comes before its palette")
     palette = next((c.body for c in chunks if c.kind == b"PLTE"), None)
     _check_palette(palette, header)
     transparency = next((c.body for c in chunks if c.kind == b"tRNS"), None)
@@ -155,6 +178,8 @@ def _check_pixels(bodies: list[memoryview], header: _Header) -> None:
     inflater, left = zlib.decompressobj(), header.inflated
     try:
         for piece in (body[at : at + STEP] for body in bodies for at in range(0, len(body), STEP)):
+            if inflater.eof:
+                raise BadPng("it has bytes after its pixels")
             rest: bytes | memoryview = piece
             while rest and not inflater.eof:
                 left -= len(inflater.decompress(rest, STEP))
@@ -167,5 +192,7 @@ def _check_pixels(bodies: list[memoryview], header: _Header) -> None:
         left -= len(inflater.flush(STEP))
     if not inflater.eof:
         raise BadPng("its pixel data is truncated")
+    if inflater.unused_data:
+        raise BadPng("it has bytes after its pixels")
     if left:
         raise BadPng("it has fewer pixels than it says")

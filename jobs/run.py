@@ -36,6 +36,8 @@ GRACE_SECONDS: Final = 5.0
 MOST_UNKNOWN: Final = 5
 """With `onAmbiguous: retry`: calls of unknown outcome after which the job gives up."""
 STORE_PAUSE_SECONDS: Final = 1.0
+SPOOL_AFTER_SECONDS: Final = 2.0
+"""An upload that takes longer than this has its bytes on disk meanwhile."""
 ELSEWHERE_MS: Final = 2_000
 """How long a job is left to the worker that has its picture on disk before anybody looks again."""
 
@@ -227,9 +229,12 @@ class Runner:
             message = f"{order.request.provider} is not configured on this worker"
             raise ProviderError(Outcome.REFUSED, ServiceUnavailable(message, reason="provider_unconfigured"))
         try:
-            async with asyncio.timeout(order.timeout + GRACE_SECONDS):
+            async with asyncio.timeout(order.timeout + GRACE_SECONDS) as clock:
                 async for step in provider.generate(order):
+                    left = (clock.when() or 0) - _now()
+                    clock.reschedule(None)  # what we do with a step is no time of the provider's
                     await self._take(job, call, indexes, step, answer)
+                    clock.reschedule(_now() + left)
         except TimeoutError as error:
             message = "the provider did not answer in time"
             raise ProviderError(Outcome.UNKNOWN, TimedOut(message, reason="provider_timeout")) from error
@@ -274,26 +279,35 @@ class Runner:
             raise
 
     async def _store_bytes(self, job: Held, call: int, image: Image, data: bytes) -> None:
-        """Upload, for as long as it takes; while the blob store is down the bytes are on disk, too."""
+        """Upload, for as long as it takes; while the blob store does not take them the bytes are on disk, too."""
         spooled = False
         while True:
+            upload = asyncio.create_task(self._blobs.put(image.blob, data, image.media_type))
             try:
-                await self._blobs.put(image.blob, data, image.media_type)
+                await asyncio.wait([upload], timeout=SPOOL_AFTER_SECONDS)
+                if not spooled and (not upload.done() or isinstance(upload.exception(), BlobStoreDown)):
+                    spooled = await self._spool_bytes(job, call, image, data)
+                await upload
             except BlobExists:
                 break
             except BlobStoreDown as error:
                 _log.warning("blob store down", error=error.message, spooled=spooled)
-                if not spooled and await asyncio.to_thread(self._spool.keep, image.blob, job.now.id, data):
-                    spooled = True
-                    with contextlib.suppress(moves.MoveRefused):
-                        await job.apply(partial(moves.spooled, call=call, spool=await self._own_spool()))
                 if now_ms() >= job.now.cancel_at_ms:
                     raise
                 await asyncio.sleep(STORE_PAUSE_SECONDS)
             else:
                 break
+            finally:
+                upload.cancel()
         if spooled:
             await asyncio.to_thread(self._spool.drop, image.blob)
+
+    async def _spool_bytes(self, job: Held, call: int, image: Image, data: bytes) -> bool:
+        if not await asyncio.to_thread(self._spool.keep, image.blob, job.now.id, data):
+            return False
+        with contextlib.suppress(moves.MoveRefused):
+            await job.apply(partial(moves.spooled, call=call, spool=await self._own_spool()))
+        return True
 
     async def _settle_failed(self, job: Held, call: int, answer: Answer, error: ProviderError) -> None:
         charged = _CHARGED[error.outcome] if not answer.pictures else True
@@ -513,6 +527,10 @@ def _not_stored(error: DarkroomError) -> ProviderError:
 
 def _bad_response(message: str) -> ProviderError:
     return ProviderError(Outcome.BAD_RESPONSE, ServiceUnavailable(message, reason="provider_bad_response"))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _vanished(job: Job) -> Job:
