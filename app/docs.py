@@ -270,6 +270,32 @@ _SCHEMAS: Final = {
             "properties": {"keys": {"type": "array", "items": _KEY}, "cursor": {"type": ["string", "null"]}},
         }
     ),
+    "providers": _enveloped(
+        {
+            "type": "object",
+            "required": ["providers"],
+            "properties": {
+                "providers": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "required": ["id", "configured", "simulated", "breaker", "running", "limit"],
+                        "properties": {
+                            "id": {"type": "string"},
+                            "configured": {"type": "boolean"},
+                            "simulated": {"type": "boolean"},
+                            "breaker": {
+                                "type": "object",
+                                "properties": {"state": {"enum": ["closed", "open", "half_open"]}},
+                            },
+                            "running": {"type": "integer"},
+                            "limit": {"type": ["integer", "null"]},
+                        },
+                    },
+                }
+            },
+        }
+    ),
     "jwks": {
         "type": "object",
         "required": ["keys"],

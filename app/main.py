@@ -36,8 +36,7 @@ from jobs.queue import Turns, arq_redis
 from jobs.rates import Rates
 from jobs.reachable import connections
 from jobs.settings import Settings
-from jobs.storage import blob_store
-from jobs.store import RedisJobStore
+from jobs.storage import blob_store, job_store
 from jobs.waiting import Waiting
 
 _log = structlog.get_logger()
@@ -54,7 +53,7 @@ def create_app(settings: Settings) -> Litestar:
     catalog = Catalog.load(settings.models_file)
     keys = Keys(redis, settings.redis_prefix, catalog.providers)
     authenticator = Authenticator(settings, keys)
-    store = RedisJobStore(redis, settings.redis_prefix, settings.public_base_url, settings.picture_days)
+    store = job_store(redis, settings)
     jobs = Jobs(
         store=store,
         turns=Turns(arq_redis(pool, settings.redis_prefix), settings.redis_prefix),

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from jobs import moves
 from jobs.errors import (
+    DarkroomError,
     Gone,
     IdempotencyKeyReused,
     InvalidInput,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from jobs.blobs import BlobInfo, BlobStore
     from jobs.catalog import Catalog
     from jobs.inputs import Given, Inputs
+    from jobs.model import Health
     from jobs.outbox import Outbox
     from jobs.queue import Turns
     from jobs.settings import Settings
@@ -133,7 +135,11 @@ class Jobs:
         """Accept a job, or join the one that the idempotency key names. Nothing is stored on a refusal."""
         job = await self._prepare(ask)
         key = None if ask.idempotency_key is None else Key(ask.idempotency_key, job.fingerprint)
-        created = await self._create(job, key)
+        try:
+            created = await self._create(job, key)
+        except DarkroomError:
+            await self._inputs.discard(*job.request.staged)
+            raise
         if not isinstance(created, Created):
             await self._inputs.discard(*job.request.staged)
         match created:
@@ -243,6 +249,15 @@ class Jobs:
         """Whether the store and the blob store answer. Raises `errors.DarkroomError`."""
         await self._store.ready()
         await self._blobs.ready()
+
+    async def providers(self) -> list[tuple[str, str, Health]]:
+        """Each provider, how it is played (`configured`, `simulated`, or what is missing), and its health."""
+        found = []
+        for name, entry in PROVIDERS.items():
+            missing = entry.missing(self._settings)
+            played = "simulated" if name in self._settings.simulated else "configured"
+            found.append((name, missing or played, await self._store.health(name)))
+        return found
 
     async def counts(self) -> dict[str, int]:
         """The queue in numbers."""

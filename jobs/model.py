@@ -309,6 +309,17 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return not self.status.terminal and now >= self.deadline_ms
 
 
+class Health(Struct, frozen=True):
+    """A provider as all workers see it. `breaker`: `closed`, `open`, or `half_open` while one job tries it out."""
+
+    breaker: str
+    shut_ms: int
+    """How long it stays open."""
+    running: int
+    took_ms: tuple[int, ...]
+    """Its last good calls, newest first."""
+
+
 class Event(Struct, frozen=True, kw_only=True, rename="camel"):
     """One change that the outside hears of: the envelope of event lists, streams and webhooks alike."""
 

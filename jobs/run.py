@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from jobs.inputs import Inputs, Loaded
     from jobs.providers.base import Provider
     from jobs.spool import Spool
-    from jobs.store import Claim, RedisJobStore
+    from jobs.store import Breaker, Claim, RedisJobStore
 
 GRACE_SECONDS: Final = 5.0
 """Beyond its own timeout a provider gets this long to say how its call ended."""
@@ -58,6 +58,7 @@ class Runner:
         providers: Mapping[str, Provider],
         provider_seconds: float,
         absorb_seconds: float,
+        breaker: Breaker,
     ) -> None:
         self._store = store
         self._blobs = blobs
@@ -68,6 +69,7 @@ class Runner:
         self._providers = providers
         self._provider_seconds = provider_seconds
         self._absorb_ms = absorb_seconds * 1000
+        self._breaker = breaker
 
     async def run(self, claim: Claim) -> None:
         """Take the job as far as it goes now: to its end, or back to the queue for later.
@@ -188,15 +190,22 @@ class Runner:
         """
         with contextlib.suppress(moves.MoveRefused):
             begun = await job.apply(lambda j, now: moves.intend(j, now, indexes))
-            call, answer = len(begun.attempts), Answer()
+            call, answer, began = len(begun.attempts), Answer(), now_ms()
             try:
                 await self._exchange(job, call, indexes, inputs, answer)
             except ProviderError as error:
+                await self._report(job, _word(error), began)
                 await self._settle_failed(job, call, answer, error)
             except (BlobRefused, BlobStoreDown) as error:
                 await self._settle_failed(job, call, answer, _not_stored(error))
             else:
+                await self._report(job, "good", began)
                 await self._settle(job, call, answer)
+
+    async def _report(self, job: Held, word: str, began: int) -> None:
+        """Tell the breaker; it is no part of the job, so a Redis that is away is no hindrance."""
+        with contextlib.suppress(ServiceUnavailable):
+            await self._store.report(job.now.request.provider, word, now_ms() - began, self._breaker)
 
     async def _settle(self, job: Held, call: int, answer: Answer) -> None:
         _log.info(
@@ -518,6 +527,14 @@ def _final(job: Job) -> Failure:
     failures = [a.failure for a in job.attempts if a.failure is not None]
     unsafe = [f for f in failures if not f.safe_to_retry]
     return (unsafe or failures)[-1]
+
+
+def _word(error: ProviderError) -> str:
+    """What a failed call says of the provider's health: a refusal of what was asked is an answer like any other."""
+    if error.error.details.get("reason") == "provider_rate_limited":
+        return "busy"
+    ours = error.outcome is Outcome.BAD_RESPONSE or not isinstance(error.error, ServiceUnavailable | TimedOut)
+    return "good" if ours else "bad"
 
 
 def _not_stored(error: DarkroomError) -> ProviderError:

@@ -21,6 +21,7 @@ from jobs.errors import ConfigurationError
 Secret = SecretStr | None
 Names = Annotated[frozenset[str], NoDecode]
 Networks = Annotated[tuple[IPv4Network, ...], NoDecode]
+Counts = Annotated[dict[str, Annotated[int, Field(ge=1, le=100_000)]], NoDecode]
 Seconds = Annotated[tuple[Annotated[int, Field(ge=0, le=604_800)], ...], NoDecode]
 
 
@@ -139,6 +140,27 @@ class Settings(BaseSettings):
     absorb_seconds: int = _named(
         "DARKROOM_ABSORB_SECONDS", default=60, about="how long a job backs off on 429/503", example="60", ge=0, le=86400
     )
+    provider_concurrency: Counts = _named(
+        "DARKROOM_PROVIDER_CONCURRENCY",
+        default={},
+        about="jobs of a provider that run at once, over all workers",
+        example="azure-openai=10,gemini=30",
+    )
+    breaker_failures: int = _named(
+        "DARKROOM_BREAKER_FAILURES",
+        default=20,
+        about="bad calls in a row after which a provider gets no jobs for a while",
+        example="20",
+        ge=1,
+    )
+    breaker_seconds: int = _named(
+        "DARKROOM_BREAKER_SECONDS",
+        default=15,
+        about="that while, before one job tries again; twice as long each time, at most 300",
+        example="15",
+        ge=1,
+        le=300,
+    )
     drain_seconds: int = _named(
         "DARKROOM_DRAIN_SECONDS", default=330, about="a worker's grace on SIGTERM", example="330", ge=0, le=86400
     )
@@ -237,6 +259,14 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return [v.strip() for v in value.split(",") if v.strip()] if isinstance(value, str) else value
 
+    @field_validator("provider_concurrency", mode="before")
+    @classmethod
+    def _counted(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
+        return {name.strip(): count.strip() for name, _, count in pairs}
+
     @field_validator("image_ref_allowed_hosts")
     @classmethod
     def _lower(cls, value: frozenset[str]) -> frozenset[str]:
@@ -321,7 +351,7 @@ def shown(settings: Settings) -> dict[str, Any]:
         value = getattr(settings, attribute)
         if isinstance(value, SecretStr):
             value = "********"
-        elif isinstance(value, frozenset | tuple):
+        elif isinstance(value, frozenset | tuple | dict):
             value = _joined(value)
         elif isinstance(value, Path):
             value = str(value)
@@ -335,7 +365,7 @@ def table() -> str:
     for name, field in variables().items():
         others = "".join(f", then `{n}`" for n in _aliases(field)[1:])
         default = int(field.default) if isinstance(field.default, bool) else field.default
-        default = _joined(default) if isinstance(default, frozenset | tuple) else default
+        default = _joined(default) if isinstance(default, frozenset | tuple | dict) else default
         said = _UNSET.get(name, "none") if default in (None, "") else f"`{default}`"
         rows.append(f"| `{name}`{others} | {said} | {field.description} |")
     return "\n".join(rows)
@@ -366,8 +396,8 @@ def _outward_address() -> list[str]:
         return [probe.getsockname()[0]]
 
 
-def _joined(values: frozenset[Any] | tuple[Any, ...]) -> str:
-    texts = map(str, values)
+def _joined(values: frozenset[Any] | tuple[Any, ...] | dict[str, Any]) -> str:
+    texts = [f"{k}={v}" for k, v in values.items()] if isinstance(values, dict) else map(str, values)
     return ",".join(sorted(texts) if isinstance(values, frozenset) else texts)
 
 

@@ -1,12 +1,27 @@
-"""Which blob store the settings ask for."""
+"""The stores, as the settings ask for them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jobs.store import RedisJobStore
+
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
     from jobs.blobs import BlobStore
     from jobs.settings import Settings
+
+
+def job_store(redis: Redis, settings: Settings) -> RedisJobStore:
+    """Where jobs are kept."""
+    return RedisJobStore(
+        redis,
+        settings.redis_prefix,
+        settings.public_base_url,
+        picture_days=settings.picture_days,
+        limits=settings.provider_concurrency,
+    )
 
 
 def blob_store(settings: Settings) -> BlobStore:

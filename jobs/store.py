@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from jobs.errors import ServiceUnavailable
 from jobs.ids import new_id
-from jobs.model import Event, Job, now_ms
+from jobs.model import Event, Health, Job, now_ms
 from jobs.moves import Changed
 from jobs.outbox import KEPT_MS, rows
 from jobs.reachable import reachable
@@ -28,11 +28,22 @@ KEY_DAYS_MS: Final = 48 * 3_600_000
 DAY_MS: Final = 86_400_000
 TOMB_MS: Final = 30 * DAY_MS
 """How long a job that is gone is known to be gone."""
+PROBE_MS: Final = 15_000
+"""How long the one job that tries a provider out keeps the others waiting."""
+LONGEST_OPEN_MS: Final = 300_000
 LOOK_MS: Final = 1_000
 MOST_USED: Final = 0.9
 """The share of `maxmemory` beyond which new work is refused."""
 BANDS: Final = {"high": 0, "normal": 1, "low": 2}
 """Priority orders only inside an org: a lower band comes first."""
+
+
+class CircuitOpen(ServiceUnavailable):
+    """The provider failed too often in a row: nothing new is taken for it until it has been tried again."""
+
+    def __init__(self, provider: str, seconds: float) -> None:
+        message = f"{provider} has failed too often in a row: nothing new is taken for it just now"
+        super().__init__(message, retry_after=max(1.0, seconds), reason="circuit_open", provider=provider)
 
 
 class Stale(Exception):
@@ -87,6 +98,13 @@ class Beat(Struct, frozen=True):
     canceling: frozenset[str]
 
 
+class Breaker(Struct, frozen=True):
+    """After `failures` bad calls in a row a provider gets no jobs for `open_ms`, twice as long each time."""
+
+    failures: int
+    open_ms: int
+
+
 class Page(Struct, frozen=True):
     """Jobs, newest first; `cursor` continues below, `None` at the end."""
 
@@ -114,7 +132,7 @@ class JobStore(Protocol):
         ...
 
     async def position(self, job: Job) -> int | None:
-        """How many of the org's jobs are ahead of a queued one."""
+        """How many of the org's jobs for the same provider are ahead of a queued one."""
         ...
 
 
@@ -122,10 +140,19 @@ class RedisJobStore:
     """The store on Redis 6.2 or newer. `base_url` is the base of the links in events.
 
     `picture_days`: after so many days pictures are deleted whose request said nothing; None: never.
+    `limits`: how many jobs of a provider run at once, over all workers.
     """
 
-    def __init__(self, redis: Redis, prefix: str, base_url: str, picture_days: int | None = None) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        prefix: str,
+        base_url: str,
+        picture_days: int | None = None,
+        limits: Mapping[str, int] | None = None,
+    ) -> None:
         self._picture_days = picture_days
+        self._limits = [part for pair in (limits or {}).items() for part in pair]
         self.redis = redis
         self.prefix = prefix
         self.base_url = base_url
@@ -154,9 +181,12 @@ class RedisJobStore:
             TURN_START_MS,
             -1 if most is None else most,
             KEPT_MS,
+            job.request.provider,
             *posts,
         )
         match answer:
+            case [b"open", shut_ms]:
+                raise CircuitOpen(job.request.provider, shut_ms / 1000)
             case [b"known", claim]:
                 job_id, _, fingerprint = claim.decode().partition(" ")
                 return Known(job_id, fingerprint)
@@ -221,7 +251,8 @@ class RedisJobStore:
     async def position(self, job: Job) -> int | None:
         """See `JobStore.position`."""
         with reachable():
-            return cast("int | None", await self.redis.zrank(f"{self.prefix}ready:{job.org}", job.id))
+            lane = f"{self.prefix}ready:{job.org}/{job.request.provider}"
+            return cast("int | None", await self.redis.zrank(lane, job.id))
 
     async def events(self, job_id: str, after: int = 0) -> list[dict[str, Any]]:
         """The job's events with a sequence above `after`, in order."""
@@ -232,7 +263,7 @@ class RedisJobStore:
     async def claim_next(self, turn: str, worker: str, lease_ms: int) -> Claim | None:
         """The next job that is this turn's to run; with `None` the turn has been given back."""
         while True:
-            answer = await self._run("claim", turn, worker, lease_ms)
+            answer = await self._run("claim", turn, worker, lease_ms, PROBE_MS, *self._limits)
             if answer is None:
                 return None
             if answer:
@@ -259,7 +290,25 @@ class RedisJobStore:
     async def missing_turns(self, most: int) -> list[str]:
         """Turns that have to be rung: at most `most`, no more than there is work and free slots for."""
         offered = [f"{self.prefix}{new_id('turn')}" for _ in range(most)]
-        return [t.decode() for t in await self._run("turns", TURN_START_MS, *offered)]
+        return [t.decode() for t in await self._run("turns", TURN_START_MS, most, *offered, *self._limits)]
+
+    async def report(self, provider: str, word: str, took_ms: int, breaker: Breaker) -> None:
+        """A provider's call has ended: `good`, `bad` or `busy` (which says nothing of its health)."""
+        bounds = breaker.failures, breaker.open_ms, LONGEST_OPEN_MS
+        await self._run("report", provider, word, took_ms, *bounds)
+
+    async def health(self, provider: str) -> Health:
+        """How a provider does just now, by what every worker has seen of it."""
+        now = now_ms()
+        with reachable():
+            pipe = self.redis.pipeline(transaction=True)
+            pipe.hmget(f"{self.prefix}breaker:{provider}", ["until", "probe"])
+            pipe.zcount(f"{self.prefix}running:{provider}", now, "+inf")
+            pipe.lrange(f"{self.prefix}took:{provider}", 0, -1)
+            (until, probe), running, took = await pipe.execute()
+        shut_ms = max(0, int(float(until)) - now) if until else 0
+        state = "closed" if until is None else "half_open" if probe or not shut_ms else "open"
+        return Health(state, shut_ms, running, tuple(int(ms) for ms in took))
 
     async def erase(self, job: Job) -> None:
         """Forget a job, its events and its deliveries; its id is known to be gone."""
@@ -291,14 +340,17 @@ class RedisJobStore:
         orgs = [o.decode() for o in await self.redis.zrange(f"{self.prefix}orgs", 0, -1)]
         pipe = self.redis.pipeline(transaction=True)
         for org in orgs:
-            pipe.zcard(f"{self.prefix}ready:{org}")
+            pipe.smembers(f"{self.prefix}lanes:{org}")
+        lanes = [(o, p.decode()) for o, found in zip(orgs, await pipe.execute(), strict=True) for p in found]
+        for org, provider in lanes:
+            pipe.zcard(f"{self.prefix}ready:{org}/{provider}")
         for name in ("running", "later", "turns"):
             pipe.zcard(f"{self.prefix}{name}")
         for name in ("slots", "workers"):
             pipe.zcount(f"{self.prefix}{name}", now_ms(), "+inf")
         counts = await pipe.execute()
-        rest = dict(zip(("running", "deferred", "turns", "slots", "workers"), counts[len(orgs) :], strict=True))
-        return {"ready": sum(counts[: len(orgs)]), **rest}
+        rest = dict(zip(("running", "deferred", "turns", "slots", "workers"), counts[len(lanes) :], strict=True))
+        return {"ready": sum(counts[: len(lanes)]), **rest}
 
     async def ready(self) -> None:
         """One round trip. Raises `ServiceUnavailable`."""
@@ -363,7 +415,7 @@ class Room:
             raise ServiceUnavailable(message, reason="store_full", retry_after=30)
 
 
-_SCRIPTS: Final = ("create", "claim", "commit", "beat", "lost", "turns", "leave", "erase")
+_SCRIPTS: Final = ("create", "claim", "commit", "beat", "lost", "turns", "leave", "erase", "report")
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Job)
 

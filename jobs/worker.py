@@ -32,8 +32,8 @@ from jobs.reachable import connections
 from jobs.run import Runner
 from jobs.sealing import Sealer
 from jobs.spool import Spool
-from jobs.storage import blob_store
-from jobs.store import Claim, RedisJobStore, Stale
+from jobs.storage import blob_store, job_store
+from jobs.store import Breaker, Claim, RedisJobStore, Stale
 from jobs.webhook import SECRETS, SIGNING, Signer
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def run_worker(settings: Settings) -> None:
 async def _serve(settings: Settings) -> None:
     pool = connections(settings.redis_url)
     redis = Redis(connection_pool=pool)
-    store = RedisJobStore(redis, settings.redis_prefix, settings.public_base_url, settings.picture_days)
+    store = job_store(redis, settings)
     blobs = blob_store(settings)
     providers = await open_providers(settings)
     await blobs.open()
@@ -134,6 +134,7 @@ def _runner(
         providers=providers,
         provider_seconds=settings.provider_seconds,
         absorb_seconds=settings.absorb_seconds,
+        breaker=Breaker(settings.breaker_failures, settings.breaker_seconds * 1000),
     )
 
 

@@ -1,41 +1,66 @@
 -- Give a turn its next job under a lease and a fresh fencing number; with nothing to do, take the turn back.
 local turn, worker, lease_ms = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local now = now_ms()
+local has_room = rooms(6, now)
+local probe_ms = tonumber(ARGV[5])
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'later', '-inf', now, 'LIMIT', 0, 20)) do
   redis.call('ZREM', P .. 'later', id)
-  local job = redis.call('HMGET', P .. 'job:' .. id, 'org', 'p')
+  local job = redis.call('HMGET', P .. 'job:' .. id, 'org', 'q', 'p')
   if job[1] then
-    make_ready(job[1], id, job[2])
+    make_ready(job[1], job[2], id, job[3])
   end
 end
+
+-- The lane whose first job is next of an org's: by priority and age, whatever its provider; none without room.
+local function lane_of(org)
+  local chosen, least
+  for _, provider in ipairs(redis.call('SMEMBERS', P .. 'lanes:' .. org)) do
+    local first = redis.call('ZRANGE', lane(org, provider), 0, 0, 'WITHSCORES')
+    if not first[1] then
+      redis.call('SREM', P .. 'lanes:' .. org, provider)
+    elseif has_room(provider) and (not least or tonumber(first[2]) < least) then
+      chosen, least = provider, tonumber(first[2])
+    end
+  end
+  return chosen
+end
+
+local function next_job()
+  local orgs = redis.call('ZRANGE', P .. 'orgs', 0, 99, 'WITHSCORES')
+  for i = 1, #orgs, 2 do
+    local org, tag = orgs[i], tonumber(orgs[i + 1])
+    local provider = lane_of(org)
+    if provider then
+      redis.call('SET', P .. 'clock', tag)
+      redis.call('HSET', P .. 'tags', org, tag + 1)
+      redis.call('ZADD', P .. 'orgs', tag + 1, org)
+      return redis.call('ZPOPMIN', lane(org, provider))[1], provider
+    elseif redis.call('EXISTS', P .. 'lanes:' .. org) == 0 then
+      redis.call('ZREM', P .. 'orgs', org)
+    end
+  end
+end
+
 for _ = 1, 100 do
-  local org = redis.call('ZRANGE', P .. 'orgs', 0, 0, 'WITHSCORES')
-  if not org[1] then
+  local id, provider = next_job()
+  if not id then
     redis.call('ZREM', P .. 'turns', turn)
     return false
   end
-  local tag = tonumber(org[2])
-  local id = redis.call('ZPOPMIN', P .. 'ready:' .. org[1])[1]
-  if id then
-    redis.call('SET', P .. 'clock', tag)
-    redis.call('HSET', P .. 'tags', org[1], tag + 1)
-    redis.call('ZADD', P .. 'orgs', tag + 1, org[1])
-  end
-  if redis.call('EXISTS', P .. 'ready:' .. org[1]) == 0 then
-    redis.call('ZREM', P .. 'orgs', org[1])
-  end
-  if id then
-    local key = P .. 'job:' .. id
-    local job = redis.call('HMGET', key, 's', 'l', 'doc', 'd')
-    local live = job[1] == 'queued' or job[1] == 'running' or job[1] == 'canceling'
-    if live and tonumber(job[2] or '0') <= now then
-      local fence = redis.call('HINCRBY', key, 'f', 1)
-      redis.call('HSET', key, 'l', now + lease_ms, 'w', worker)
-      redis.call('ZADD', P .. 'due', math.min(tonumber(job[4]), now + lease_ms), id)
-      redis.call('ZADD', P .. 'running', now, id)
-      redis.call('ZADD', P .. 'turns', now + lease_ms, turn)
-      return {id, fence, job[3]}
+  local key = P .. 'job:' .. id
+  local job = redis.call('HMGET', key, 's', 'l', 'doc', 'd')
+  local live = job[1] == 'queued' or job[1] == 'running' or job[1] == 'canceling'
+  if live and tonumber(job[2] or '0') <= now then
+    local fence = redis.call('HINCRBY', key, 'f', 1)
+    redis.call('HSET', key, 'l', now + lease_ms, 'w', worker)
+    redis.call('ZADD', P .. 'due', math.min(tonumber(job[4]), now + lease_ms), id)
+    redis.call('ZADD', P .. 'running', now, id)
+    redis.call('ZADD', P .. 'running:' .. provider, now + lease_ms, id)
+    redis.call('ZADD', P .. 'turns', now + lease_ms, turn)
+    if redis.call('HEXISTS', P .. 'breaker:' .. provider, 'until') == 1 then
+      redis.call('HSET', P .. 'breaker:' .. provider, 'until', now + probe_ms, 'probe', 1)  -- one job tries it out
     end
+    return {id, fence, job[3]}
   end
 end
 return {}

@@ -4,7 +4,7 @@ local id, doc, seen, version, fence = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6
 local status, org, due, event, keep_until, later = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 local keep_deliveries_ms, tomb_ms, blobs = ARGV[13], ARGV[14], tonumber(ARGV[15])
 local key = P .. 'job:' .. id
-local held = redis.call('HMGET', key, 'v', 'f', 'doc', 'l', 'p')
+local held = redis.call('HMGET', key, 'v', 'f', 'doc', 'l', 'q')
 if not held[1] then
   return 'missing'
 end
@@ -26,13 +26,14 @@ if status == 'running' or status == 'canceling' then
 else
   redis.call('HDEL', key, 'l', 'w')
   redis.call('ZREM', P .. 'running', id)
+  redis.call('ZREM', P .. 'running:' .. held[5], id)
   if status == 'queued' then
     redis.call('ZADD', P .. 'due', due, id)
     redis.call('ZADD', P .. 'later', later, id)
   else
     redis.call('ZREM', P .. 'due', id)
     redis.call('ZREM', P .. 'later', id)
-    redis.call('ZREM', P .. 'ready:' .. org, id)
+    redis.call('ZREM', lane(org, held[5]), id)
     redis.call('PEXPIREAT', key, keep_until)
     redis.call('PEXPIREAT', P .. 'events:' .. id, keep_until)
     redis.call('SET', P .. 'tomb:' .. id, org, 'PXAT', keep_until + tomb_ms)

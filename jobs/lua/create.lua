@@ -1,15 +1,19 @@
 -- Accept a job: record, event, indexes, idempotency key, and whether a turn is missing, in one step.
 local id, doc, org, score, due, event, sequence = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local idem, claim, idem_ms, turn, start_ms = ARGV[9], ARGV[10], ARGV[11], ARGV[12], tonumber(ARGV[13])
-local most, keep_ms = tonumber(ARGV[14]), ARGV[15]
+local most, keep_ms, provider = tonumber(ARGV[14]), ARGV[15], ARGV[16]
 if idem ~= '' then
   local known = redis.call('GET', idem)
   if known and known ~= claim then
     return {'known', known}
   end
 end
+local shut = tonumber(redis.call('HGET', P .. 'breaker:' .. provider, 'until') or '0') - now_ms()
+if shut > 0 then
+  return {'open', shut}
+end
 if most >= 0 then
-  local ahead = redis.call('ZCARD', P .. 'ready:' .. org)
+  local ahead = redis.call('ZCARD', lane(org, provider))
   if ahead > most then
     return {'full', ahead}
   end
@@ -18,13 +22,13 @@ if redis.call('EXISTS', P .. 'job:' .. id) == 1 then
   return {'created', 0}  -- our own write, sent twice after a cut connection
 end
 local now = now_ms()
-redis.call('HSET', P .. 'job:' .. id, 'doc', doc, 'v', 1, 's', 'queued', 'org', org, 'p', score, 'd', due)
+redis.call('HSET', P .. 'job:' .. id, 'doc', doc, 'v', 1, 's', 'queued', 'org', org, 'q', provider, 'p', score, 'd', due)
 redis.call('XADD', P .. 'events:' .. id, sequence .. '-0', 'e', event)
 redis.call('ZADD', P .. 'org:' .. org, 0, id)
 redis.call('ZADD', P .. 'due', due, id)
-make_ready(org, id, score)
+make_ready(org, provider, id, score)
 if idem ~= '' then
   redis.call('SET', idem, claim, 'PX', idem_ms)
 end
-send(id, 16, keep_ms)
+send(id, 17, keep_ms)
 return {'created', want_turn(turn, now, start_ms)}

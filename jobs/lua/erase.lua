@@ -8,9 +8,13 @@ for _, delivery in ipairs(redis.call('LRANGE', P .. 'deliveries:' .. id, 0, -1))
     next_of(address)
   end
 end
+local provider = redis.call('HGET', P .. 'job:' .. id, 'q')
+if provider then
+  redis.call('ZREM', lane(org, provider), id)
+  redis.call('ZREM', P .. 'running:' .. provider, id)
+end
 redis.call('DEL', P .. 'job:' .. id, P .. 'events:' .. id, P .. 'deliveries:' .. id)
 redis.call('ZREM', P .. 'org:' .. org, id)
-redis.call('ZREM', P .. 'ready:' .. org, id)
 for _, index in ipairs({'due', 'later', 'running'}) do
   redis.call('ZREM', P .. index, id)
 end

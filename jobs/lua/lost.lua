@@ -9,7 +9,7 @@ end
 local now = now_ms()
 local overdue = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', now, 'LIMIT', 0, 100)) do
-  local job = redis.call('HMGET', P .. 'job:' .. id, 's', 'l', 'd', 'org', 'p')
+  local job = redis.call('HMGET', P .. 'job:' .. id, 's', 'l', 'd', 'org', 'q', 'p')
   local lease, deadline = tonumber(job[2] or '0'), tonumber(job[3] or '0')
   if not job[1] then
     redis.call('ZREM', P .. 'due', id)
@@ -20,7 +20,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', now, 'LIMIT'
     redis.call('ZADD', P .. 'due', now + 5000, id)
   else
     if not redis.call('ZSCORE', P .. 'later', id) then
-      make_ready(job[4], id, job[5])
+      make_ready(job[4], job[5], id, job[6])
     end
     redis.call('ZADD', P .. 'due', math.min(deadline, now + 15000), id)
   end

@@ -6,14 +6,37 @@ local function now_ms()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
+-- An org's ready jobs wait in one lane a provider, so that a provider without room holds up nobody else's.
+local function lane(org, provider)
+  return P .. 'ready:' .. org .. '/' .. provider
+end
+
 -- Put a job among its org's ready ones. Orgs take turns by start-time fair queueing: an org that comes (back)
 -- begins at the clock, never before its own last tag, so neither a full queue nor an empty one is an advantage.
-local function make_ready(org, id, score)
-  redis.call('ZADD', P .. 'ready:' .. org, score, id)
+local function make_ready(org, provider, id, score)
+  redis.call('ZADD', lane(org, provider), score, id)
+  redis.call('SADD', P .. 'lanes:' .. org, provider)
   if not redis.call('ZSCORE', P .. 'orgs', org) then
     local clock = tonumber(redis.call('GET', P .. 'clock') or '0')
     local tag = tonumber(redis.call('HGET', P .. 'tags', org) or '0')
     redis.call('ZADD', P .. 'orgs', math.max(clock, tag), org)
+  end
+end
+
+-- Whether a provider may be given another job: fewer than its limit run, and its breaker is not open.
+-- ARGV[first], ARGV[first + 1], … are providers and their limits; a provider that is not named has none.
+local function rooms(first, now)
+  local limits, known = {}, {}
+  for i = first, #ARGV, 2 do
+    limits[ARGV[i]] = tonumber(ARGV[i + 1])
+  end
+  return function(provider)
+    if known[provider] == nil then
+      local till = tonumber(redis.call('HGET', P .. 'breaker:' .. provider, 'until') or '0')
+      known[provider] = till <= now
+        and not (limits[provider] and redis.call('ZCOUNT', P .. 'running:' .. provider, '(' .. now, '+inf') >= limits[provider])
+    end
+    return known[provider]
   end
 end
 

@@ -1,12 +1,17 @@
--- Which of the offered turns are missing: as many as there is work, and slots without a turn.
-local start_ms = tonumber(ARGV[2])
+-- Which of the offered turns are missing: as many as there is work that may be done, and slots without a turn.
+local start_ms, offered = tonumber(ARGV[2]), tonumber(ARGV[3])
 local now = now_ms()
+local has_room = rooms(4 + offered, now)
 local work = redis.call('ZCOUNT', P .. 'later', '-inf', now)
-for _, org in ipairs(redis.call('ZRANGE', P .. 'orgs', 0, #ARGV)) do
-  work = work + redis.call('ZCARD', P .. 'ready:' .. org)
+for _, org in ipairs(redis.call('ZRANGE', P .. 'orgs', 0, 99)) do
+  for _, provider in ipairs(redis.call('SMEMBERS', P .. 'lanes:' .. org)) do
+    if work < offered and has_room(provider) then
+      work = work + redis.call('ZCARD', lane(org, provider))
+    end
+  end
 end
 local wanted = {}
-for i = 3, #ARGV do
+for i = 4, 3 + offered do
   if #wanted < work and want_turn(ARGV[i], now, start_ms) == 1 then
     wanted[#wanted + 1] = ARGV[i]
   end

@@ -1,0 +1,58 @@
+"""`/api/v1/providers`: which can be asked, and how they do just now."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from litestar import MediaType, Response, get
+
+from app.ask import AnyRequest, known_caller
+from app.auth import READ
+from app.problems import envelope
+from app.query import only_query
+
+if TYPE_CHECKING:
+    from jobs.client import Jobs
+    from jobs.model import Health
+    from jobs.settings import Settings
+
+LEAST: Final = 5
+"""Calls before times are told."""
+
+
+@get("/api/v1/providers", opt={"result": "providers"})
+async def list_providers(request: AnyRequest) -> Response[bytes]:
+    """Each provider: whether it is configured, its circuit breaker, what runs, and how long its calls take."""
+    await known_caller(request, READ)
+    only_query(request)
+    jobs: Jobs = request.app.state.jobs
+    settings: Settings = request.app.state.settings
+    shown = [_shown(name, played, health, settings) for name, played, health in await jobs.providers()]
+    body = envelope({"object": "list", "providers": shown})
+    return Response(msgspec.json.encode(body), media_type=MediaType.JSON)
+
+
+def _shown(name: str, played: str, health: Health, settings: Settings) -> dict[str, Any]:
+    configured = played in {"configured", "simulated"}
+    breaker: dict[str, Any] = {"state": health.breaker}
+    if health.shut_ms:
+        breaker["retryAfterSeconds"] = -(-health.shut_ms // 1000)
+    shown: dict[str, Any] = {
+        "id": name,
+        "configured": configured,
+        "simulated": played == "simulated",
+        "breaker": breaker,
+        "running": health.running,
+        "limit": settings.provider_concurrency.get(name),
+    }
+    if not configured:
+        shown["missing"] = played
+    if len(health.took_ms) >= LEAST:
+        cuts = statistics.quantiles(health.took_ms, n=10, method="inclusive")
+        shown["seconds"] = {"p50": round(cuts[4] / 1000, 2), "p90": round(cuts[8] / 1000, 2)}
+    return shown
+
+
+handlers: Final = (list_providers,)

@@ -1,0 +1,19 @@
+-- A provider's call has ended: 'good', 'bad' or 'busy', and how long it took. Enough bad ones in a row open the
+-- breaker, longer each time; one good one closes it.
+local provider, word, took, most, open_ms, longest_ms = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local key = P .. 'breaker:' .. provider
+if word == 'good' then
+  redis.call('LPUSH', P .. 'took:' .. provider, took)
+  redis.call('LTRIM', P .. 'took:' .. provider, 0, 199)
+  redis.call('DEL', key)
+elseif word == 'bad' then
+  local bad = redis.call('HINCRBY', key, 'bad', 1)
+  local state = redis.call('HMGET', key, 'until', 'probe')
+  if bad >= most and (not state[1] or state[2]) then
+    local opened = redis.call('HINCRBY', key, 'opened', 1)
+    redis.call('HSET', key, 'until', now_ms() + math.min(open_ms * 2 ^ (opened - 1), longest_ms))
+    redis.call('HDEL', key, 'probe')
+  end
+  redis.call('PEXPIRE', key, 2 * longest_ms)
+end
+return 1
