@@ -81,3 +81,31 @@ def segments(jpeg: bytes) -> list[tuple[int, bytes]]:
 
 def rebuilt(parts: list[tuple[int, bytes]]) -> bytes:
     return b"\xff\xd8" + b"".join(part for _, part in parts)
+
+
+def chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+    """Each chunk's kind and content."""
+    found, at = [], len(SIGNATURE)
+    while at < len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        found.append((data[at + 4 : at + 8], data[at + 8 : at + 8 + length]))
+        at += 12 + length
+    return found
+
+
+def zeros(megabytes: int) -> bytes:
+    """A sound zlib stream of so many megabytes of nothing, made without ever holding them."""
+    deflater = zlib.compressobj(9, wbits=-15)
+    block = deflater.compress(bytes(2**20)) + deflater.flush(zlib.Z_FULL_FLUSH)
+    adler = ((megabytes * 2**20 % 65521) << 16) | 1
+    return b"\x78\xda" + block * megabytes + b"\x03\0" + struct.pack(">I", adler)
+
+
+def samples(pixels: list[tuple[int, ...]], side: int, depth: int) -> bytes:
+    """A square's IDAT, packed as the standard says."""
+    packed = b""
+    for at in range(0, len(pixels), side):
+        bits = "".join(format(value, f"0{depth}b") for pixel in pixels[at : at + side] for value in pixel)
+        bits += "0" * (-len(bits) % 8)
+        packed += b"\0" + int(bits, 2).to_bytes(len(bits) // 8, "big")
+    return chunk(b"IDAT", zlib.compress(packed))
