@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from litestar import MediaType, Request, Response
 from msgspec import Struct
+from msgspec.structs import replace
 
 from app.problems import envelope, failure_response, on_darkroom_error
 from app.rates import spend
@@ -50,17 +52,42 @@ async def answer_now_or_later(request: AnyRequest, ask: Ask) -> Response[bytes]:
     jobs: Jobs = request.app.state.jobs
     settings: Settings = request.app.state.settings
     prefer = preference(request, settings.wait_seconds)
-    submitted = await jobs.submit(ask)
+    seconds = settings.wait_seconds if prefer.wait is None else prefer.wait
+    submitted = await jobs.submit(replace(ask, wait_seconds=seconds) if seconds else ask)
     del ask  # the wait may be long: the pictures in hand are not kept for it
     job = submitted.job
-    if prefer.wait != 0 and not job.status.terminal:
-        job = await jobs.wait(job.org, job.id, settings.wait_seconds if prefer.wait is None else prefer.wait)
-    headers = {"Idempotency-Replayed": "true"} if submitted.replayed else {}
+    headers = {
+        **({"Idempotency-Replayed": "true"} if submitted.replayed else {}),
+        **({"X-Job-Adopted": "true"} if submitted.adopted else {}),
+    }
+    if seconds and not job.status.terminal:
+        job = await _waited_for(request, job, seconds)
     if job.status.terminal:
+        await jobs.delivered(job)
         return outcome(request, job, headers)
+    if seconds:
+        await jobs.left(job)
     if prefer.wait is not None:
         return pointer(request, job, {**headers, **applied(prefer)})
     return wait_expired(request, job, headers)
+
+
+async def _waited_for(request: AnyRequest, job: Job, seconds: float) -> Job:
+    """The job once it has ended, or as it stands after `seconds`, or when the caller has gone."""
+    jobs: Jobs = request.app.state.jobs
+    waiting = asyncio.ensure_future(jobs.wait(job.org, job.id, seconds))
+    leaving = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        return job if not waiting.done() else waiting.result()
+    finally:
+        waiting.cancel()
+        leaving.cancel()
+
+
+async def _gone(request: AnyRequest) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def outcome(request: AnyRequest, job: Job, headers: dict[str, str] | None = None) -> Response[bytes]:

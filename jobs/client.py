@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final
@@ -26,7 +27,7 @@ from jobs.model import Blob, ImageRequest, Job, Link, Options, Source, Status, W
 from jobs.outside import OutsideError, check, parse, webhook_policy
 from jobs.providers import PROVIDERS
 from jobs.sealing import Sealer
-from jobs.store import Created, Full, Key, Known, Stale
+from jobs.store import ADOPT_MS, Adopted, Created, Full, Key, Known, Stale
 from jobs.webhook import SECRETS, wanted
 
 if TYPE_CHECKING:
@@ -66,14 +67,20 @@ class Ask(Struct, frozen=True, kw_only=True):
     client_reference: str | None = None
     webhook: Webhook | None = None
     """As it was asked for: its secret is not sealed yet."""
+    wait_seconds: float | None = None
+    """How long the caller waits in this very request; None: it does not, or comes back for the job by itself."""
     request_id: str | None = None
 
 
 class Submitted(Struct, frozen=True):
-    """The job of an ask. `replayed`: the idempotency key was known, and this is its job."""
+    """The job of an ask. `replayed`: the idempotency key was known, and this is its job.
+
+    `adopted`: an earlier job of the same wish, which nobody waited for any more and whose result nobody had.
+    """
 
     job: Job
     replayed: bool = False
+    adopted: bool = False
 
 
 class Filters(Struct, frozen=True, kw_only=True):
@@ -136,7 +143,7 @@ class Jobs:
         job = await self._prepare(ask)
         key = None if ask.idempotency_key is None else Key(ask.idempotency_key, job.fingerprint)
         try:
-            created = await self._create(job, key)
+            created = await self._create(job, key, ask.wait_seconds if job.adoptable else None)
         except DarkroomError:
             await self._inputs.discard(*job.request.staged)
             raise
@@ -147,6 +154,8 @@ class Jobs:
                 if turn is not None:
                     await self._turns.ring(turn)
                 return Submitted(job)
+            case Adopted(job_id):
+                return Submitted(await self.get(ask.org, job_id), adopted=True)
             case Full(ahead):
                 message = f"{ahead} jobs are queued ahead, more than the {job.options.max_queue_position} you accept"
                 raise QueueFull(message, retry_after=self.patience(job), ahead=ahead)
@@ -171,6 +180,18 @@ class Jobs:
 
         job = await self._waiting.until(job_id, lambda: self._look(job_id), done, seconds)
         return await self.get(org, job_id) if job is None else job
+
+    async def delivered(self, job: Job) -> None:
+        """The job's result is being handed to somebody who asked for it."""
+        if job.adoptable and job.images and now_ms() - job.created_ms < ADOPT_MS:
+            with contextlib.suppress(ServiceUnavailable):
+                await self._store.delivered(job)
+
+    async def left(self, job: Job) -> None:
+        """Whoever waited for the job has gone without its result; the job goes on."""
+        if job.adoptable:
+            with contextlib.suppress(ServiceUnavailable):
+                await self._store.left(job)
 
     async def cancel(self, org: str, job_id: str, *, by: str, reason: str | None = None) -> Job:
         """End the job if it has not begun, otherwise begin to end it; a job that has ended stays as it is."""
@@ -291,6 +312,7 @@ class Jobs:
             metadata=ask.metadata,
             client_reference=ask.client_reference,
             idempotency_key=ask.idempotency_key,
+            adoptable=self._settings.adopt_undelivered and ask.wait_seconds is not None and ask.idempotency_key is None,
             webhook=webhook,
             fingerprint=fingerprint(request, options),
             request_id=ask.request_id,
@@ -312,12 +334,13 @@ class Jobs:
             message = f"{name} is not configured here: {missing} is not set"
             raise ServiceUnavailable(message, reason="provider_unconfigured", provider=name, variable=missing)
 
-    async def _create(self, job: Job, key: Key | None) -> Created | Known | Full:
+    async def _create(self, job: Job, key: Key | None, wait: float | None) -> Created | Known | Full | Adopted:
         """A write whose answer was lost is made again: a caller who is told 503 shall not own a job unawares."""
         end = now_ms() + CREATE_SECONDS * 1000
+        wait_ms = None if wait is None else round((wait + CREATE_SECONDS) * 1000)
         while True:
             try:
-                return await self._store.create(job, key)
+                return await self._store.create(job, key, wait_ms)
             except ServiceUnavailable as error:
                 if now_ms() > end or error.details.get("reason") != "store_unavailable":
                     raise

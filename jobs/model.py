@@ -275,6 +275,8 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     fingerprint: str = ""
     """SHA-256 (hex) of the canonical request and options: equal asks through two faces are equal."""
     batch_id: str | None = None
+    adoptable: bool = False
+    """Asked for by a synchronous call without a key: who asks the same again may get its result (JOBS.md 4)."""
     webhook: Webhook | None = None
     request_id: str | None = None
     trace_id: str | None = None

@@ -179,6 +179,12 @@ class Settings(BaseSettings):
     trust_org_header: bool = _named(
         "DARKROOM_TRUST_ORG_HEADER", default=False, about="a token without an org takes X-Org-ID", example="1"
     )
+    adopt_undelivered: bool = _named(
+        "DARKROOM_ADOPT_UNDELIVERED",
+        default=True,
+        about="an equal synchronous call within 10 minutes gets the earlier job's picture when nobody else did",
+        example="0",
+    )
     picture_days: int | None = _named(
         "DARKROOM_PICTURE_DAYS",
         about="delete pictures after so many days; none keeps them for ever, save those of requests with expiresAfter",

@@ -28,6 +28,8 @@ KEY_DAYS_MS: Final = 48 * 3_600_000
 DAY_MS: Final = 86_400_000
 TOMB_MS: Final = 30 * DAY_MS
 """How long a job that is gone is known to be gone."""
+ADOPT_MS: Final = 600_000
+"""How long a result that nobody has is kept for whoever asks the same again."""
 PROBE_MS: Final = 15_000
 """How long the one job that tries a provider out keeps the others waiting."""
 LONGEST_OPEN_MS: Final = 300_000
@@ -74,6 +76,12 @@ class Known(Struct, frozen=True):
     fingerprint: str
 
 
+class Adopted(Struct, frozen=True):
+    """An earlier job of the same wish, which nobody waits for and whose result nobody has (JOBS.md section 4)."""
+
+    job_id: str
+
+
 class Full(Struct, frozen=True):
     """More jobs wait ahead than the caller accepts."""
 
@@ -115,8 +123,13 @@ class Page(Struct, frozen=True):
 class JobStore(Protocol):
     """What the asking and the doing half need of a store."""
 
-    async def create(self, job: Job, key: Key | None = None) -> Created | Known | Full:
-        """Accept a job. Raises `ServiceUnavailable` when the store is out of reach or out of memory."""
+    async def create(
+        self, job: Job, key: Key | None = None, wait_ms: int | None = None
+    ) -> Created | Known | Full | Adopted:
+        """Accept a job. Raises `ServiceUnavailable` when the store is out of reach or out of memory.
+
+        `wait_ms`: how long its caller waits in this very request; an undelivered job of the same wish is adopted then.
+        """
         ...
 
     async def get(self, job_id: str) -> Job | None:
@@ -159,7 +172,9 @@ class RedisJobStore:
         self._scripts = {name: redis.register_script(_source(name)) for name in _SCRIPTS}
         self._room = Room(redis)
 
-    async def create(self, job: Job, key: Key | None = None) -> Created | Known | Full:
+    async def create(
+        self, job: Job, key: Key | None = None, wait_ms: int | None = None
+    ) -> Created | Known | Full | Adopted:
         """See `JobStore.create`."""
         await self._room.require()
         turn = new_id("turn")
@@ -182,11 +197,16 @@ class RedisJobStore:
             -1 if most is None else most,
             KEPT_MS,
             job.request.provider,
+            "" if wait_ms is None else self._undelivered(job),
+            wait_ms or 0,
+            ADOPT_MS,
             *posts,
         )
         match answer:
             case [b"open", shut_ms]:
                 raise CircuitOpen(job.request.provider, shut_ms / 1000)
+            case [b"adopted", earlier]:
+                return Adopted(earlier.decode())
             case [b"known", claim]:
                 job_id, _, fingerprint = claim.decode().partition(" ")
                 return Known(job_id, fingerprint)
@@ -319,6 +339,16 @@ class RedisJobStore:
         with reachable():
             return bool(await self.redis.get(f"{self.prefix}tomb:{job_id}") == org.encode())
 
+    async def left(self, job: Job) -> None:
+        """Whoever waited for the job has gone without its result."""
+        with reachable():
+            await self.redis.hset(f"{self.prefix}job:{job.id}", "wait", "0")  # type: ignore[misc]  # as above
+
+    async def delivered(self, job: Job) -> None:
+        """Somebody has the job's result: it is nobody else's to adopt."""
+        with reachable():
+            await self.redis.zrem(self._undelivered(job), job.id)
+
     async def expire_blobs(self, at_ms: int, *names: str) -> None:
         """Remember blobs that are to be deleted at a time; a later word replaces an earlier one."""
         with reachable():
@@ -358,7 +388,10 @@ class RedisJobStore:
             await self.redis.ping()
 
     def _idem(self, job: Job, key: Key) -> str:
-        return f"{self.prefix}idem:{job.org}:{job.subject}:{key.value}"
+        return f"{self.prefix}idem:{job.org}:{len(job.subject)}:{job.subject}:{key.value}"
+
+    def _undelivered(self, job: Job) -> str:
+        return f"{self.prefix}undelivered:{job.org}:{job.subject}:{job.fingerprint}"
 
     def _expiring(self, job: Job) -> list[str | int]:
         """How many blobs expire with a job's end, then each with its time: inputs, and pictures by retention."""

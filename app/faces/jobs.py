@@ -160,6 +160,7 @@ async def get_job(request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]
         return Response(b"", status_code=304, headers={"ETag": etag(job), "X-Job-Id": job.id, **headers})
     position = await jobs.position(job)
     queue = {} if position is None else {"queue": {"position": position + 1, "ahead": position}}
+    await jobs.delivered(job)
     sent = [delivery_json(d) for d in await jobs.deliveries(job)]
     return job_answer(request, job, 200, headers, {**queue, **({"delivery": sent} if sent else {})})
 
@@ -168,7 +169,10 @@ async def get_job(request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]
 async def get_result(request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]:
     """What the synchronous call would have answered; 202 while the job is unfinished."""
     job = await _readable(request, job_id)
-    return outcome(request, job) if job.status.terminal else pointer(request, job)
+    if not job.status.terminal:
+        return pointer(request, job)
+    await request.app.state.jobs.delivered(job)
+    return outcome(request, job)
 
 
 @get(
@@ -181,6 +185,7 @@ async def get_content(request: AnyRequest, job_id: FromPath[str]) -> Response[by
     job = await _readable(request, job_id)
     if not (job.images and job.status.terminal):
         return outcome(request, job) if job.status.terminal else pointer(request, job)
+    await request.app.state.jobs.delivered(job)
     link = request.app.state.jobs.content_link(job, number(query, "index", 0, least=0))
     return Response(b"", status_code=302, headers={"Location": link, "X-Job-Id": job.id, "Cache-Control": "no-store"})
 

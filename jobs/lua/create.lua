@@ -2,13 +2,28 @@
 local id, doc, org, score, due, event, sequence = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local idem, claim, idem_ms, turn, start_ms = ARGV[9], ARGV[10], ARGV[11], ARGV[12], tonumber(ARGV[13])
 local most, keep_ms, provider = tonumber(ARGV[14]), ARGV[15], ARGV[16]
+local undelivered, wait_ms, adopt_ms = ARGV[17], tonumber(ARGV[18]), tonumber(ARGV[19])
 if idem ~= '' then
   local known = redis.call('GET', idem)
   if known and known ~= claim then
     return {'known', known}
   end
 end
-local shut = tonumber(redis.call('HGET', P .. 'breaker:' .. provider, 'until') or '0') - now_ms()
+local now = now_ms()
+if undelivered ~= '' then
+  -- An earlier job of the same wish that nobody waits for and whose result nobody has: once, and not for ever.
+  redis.call('ZREMRANGEBYSCORE', undelivered, '-inf', now - adopt_ms)
+  for _, earlier in ipairs(redis.call('ZRANGE', undelivered, 0, -1)) do
+    local job = redis.call('HMGET', P .. 'job:' .. earlier, 's', 'wait')
+    if earlier ~= id and tonumber(job[2] or '0') <= now then
+      redis.call('ZREM', undelivered, earlier)
+      if job[1] == 'queued' or job[1] == 'running' or job[1] == 'succeeded' then
+        return {'adopted', earlier}
+      end
+    end
+  end
+end
+local shut = tonumber(redis.call('HGET', P .. 'breaker:' .. provider, 'until') or '0') - now
 if shut > 0 then
   return {'open', shut}
 end
@@ -21,14 +36,18 @@ end
 if redis.call('EXISTS', P .. 'job:' .. id) == 1 then
   return {'created', 0}  -- our own write, sent twice after a cut connection
 end
-local now = now_ms()
 redis.call('HSET', P .. 'job:' .. id, 'doc', doc, 'v', 1, 's', 'queued', 'org', org, 'q', provider, 'p', score, 'd', due)
 redis.call('XADD', P .. 'events:' .. id, sequence .. '-0', 'e', event)
 redis.call('ZADD', P .. 'org:' .. org, 0, id)
 redis.call('ZADD', P .. 'due', due, id)
 make_ready(org, provider, id, score)
+if undelivered ~= '' then
+  redis.call('HSET', P .. 'job:' .. id, 'wait', now + wait_ms)
+  redis.call('ZADD', undelivered, now, id)
+  redis.call('PEXPIRE', undelivered, adopt_ms)
+end
 if idem ~= '' then
   redis.call('SET', idem, claim, 'PX', idem_ms)
 end
-send(id, 17, keep_ms)
+send(id, 20, keep_ms)
 return {'created', want_turn(turn, now, start_ms)}
