@@ -157,17 +157,17 @@ def test_a_failure_is_not_adopted(client, far_end):
 
 
 def test_after_a_crash_of_the_api_the_wait_that_it_recorded_has_to_pass(redis_url, far_end):
-    with running_gateway(redis_url, far_end, DARKROOM_WAIT_SECONDS="2") as gateway, gateway.client() as client:
+    with running_gateway(redis_url, far_end, DARKROOM_WAIT_SECONDS="3") as gateway, gateway.client() as client:
         headers = {"Authorization": f"Bearer {token('acme')}"}
         with pytest.raises(httpx.HTTPError):
             httpx.post(
-                f"{gateway.url}{AGENTS}", json=wish("Crashed", 0.2), headers=headers, timeout=_killing(gateway, far_end)
+                f"{gateway.url}{AGENTS}", json=wish("Crashed", 1.5), headers=headers, timeout=_killing(gateway, far_end)
             )
         gateway.api.wait(5)
         gateway.start_api()
-        early = client.post(AGENTS, json=wish("Crashed", 0.2))
-        time.sleep(7)
-        late = client.post(AGENTS, json=wish("Crashed", 0.2))
+        early = client.post(AGENTS, json=wish("Crashed", 1.5))
+        time.sleep(8)
+        late = client.post(AGENTS, json=wish("Crashed", 1.5))
 
     assert "x-job-adopted" not in early.headers
     assert late.headers["x-job-adopted"] == "true"

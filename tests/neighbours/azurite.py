@@ -32,7 +32,7 @@ class Azurite:
         told = ["--blobHost", "127.0.0.1", "--blobPort", str(self.port), "--inMemoryPersistence"]
         quiet = ["--silent", "--skipApiVersionCheck", "--disableTelemetry"]
         self._child = start([self._node, main, *told, *quiet])
-        wait_until(lambda: listens(self.port), what="Azurite")
+        wait_until(lambda: listens(self.port), seconds=60, what="Azurite")
 
     def stop(self) -> None:
         stop(self._child)
