@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+import structlog
+
 from jobs.blobs import LINK_SECONDS, BlobExists, BlobInfo, BlobMissing, BlobRefused, BlobStoreDown, own_name
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ CACHE: Final = "public, max-age=31536000, immutable"
 """A picture never changes under its name."""
 SERVER_ERRORS: Final = 500
 TOO_MANY: Final = 429
+
+_log = structlog.get_logger()
 
 
 class AzureBlobs:
@@ -30,9 +34,8 @@ class AzureBlobs:
         self._client: ContainerClient | None = None
 
     async def open(self) -> None:
-        """Make the client and, where it is missing, the container."""
-        from azure.core.exceptions import ResourceExistsError  # noqa: PLC0415  # only where Azure is used
-        from azure.storage.blob.aio import ContainerClient  # noqa: PLC0415
+        """Make the client and, where it is missing, the container; a store that is down gets it with its first blob."""
+        from azure.storage.blob.aio import ContainerClient  # noqa: PLC0415  # only where Azure is used
 
         # The SDK's own default backs off 15 s after the first failure; ours ends within a few.
         bounds: dict[str, Any] = {
@@ -49,8 +52,10 @@ class AzureBlobs:
             from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415
 
             self._client = ContainerClient(str(self._account_url), self._name, DefaultAzureCredential(), **bounds)
-        with _translated(self._name), contextlib.suppress(ResourceExistsError):
-            await self._client.create_container(public_access="blob" if self._public else None)
+        try:
+            await self._make_container()
+        except BlobStoreDown as error:
+            _log.warning("blob store not reached yet", error=error.message)
 
     async def close(self) -> None:
         """Close the client and its connections."""
@@ -64,15 +69,11 @@ class AzureBlobs:
 
     async def put(self, name: str, data: bytes, media_type: str) -> None:
         """See `BlobStore.put`: one request, create-only by `If-None-Match: *`."""
-        from azure.core.exceptions import ResourceExistsError  # noqa: PLC0415
-        from azure.storage.blob import ContentSettings  # noqa: PLC0415
-
-        settings = ContentSettings(content_type=media_type, cache_control=CACHE)
         try:
-            with _translated(name):
-                await self._blob(name).upload_blob(data, overwrite=False, content_settings=settings)
-        except ResourceExistsError:
-            raise BlobExists(name) from None
+            await self._put(name, data, media_type)
+        except BlobMissing:  # the container is what is missing
+            await self._make_container()
+            await self._put(name, data, media_type)
 
     async def info(self, name: str) -> BlobInfo:
         """See `BlobStore.info`."""
@@ -148,6 +149,23 @@ class AzureBlobs:
     def host(self) -> str | None:
         """See `BlobStore.host`."""
         return urlsplit(self._container.url).hostname
+
+    async def _put(self, name: str, data: bytes, media_type: str) -> None:
+        from azure.core.exceptions import ResourceExistsError  # noqa: PLC0415
+        from azure.storage.blob import ContentSettings  # noqa: PLC0415
+
+        settings = ContentSettings(content_type=media_type, cache_control=CACHE)
+        try:
+            with _translated(name):
+                await self._blob(name).upload_blob(data, overwrite=False, content_settings=settings)
+        except ResourceExistsError:
+            raise BlobExists(name) from None
+
+    async def _make_container(self) -> None:
+        from azure.core.exceptions import ResourceExistsError  # noqa: PLC0415
+
+        with _translated(self._name), contextlib.suppress(ResourceExistsError):
+            await self._container.create_container(public_access="blob" if self._public else None)
 
     @property
     def _container(self) -> ContainerClient:

@@ -57,7 +57,7 @@ TABLE: Final[dict[Move, tuple[Status | None, ...]]] = {
     Move.CALL:    (_NO,    _R,     _NO,      _NO,      _NO,   _NO,     _NO),
     Move.WORK:    (_NO,    _R,     _C,       _NO,      _NO,   _NO,     _NO),
     Move.REQUEUE: (_NO,    _Q,     _NO,      _NO,      _NO,   _NO,     _NO),
-    Move.SUCCEED: (_NO,    _OK,    _OK,      _NO,      _NO,   _NO,     _NO),
+    Move.SUCCEED: (_OK,    _OK,    _OK,      _NO,      _NO,   _NO,     _NO),
     Move.FAIL:    (_BAD,   _BAD,   _NO,      _NO,      _NO,   _NO,     _NO),
     Move.EXPIRE:  (_LATE,  _NO,    _NO,      _NO,      _NO,   _NO,     _NO),
     Move.CANCEL:  (_OFF,   _C,     _NO,      _NO,      _NO,   _NO,     _NO),
@@ -224,10 +224,12 @@ def expire(job: Job, now: int) -> Changed:
 def cancel(job: Job, now: int, *, by: str, reason: str | None = None) -> Changed:
     """End the job if it has not begun; otherwise begin to end it."""
     wish = Cancel(requested_ms=now, by=by, reason=reason)
+    if job.status is Status.QUEUED and job.images:  # one of several is there, and paid for
+        return succeed(replace(close_open(job, now), cancel=wish), now)
     if job.status is Status.QUEUED:
-        return Changed(
-            replace(_ended(job, Move.CANCEL, now), cancel=replace(wish, outcome="prevented")), "image.job.canceled"
-        )
+        ended = _ended(close_open(job, now), Move.CANCEL, now)
+        outcome = "prevented" if ended.billing is BillingState.NONE else _ABANDONED
+        return Changed(replace(ended, cancel=replace(wish, outcome=outcome)), "image.job.canceled")
     return Changed(replace(_moved(job, Move.CANCEL, now), cancel=wish), "image.job.canceling")
 
 

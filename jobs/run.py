@@ -82,7 +82,8 @@ class Runner:
             with structlog.contextvars.bound_contextvars(request_id=claim.job.request_id, job=claim.job.id):
                 await self._run(job)
         finally:
-            del self._held[claim.job.id]
+            if self._held.get(claim.job.id) is job:
+                del self._held[claim.job.id]
 
     async def cancel(self, job_id: str) -> None:
         """Somebody asked for the end of a job in our hands: it ends now, and what an open call brings is salvaged."""

@@ -95,9 +95,14 @@ class Claim(Struct, frozen=True):
     fence: int
     turn: str
 
+    @property
+    def name(self) -> str:
+        """The claim, told from an earlier one of the same job."""
+        return f"{self.job.id}/{self.fence}"
+
 
 class Beat(Struct, frozen=True):
-    """A heartbeat's answer: leases lost, and when something is due. Milliseconds by Redis' clock."""
+    """A heartbeat's answer: claims lost (by name), jobs to be canceled, and when something is due by Redis' clock."""
 
     now_ms: int
     due_ms: int | None

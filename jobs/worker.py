@@ -210,7 +210,7 @@ class Hands:
 
     async def _hold(self, claim: Claim) -> None:
         task = asyncio.create_task(self._runner.run(claim))
-        self._held[claim.job.id] = (claim, task)
+        self._held[claim.name] = (claim, task)
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError:
@@ -218,13 +218,13 @@ class Hands:
             await asyncio.wait([task])
             raise
         finally:
-            del self._held[claim.job.id]
+            del self._held[claim.name]
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("job run failed", job=claim.job.id, exc_info=error)
 
     def _hear(self, job_id: bytes | None) -> None:
         """A cancel, told to every worker; one that was not heard is seen by the heartbeat."""
-        if job_id is not None and job_id.decode() in self._held:
+        if job_id is not None:
             task = asyncio.create_task(self._runner.cancel(job_id.decode()))
             self._cancels.add(task)
             task.add_done_callback(self._cancels.discard)
@@ -246,6 +246,8 @@ class Hands:
                 _log.warning("heartbeat failed", error=str(error))
                 self._trusted_from = asyncio.get_running_loop().time() + self._lease_ms / 1000
                 pause = 0.5
+            except Exception as error:  # noqa: BLE001  # a worker without a heart would lose every job in its hands
+                _log.error("heartbeat went wrong", exc_info=error)
             await asyncio.sleep(max(0.05, pause))
 
     async def _beat(self) -> float:
@@ -253,8 +255,8 @@ class Hands:
         held = [claim for claim, _ in self._held.values()]
         slots = 0 if self.draining else self._slots
         beat = await self._store.beat(self.name, self._lease_ms, slots, held)
-        for job_id in beat.lost & self._held.keys():
-            self._held[job_id][1].cancel()
+        for name in beat.lost & self._held.keys():
+            self._held[name][1].cancel()
         for job_id in beat.canceling:
             await self._runner.cancel(job_id)
         if self.draining:
@@ -275,5 +277,5 @@ class Hands:
         for job_id in await self._store.overdue(self._lease_ms):
             job = await self._store.get(job_id)
             if job is not None and job.overdue(now_ms()):
-                with contextlib.suppress(Stale):
+                with contextlib.suppress(Stale, moves.MoveRefused):
                     await self._store.commit(job, moves.overdue(job, now_ms()))

@@ -19,7 +19,7 @@ for i = 5, #ARGV, 3 do
   local held = redis.call('HMGET', key, 'f', 's', 'd', 'q')
   redis.call('ZADD', P .. 'turns', now + ttl, turn)
   if held[1] ~= fence then
-    lost[#lost + 1] = id
+    lost[#lost + 1] = id .. '/' .. fence
   elseif held[2] == 'queued' or held[2] == 'running' or held[2] == 'canceling' then
     redis.call('HSET', key, 'l', now + ttl)
     redis.call('ZADD', P .. 'running:' .. held[4], 'XX', now + ttl, id)

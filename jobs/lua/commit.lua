@@ -30,6 +30,7 @@ else
   if status == 'queued' then
     redis.call('ZADD', P .. 'due', due, id)
     redis.call('ZADD', P .. 'later', later, id)
+    redis.call('ZREM', lane(org, held[5]), id)  -- a lapsed lease had put it there
   else
     redis.call('ZREM', P .. 'due', id)
     redis.call('ZREM', P .. 'later', id)

@@ -1,5 +1,7 @@
 """A blob store that is down when the bytes come: they are on disk, and no crash buys them again."""
 
+import threading
+
 import pytest
 
 from tests.neighbours import wait_until
@@ -70,6 +72,25 @@ def test_a_worker_killed_with_pictures_on_disk_is_followed_by_one_that_finds_the
     assert [job["billing"] for job in ended] == [{"state": "billed", "providerCalls": 1}] * 2
     assert len(simulator.bench.calls()) == 2
     assert spooled(gateway) == []
+
+
+def test_api_and_worker_begin_while_the_store_is_down_and_make_its_container_when_it_is_there(
+    redis_url, simulator, azurite, relay
+):
+    told = {
+        "AZURE_STORAGE_CONNECTION_STRING": azurite.connection_string.replace(str(azurite.port), str(relay.port)),
+        "AZURE_STORAGE_CONTAINER": "later",
+    }
+    with running_gateway(redis_url, simulator, **told) as gateway, gateway.client() as client:
+        gateway.stop()
+        relay.shut()
+        gateway.start_worker()
+        threading.Timer(8, relay.open).start()
+        gateway.start_api()
+        job = client.post(JOBS, json=SLOW, headers={"Prefer": "wait=60"}).json()["data"]
+
+    assert job["status"] == "succeeded"
+    assert len(simulator.bench.calls()) == 1
 
 
 def test_a_worker_on_another_machine_leaves_the_picture_to_the_one_that_has_it(gateway, simulator, relay, tmp_path):

@@ -127,9 +127,10 @@ async def test_a_store_that_does_not_answer_is_down_within_bounded_time(azurite)
     dead = azurite.connection_string.replace(str(azurite.port), str(free_port()))
     store = AzureBlobs("files", public=True, connection_string=dead, account_url=None)
 
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(25):
+        await store.open()
         with pytest.raises(BlobStoreDown):
-            await store.open()
+            await store.put("images/o/a.png", b"x", PNG)
     await store.close()
 
 
