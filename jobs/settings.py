@@ -326,6 +326,11 @@ class Settings(BaseSettings):
         ]
         if missing:
             raise ConfigurationError(f"missing: {'; '.join(missing)} (`darkroom dev` needs none of them)")
+        if self.azure_storage_account_url and not (self.azure_storage_connection_string or self.azure_storage_public):
+            raise ConfigurationError(
+                "AZURE_STORAGE_PUBLIC: links into a private container are signed with the account's key, so set "
+                "AZURE_STORAGE_CONNECTION_STRING instead of AZURE_STORAGE_ACCOUNT_URL, or AZURE_STORAGE_PUBLIC=1"
+            )
         if self.dev and self.host not in {"127.0.0.1", "localhost", "::1"}:
             raise ConfigurationError("DARKROOM_HOST: `darkroom dev` binds loopback only, e.g. 127.0.0.1")
 

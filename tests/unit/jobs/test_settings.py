@@ -72,6 +72,21 @@ def test_production_names_every_secret_that_is_missing():
         assert name in str(refused.value)
 
 
+def test_signed_links_without_the_key_that_signs_them_are_refused_before_a_picture_is_paid_for(monkeypatch):
+    for name, value in {
+        "REDIS_URL": "redis://127.0.0.1",
+        "DARKROOM_SECRET_KEY": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        "JWT_SECRET": "a secret",
+        "AZURE_STORAGE_ACCOUNT_URL": "https://acct.blob.core.windows.net",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(ConfigurationError, match="AZURE_STORAGE_PUBLIC"):
+        Settings.load().require_production()
+    monkeypatch.setenv("AZURE_STORAGE_PUBLIC", "1")
+    Settings.load().require_production()
+
+
 def test_secrets_are_never_shown(monkeypatch):
     monkeypatch.setenv("JWT_SECRET", "canary")
 
