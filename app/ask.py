@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from app.problems import envelope, failure_response, on_darkroom_error
 from app.rates import spend
-from jobs.errors import InvalidInput, JobCanceled, TimedOut
+from jobs.errors import InvalidInput, JobCanceled, ServiceUnavailable, TimedOut
 from jobs.model import ImageRequest, Job, Options, Status
 from jobs.representation import failure_json, job_json, job_urls, result_json
 
@@ -53,6 +53,9 @@ async def answer_now_or_later(request: AnyRequest, ask: Ask) -> Response[bytes]:
     settings: Settings = request.app.state.settings
     prefer = preference(request, settings.wait_seconds)
     seconds = settings.wait_seconds if prefer.wait is None else prefer.wait
+    if seconds and len(request.app.state.waits) >= settings.most_waits:
+        message = "too many callers wait here: send `Prefer: respond-async` and poll, or come back"
+        raise ServiceUnavailable(message, reason="waiters_full", retry_after=5)
     submitted = await jobs.submit(replace(ask, wait_seconds=seconds) if seconds else ask)
     del ask  # the wait may be long: the pictures in hand are not kept for it
     job = submitted.job
@@ -77,10 +80,13 @@ async def _waited_for(request: AnyRequest, job: Job, seconds: float) -> Job:
     jobs: Jobs = request.app.state.jobs
     waiting = asyncio.ensure_future(jobs.wait(job.org, job.id, seconds))
     leaving = asyncio.ensure_future(_gone(request))
+    waits: set[object] = request.app.state.waits
+    waits.add(waiting)
     try:
         await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
         return job if not waiting.done() else waiting.result()
     finally:
+        waits.discard(waiting)
         waiting.cancel()
         leaving.cancel()
 
@@ -109,7 +115,7 @@ def outcome(request: AnyRequest, job: Job, headers: dict[str, str] | None = None
 
 def pointer(request: AnyRequest, job: Job, headers: dict[str, str] | None = None) -> Response[bytes]:
     """202 with the job and where to look for it."""
-    return _json(envelope(shown(request, job)), 202, {**_where(request, job), **(headers or {})})
+    return _json(envelope(shown(request, job)), 202, {**where(request, job), **(headers or {})})
 
 
 def wait_expired(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[bytes]:
@@ -127,7 +133,7 @@ def wait_expired(request: AnyRequest, job: Job, headers: dict[str, str]) -> Resp
             safeToRetry=False,
         ),
     )
-    answer.headers.update({**_where(request, job), **headers})
+    answer.headers.update({**where(request, job), **headers})
     return answer
 
 
@@ -258,7 +264,8 @@ def _count(request: AnyRequest, name: str) -> int | None:
     return int(value)
 
 
-def _where(request: AnyRequest, job: Job) -> dict[str, str]:
+def where(request: AnyRequest, job: Job) -> dict[str, str]:
+    """`Location` of the job, and when to look."""
     location = job_urls(job.id, request.app.state.settings.public_base_url)["self"]
     return {"Location": location, "X-Job-Id": job.id, **patience(request, job)}
 

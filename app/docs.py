@@ -117,6 +117,9 @@ def _responses(handler: Any, path: str, opt: dict[str, Any]) -> dict[str, Any]:
         answers.setdefault("202", {"description": "the job, which goes on"})
         answers.setdefault("304", {"description": "unchanged"})
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/error"}}}
+    if kind == "events":
+        answers["204"] = {"description": "the last event was seen already (`Last-Event-ID`)"}
+        answers["200"]["content"]["text/event-stream"] = {"schema": {"type": "string"}}
     for code in sorted(_refusals(path, opt)):
         answers.setdefault(str(code), {"description": _named(code), "content": error})
     return answers

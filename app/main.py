@@ -88,6 +88,8 @@ def create_app(settings: Settings) -> Litestar:
                 "api_keys": keys,
                 "rates": Rates(pool, settings.redis_prefix),
                 "waiting": waiting,
+                "streams": set(),
+                "waits": set(),
             }
         ),
         lifespan=[lifespan],

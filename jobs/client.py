@@ -240,9 +240,33 @@ class Jobs:
         """How the job's webhook fared, oldest first."""
         return () if job.webhook is None else await self._outbox.of_job(job.id)
 
-    async def events(self, job: Job) -> list[dict[str, Any]]:
-        """Everything that the outside heard of the job, in order."""
-        return await self._store.events(job.id)
+    async def events(self, job: Job, after: int = 0) -> list[dict[str, Any]]:
+        """What the outside heard of the job after the version `after`, in order."""
+        return await self._store.events(job.id, after)
+
+    async def follow(self, job: Job, after: int, silence: float) -> AsyncIterator[dict[str, Any] | None]:
+        """Each event after the version `after` as it comes, until the job has ended; None after `silence` seconds.
+
+        Ends early when this process stops: whoever follows comes back with the last version that was seen.
+        """
+        while True:
+            for event in await self.events(job, after):
+                after = event["sequence"]
+                yield event
+            if job.status.terminal or self._waiting.closing:
+                return
+            newer = await self._beyond(job, silence)
+            if newer is None:
+                return
+            if newer.version == job.version:
+                yield None
+            job = newer
+
+    async def _beyond(self, job: Job, seconds: float) -> Job | None:
+        def changed(now: Job) -> bool:
+            return now.version > job.version
+
+        return await self._waiting.until(job.id, lambda: self._look(job.id), changed, seconds)
 
     def patience(self, job: Job) -> int:
         """Seconds after which it is worth asking again: the rest of the model's own typical time, at least 1."""

@@ -108,6 +108,13 @@ class RateLimited(DarkroomError):
     retryable = True
 
 
+class TooManyStreams(DarkroomError):
+    """As many event streams are open as this process serves."""
+
+    code = "TOO_MANY_STREAMS"
+    retryable = True
+
+
 class ServiceUnavailable(DarkroomError):
     """Something that we need is not there just now; `reason` says which."""
 

@@ -236,6 +236,20 @@ class Settings(BaseSettings):
         example="30",
         gt=0,
     )
+    most_streams: int = _named(
+        "DARKROOM_STREAMS",
+        default=1_000,
+        about="event streams that one API process serves; more are 429",
+        example="1000",
+        ge=1,
+    )
+    most_waits: int = _named(
+        "DARKROOM_WAITS",
+        default=2_500,
+        about="waits that one API process holds; more are 503",
+        example="2500",
+        ge=1,
+    )
     cors_origins: Names = _named(
         "DARKROOM_CORS_ORIGINS",
         default=frozenset(),

@@ -48,6 +48,11 @@ class Waiting:
         self._wake_all()
 
     @property
+    def closing(self) -> bool:
+        """Whether this process is about to stop."""
+        return self._closing.is_set()
+
+    @property
     def count(self) -> int:
         """How many wait just now."""
         return sum(len(events) for events in self._waiters.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Response, post
 from msgspec import Struct
@@ -15,11 +15,13 @@ from app.ask import (
     known_caller,
     options_from_headers,
     permitted,
+    where,
 )
 from app.auth import WRITE
 from app.body import read_json
 from app.pictures_in import Mask, ReferenceImage, mask, reference
 from app.problems import request_id
+from app.streams import require_room, stream, wants_stream
 from jobs.client import Ask
 from jobs.errors import InvalidInput
 from jobs.model import ImageRequest
@@ -54,9 +56,13 @@ class AgentImage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
 
 
 @post("/api/v1/agents/images", status_code=200, opt={"body": AgentImage, "example": EXAMPLE, "result": "image"})
-async def create_image(request: AnyRequest) -> Response[bytes]:
+async def create_image(request: AnyRequest) -> Response[Any]:
     """Make a picture and wait for it, at most 120 s; the job goes on when the wait ends first."""
     caller = await known_caller(request, WRITE)
+    if wants_stream(request):
+        require_room(request)
+        job = (await request.app.state.jobs.submit(await _ask(request, caller))).job
+        return await stream(request, job, where(request, job))
     return await answer_now_or_later(request, await _ask(request, caller))
 
 

@@ -26,12 +26,14 @@ from app.ask import (
     pointer,
     preference,
     shown,
+    where,
 )
 from app.auth import READ, WRITE, Caller
 from app.body import read_json
 from app.pictures_in import Mask, ReferenceImage, mask, reference
 from app.problems import envelope, request_id
 from app.query import instant, number, only_query
+from app.streams import require_room, stream, wants_stream
 from jobs.client import CANCEL_SECONDS, Ask, Filters
 from jobs.errors import InvalidInput, InvalidPicture, NotAcceptable, NotFound
 from jobs.model import ImageRequest, Job, Options, Status, Webhook
@@ -100,15 +102,20 @@ class NewJob(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rena
 
 
 @post(PATH, status_code=202, opt={"body": NewJob, "example": EXAMPLE, "result": "job"})
-async def create_job(request: AnyRequest) -> Response[bytes]:
+async def create_job(request: AnyRequest) -> Response[Any]:
     """Create a job: 202 with the job, or 200 when `Prefer: wait=n` saw it finish."""
     caller = await known_caller(request, WRITE)
     only_query(request)
     jobs: Jobs = request.app.state.jobs
     prefer = preference(request, request.app.state.settings.wait_seconds)
+    follows = wants_stream(request)
+    if follows:
+        require_room(request)
     submitted = await jobs.submit(await _ask(request, caller))
     job = submitted.job
     headers = {**applied(prefer), **({"Idempotency-Replayed": "true"} if submitted.replayed else {})}
+    if follows:
+        return await stream(request, job, {**headers, **where(request, job)})
     if prefer.wait and not job.status.terminal:
         job = await jobs.wait(caller.org, job.id, prefer.wait)
     if job.status.terminal:
@@ -191,12 +198,15 @@ async def get_content(request: AnyRequest, job_id: FromPath[str]) -> Response[by
 
 
 @get(f"{PATH}/{{job_id:str}}/events", opt={"result": "events"})
-async def get_events(request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]:
-    """Everything that happened to the job, in order, as a JSON list."""
+async def get_events(request: AnyRequest, job_id: FromPath[str]) -> Response[Any]:
+    """Everything that happened to the job, in order: a JSON list, or with `Accept: text/event-stream` as it happens."""
     job = await _readable(request, job_id)
+    if wants_stream(request):
+        require_room(request)
+        return await stream(request, job)
     accept = request.headers.get("accept", "*/*")
     if not any(kind in accept for kind in ("application/json", "application/*", "*/*")):
-        raise NotAcceptable("events are served as application/json")
+        raise NotAcceptable("events are served as application/json and text/event-stream")
     events = await request.app.state.jobs.events(job)
     return Response(msgspec.json.encode(envelope(events)), headers={"X-Job-Id": job.id}, media_type=MediaType.JSON)
 
