@@ -228,22 +228,29 @@ def cancel(job: Job, now: int, *, by: str, reason: str | None = None) -> Changed
         return succeed(replace(close_open(job, now), cancel=wish), now)
     if job.status is Status.QUEUED:
         ended = _ended(close_open(job, now), Move.CANCEL, now)
-        outcome = "prevented" if ended.billing is BillingState.NONE else _ABANDONED
-        return Changed(replace(ended, cancel=replace(wish, outcome=outcome)), "image.job.canceled")
+        return Changed(replace(ended, cancel=replace(wish, outcome=_outcome(ended))), "image.job.canceled")
     return Changed(replace(_moved(job, Move.CANCEL, now), cancel=wish), "image.job.canceling")
 
 
-def stop(job: Job, now: int, outcome: str) -> Changed:
-    """A cancel that has come to its end: `interrupted`, `abandoned`, or `prevented` when no call was open."""
+def stop(job: Job, now: int) -> Changed:
+    """End a cancel now: a call that is open goes on without us, and what it brings is salvaged."""
+    if job.images:
+        raise MoveRefused(job, Move.STOP)  # too late: what is there is the caller's
     ended = _ended(close_open(job, now), Move.STOP, now)
-    return Changed(replace(ended, cancel=job.cancel and replace(job.cancel, outcome=outcome)), "image.job.canceled")
+    wish = job.cancel and replace(job.cancel, outcome=_outcome(ended))
+    return Changed(replace(ended, cancel=wish), "image.job.canceled")
+
+
+def _outcome(job: Job) -> str:
+    """What a cancel came to: `prevented` when nothing can have been billed, else `abandoned`."""
+    return "prevented" if job.billing is BillingState.NONE else "abandoned"
 
 
 def overdue(job: Job, now: int) -> Changed:
     """End a job past its deadline, by what has become of it so far; a call still open stays possibly billed."""
     job = close_open(job, now)
     if job.status is Status.CANCELING:
-        return succeed(job, now) if job.images else stop(job, now, _ABANDONED)
+        return succeed(job, now) if job.images else stop(job, now)
     if job.status is Status.QUEUED and not job.attempts:
         return expire(job, now)
     if job.images:
@@ -314,14 +321,6 @@ def failure_of(error: DarkroomError, *, provider: str, safe_to_retry: bool) -> F
     )
 
 
-def abandoned(job: Job, now: int) -> Changed:
-    """End a cancel now: a call that is open goes on without us, and what it brings is salvaged."""
-    if job.images:
-        raise MoveRefused(job, Move.STOP)  # too late: what is there is the caller's
-    return stop(job, now, _ABANDONED if open_rows(job) else "prevented")
-
-
-_ABANDONED: Final = "abandoned"
 RETRIED: Final = frozenset({Outcome.NOT_SENT, Outcome.THROTTLED})
 """Outcomes known not to have been charged: the call may be made again."""
 

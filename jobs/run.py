@@ -36,6 +36,8 @@ GRACE_SECONDS: Final = 5.0
 MOST_UNKNOWN: Final = 5
 """With `onAmbiguous: retry`: calls of unknown outcome after which the job gives up."""
 STORE_PAUSE_SECONDS: Final = 1.0
+LOST_MS: Final = 86_400_000
+"""How long a picture is kept that came after its job had gone to another worker."""
 SPOOL_AFTER_SECONDS: Final = 2.0
 """An upload that takes longer than this has its bytes on disk meanwhile."""
 ELSEWHERE_MS: Final = 2_000
@@ -91,7 +93,7 @@ class Runner:
         if job is not None:
             await job.look()
             with contextlib.suppress(moves.MoveRefused, Fenced):
-                await job.apply(moves.abandoned)
+                await job.apply(moves.stop)
 
     async def salvage(self) -> None:
         """Bring what waits on disk to the blob store, when its job has ended without it."""
@@ -174,7 +176,7 @@ class Runner:
         if job.now.overdue(now_ms()):
             await job.apply(moves.overdue)
         elif job.now.status is Status.CANCELING:
-            await job.apply(moves.succeed if job.now.images else lambda j, now: moves.stop(j, now, "abandoned"))
+            await job.apply(moves.succeed if job.now.images else moves.stop)
         elif moves.open_rows(job.now):
             await job.apply(lambda j, now: moves.back_off(j, now, ELSEWHERE_MS, Phase.UPLOADING))
         elif moves.to_make(job.now) and (delay_ms := self._delay_ms(job.now)) is not None:
@@ -284,9 +286,17 @@ class Runner:
             except moves.MoveRefused:
                 await job.apply(lambda j, now: moves.salvage(j, now, call, image))
         except Fenced:
-            if await self._store.get(job.now.id) is None:  # erased meanwhile
-                await self._blobs.delete(image.blob)
+            await self._let_go(job.now.id, call, image)
             raise
+
+    async def _let_go(self, job_id: str, call: int, image: Image) -> None:
+        """A picture came to a worker that has lost its job: it may change nothing, and the picture is nobody's."""
+        job = await self._store.get(job_id)
+        if job is None:  # erased meanwhile
+            await self._blobs.delete(image.blob)
+        elif moves.row_of(job, call).ended_ms is not None and image.blob not in {i.blob for i in job.images}:
+            _log.warning("picture of a lost call, kept for a day", blob=image.blob)
+            await self._store.expire_blobs(now_ms() + LOST_MS, image.blob)
 
     async def _store_bytes(self, job: Held, call: int, image: Image, data: bytes) -> None:
         """Upload, for as long as it takes; while the blob store does not take them the bytes are on disk, too."""

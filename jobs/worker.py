@@ -176,7 +176,8 @@ class Hands:
         self._lease_ms = settings.lease_seconds * 1000
         self._trusted_from = 0.0
         """When every worker that lives has had the time to renew its leases: before, nobody is taken for lost."""
-        self._held: dict[str, tuple[Claim, asyncio.Task[None]]] = {}
+        self._held: dict[str, Claim] = {}
+        self._lost: frozenset[str] = frozenset()
         self._tasks: list[asyncio.Task[None]] = []
         self._cancels: set[asyncio.Task[None]] = set()
 
@@ -210,7 +211,7 @@ class Hands:
 
     async def _hold(self, claim: Claim) -> None:
         task = asyncio.create_task(self._runner.run(claim))
-        self._held[claim.name] = (claim, task)
+        self._held[claim.name] = claim
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError:
@@ -252,11 +253,11 @@ class Hands:
 
     async def _beat(self) -> float:
         """One heartbeat; answers the seconds until the next thing is due."""
-        held = [claim for claim, _ in self._held.values()]
         slots = 0 if self.draining else self._slots
-        beat = await self._store.beat(self.name, self._lease_ms, slots, held)
-        for name in beat.lost & self._held.keys():
-            self._held[name][1].cancel()
+        beat = await self._store.beat(self.name, self._lease_ms, slots, self._held.values())
+        for name in beat.lost - self._lost:  # its next write is refused; an open call goes on, for it is paid for
+            _log.warning("lease lost", claim=name)
+        self._lost = beat.lost
         for job_id in beat.canceling:
             await self._runner.cancel(job_id)
         if self.draining:

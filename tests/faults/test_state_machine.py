@@ -298,7 +298,7 @@ class Engine(RuleBasedStateMachine):
     succeed = work()(succeed)
     fail = work()(fail)
     back_off = work(delay_ms=st.sampled_from((1, 900, 30_000)))(back_off)
-    abandoned = work()(moves.abandoned)
+    stop = work()(moves.stop)
 
     @precondition(lambda self: any(self.salvages(k) for k in self.jobs.values()))
     @rule(pick=PICK, how=HOW)
@@ -484,7 +484,7 @@ class Engine(RuleBasedStateMachine):
         kept = self.jobs[claim.job.id]
         if kept.job.overdue(self.now):
             self.send("overdue", kept.job, moves.overdue(kept.job, self.now), claim.fence)
-        ends = (succeed, moves.abandoned, fail)
+        ends = (succeed, moves.stop, fail)
         for step in (moves.start, partial(lose, spool="disk 1"), partial(lose, spool="disk 2"), *ends):
             changed = attempt(step, kept.job, self.now) if kept.live else None
             if changed is not None:

@@ -26,7 +26,7 @@ ACTIONS = {
     moves.Move.FAIL: lambda j, now: moves.fail(j, now, FAILURE),
     moves.Move.EXPIRE: moves.expire,
     moves.Move.CANCEL: lambda j, now: moves.cancel(j, now, by="me"),
-    moves.Move.STOP: lambda j, now: moves.stop(j, now, "abandoned"),
+    moves.Move.STOP: moves.stop,
 }
 
 
@@ -64,7 +64,7 @@ def test_however_the_moves_come_the_version_grows_by_one_and_an_end_is_an_end(ch
 
 def test_a_picture_that_came_after_the_end_is_added_once_and_the_ledger_says_that_it_was_paid_for():
     job = moves.intend(moves.start(NEW, 1).job, 2, (0,)).job
-    ended = moves.abandoned(moves.cancel(job, 3, by="me").job, 4).job
+    ended = moves.stop(moves.cancel(job, 3, by="me").job, 4).job
 
     late = moves.salvage(ended, 5, 1, IMAGE).job
 
@@ -78,9 +78,9 @@ def test_a_cancel_with_no_call_open_is_prevented_and_one_with_a_picture_there_is
     begun = moves.start(NEW, 1).job
     made = moves.checkpoint(moves.intend(begun, 2, (0,)).job, 3, IMAGE, 0).job
 
-    assert moves.abandoned(moves.cancel(begun, 3, by="me").job, 4).job.cancel.outcome == "prevented"
+    assert moves.stop(moves.cancel(begun, 3, by="me").job, 4).job.cancel.outcome == "prevented"
     with pytest.raises(moves.MoveRefused):
-        moves.abandoned(moves.cancel(made, 4, by="me").job, 5)
+        moves.stop(moves.cancel(made, 4, by="me").job, 5)
     assert moves.succeed(moves.cancel(made, 4, by="me").job, 5).job.cancel.outcome == "too_late"
 
 

@@ -1,0 +1,91 @@
+"""A worker that sleeps beyond its leases: another has taken its jobs, and what it does on waking changes nothing."""
+
+import os
+import signal
+import time
+
+import pytest
+import redis
+
+from tests.neighbours import wait_until
+from tests.neighbours.gateway import running_gateway
+from tests.neighbours.redis_server import running_redis
+from tests.neighbours.sink import running_sink
+
+PATH = "/api/v1/jobs"
+FOX = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview", "prompt": "[delay=1] A red fox"}
+AMBIGUOUS = ("fail", "retry")
+AWAKE_SECONDS = 3
+"""Longer than an upload and three heartbeats: whatever a woken worker would do is done by then."""
+
+
+def seen(gateway, client, far_end, sink, job_ids):
+    """Everything of the jobs that anybody could see change."""
+    with redis.Redis.from_url(gateway.environment["REDIS_URL"], decode_responses=True) as store:
+        expiring = dict(store.zrange("{darkroom}:expiring", 0, -1, withscores=True))
+        records = [store.hgetall(f"{{darkroom}}:job:{job_id}") for job_id in job_ids]
+    return {
+        "records": records,
+        "expiring": expiring,
+        "jobs": [client.get(f"{PATH}/{job_id}").json()["data"] for job_id in job_ids],
+        "events": [client.get(f"{PATH}/{job_id}/events").json()["data"] for job_id in job_ids],
+        "posts": sorted(post.event["id"] for post in sink.posts),
+        "calls": far_end.bench.calls(),
+        "blobs": gateway.blobs("images"),
+    }
+
+
+@pytest.fixture(scope="module")
+def told(far_end):
+    """What was seen before and after: the worker slept in its calls, and woke when others had long ended its jobs."""
+    settings = {"DARKROOM_LEASE_SECONDS": "3", "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8"}
+    with (
+        running_redis() as server,
+        running_sink() as sink,
+        running_gateway(server.url, far_end, **settings) as gateway,
+        gateway.client() as client,
+    ):
+        bodies = [{**FOX, "onAmbiguous": ambiguous, "webhook": {"url": sink.url}} for ambiguous in AMBIGUOUS]
+        job_ids = [client.post(PATH, json=body).json()["data"]["id"] for body in bodies]
+        wait_until(lambda: len(far_end.bench.calls()) == 2, what="the calls")
+        stale = gateway.workers[0]
+        os.kill(stale.pid, signal.SIGSTOP)
+        gateway.start_worker()
+
+        def quiet():
+            jobs = [client.get(f"{PATH}/{job_id}").json()["data"] for job_id in job_ids]
+            return all("finishedAt" in job and job["delivery"][0]["state"] == "delivered" for job in jobs)
+
+        wait_until(quiet, seconds=30, what="the end of the jobs")
+        before = seen(gateway, client, far_end, sink, job_ids)
+        os.kill(stale.pid, signal.SIGCONT)
+        time.sleep(AWAKE_SECONDS)
+        after = seen(gateway, client, far_end, sink, job_ids)
+        assert stale.poll() is None
+        yield before, after
+
+
+def test_the_jobs_are_taken_over_with_an_unknown_outcome(told):
+    before, _ = told
+
+    outcomes = [(job["status"], [a["outcome"] for a in job["attempts"]]) for job in before["jobs"]]
+
+    assert outcomes == [("failed", ["unknown"]), ("succeeded", ["unknown", "succeeded"])]
+    assert (len(before["calls"]), len(before["posts"]), len(before["blobs"])) == (3, 2, 1)
+
+
+@pytest.mark.parametrize("what", ["records", "jobs", "events", "posts", "calls"])
+def test_a_worker_that_wakes_changes_nothing_of_jobs_that_others_have_ended(told, what):
+    before, after = told
+
+    assert after[what] == before[what]
+
+
+def test_the_picture_that_it_brings_is_nobodys_and_is_kept_for_a_day(told):
+    before, after = told
+
+    extra = set(after["blobs"]) - set(before["blobs"])
+
+    assert set(before["blobs"]) <= set(after["blobs"])
+    assert extra == set(after["expiring"])
+    assert all(at > time.time() * 1000 + 80_000_000 for at in after["expiring"].values())
