@@ -58,7 +58,7 @@ def test_a_job_past_its_start_deadline_expires_when_it_is_read(lonely):
         job = client.get(f"/api/v1/jobs/{job_id}").json()["data"]
         result = client.get(f"/api/v1/jobs/{job_id}/result")
 
-    assert (job["status"], job["billing"]) == ("expired", {"state": "none", "providerCalls": 0})
+    assert (job["status"], job["billing"]["state"], job["billing"]["providerCalls"]) == ("expired", "none", 0)
     assert (result.status_code, result.json()["error"]["details"]["reason"]) == (504, "deadline")
 
 

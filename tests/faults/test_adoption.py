@@ -71,11 +71,11 @@ def test_fifty_at_once_with_one_key_through_two_faces_are_one_job_and_one_call(g
 
 
 def test_the_same_call_after_504_gets_the_picture_of_the_first_while_it_runs_or_when_it_is_done(client, far_end):
-    running = client.post(AGENTS, json=wish("Still running", 3))
-    joined = client.post(AGENTS, json=wish("Still running", 3))
-    done = client.post(AGENTS, json=wish("Done meanwhile", 3))
+    running = client.post(AGENTS, json=wish("Still running", 2.5))
+    joined = client.post(AGENTS, json=wish("Still running", 2.5))
+    done = client.post(AGENTS, json=wish("Done meanwhile", 2.5))
     finished(client, done.headers["x-job-id"])
-    got = client.post(AGENTS, json=wish("Done meanwhile", 3))
+    got = client.post(AGENTS, json=wish("Done meanwhile", 2.5))
 
     for first, second in ((running, joined), (done, got)):
         assert (first.status_code, second.status_code) == (504, 200)

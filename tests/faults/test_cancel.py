@@ -1,5 +1,7 @@
 """Cancel and erase, told with the money; what comes late is kept for whoever paid for it."""
 
+import time
+
 import httpx
 import pytest
 
@@ -43,7 +45,7 @@ def test_a_running_job_is_abandoned_at_once_and_its_late_picture_is_salvaged(cli
     events = [e["type"] for e in client.get(f"{JOBS}/{job_id}/events").json()["data"]]
 
     assert (canceled.status_code, job["status"], job["cancel"]["outcome"]) == (200, "canceled", "abandoned")
-    assert job["billing"] == {"state": "possibly_billed", "providerCalls": 1}
+    assert (job["billing"]["state"], job["billing"]["providerCalls"]) == ("possibly_billed", 1)
     assert (result.status_code, result.json()["error"]["code"]) == (409, "JOB_CANCELED")
     assert (late["status"], late["billing"]["state"], late["version"]) == ("canceled", "billed", job["version"] + 1)
     assert content.content == httpx.get(late["result"]["url"]).content
@@ -121,10 +123,10 @@ def test_pictures_go_with_the_record_where_the_request_set_its_end(redis_url, fa
         with redis.Redis.from_url(redis_url) as admin:
             ((name, at),) = admin.zrange("{darkroom}:expiring", 0, -1, withscores=True)
             admin.zadd("{darkroom}:expiring", {name: 1})
-            record_ends = admin.pexpiretime(f"{{darkroom}}:job:{job['id']}")
+            record_ends = time.time() * 1000 + admin.pttl(f"{{darkroom}}:job:{job['id']}")
             admin.pexpire(f"{{darkroom}}:job:{job['id']}", 1)
         wait_until(lambda: len(gateway.blobs("images/shortlived")) == 1, what="the sweep")
         gone = client.get(f"{JOBS}/{job['id']}")
 
-    assert at == record_ends
+    assert abs(at - record_ends) < 2_000
     assert (gone.status_code, kept["status"]) == (410, "succeeded")

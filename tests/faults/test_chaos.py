@@ -33,8 +33,6 @@ PAUSE_SECONDS = 1.0
 AWAY_AFTER = 8
 """The blob store goes away after so many kills."""
 AWAY_SECONDS = 20
-UNREADY_SECONDS = 15
-"""So long a worker may take to find that it cannot start without a blob store."""
 KINDS = (
     {"provider": "azure-openai", "model": "gpt-image-2", "size": "256x256"},
     {"provider": "gemini", "model": "gemini-3.1-flash-image-preview"},
@@ -63,7 +61,6 @@ class Chaos:
         self.relay = relay
         self.folder = folder
         self.killed = []
-        self.unready = 0
         self.work = asyncio.Semaphore(FIRST)
         self.away = []
 
@@ -77,13 +74,9 @@ class Chaos:
     async def keep_alive(self):
         while True:
             for worker in [w for w in self.gateway.workers if w.poll() is not None]:
+                assert worker.returncode == -signal.SIGKILL, (self.folder / "worker.log").read_text()[-4000:]
+                self.killed.append(worker.pid)
                 self.gateway.workers.remove(worker)
-                if worker.returncode == -signal.SIGKILL:
-                    self.killed.append(worker.pid)
-                else:
-                    assert self._store_was_away(), (self.folder / "worker.log").read_text()[-4000:]
-                    self.unready += 1
-                    await asyncio.sleep(1)
                 self.gateway.start_worker()
             await asyncio.sleep(0.05)
 
@@ -114,10 +107,6 @@ class Chaos:
     def _open_the_store(self):
         self.relay.open()
         self.away.append(time.time())
-
-    def _store_was_away(self):
-        """Whether a worker that ends now can have been started while the blob store was away."""
-        return bool(self.away) and (len(self.away) == 1 or time.time() < self.away[1] + UNREADY_SECONDS)
 
     def _more_work(self, jobs):
         for _ in range(jobs):
@@ -272,10 +261,7 @@ def table(jobs, calls, witness, chaos, took):
         f"{len(witness.kills)} kills in {took:.0f} s": Counter(k["moment"] for k in witness.kills),
         f"{len(jobs)} jobs": ends,
         f"{len(calls)} calls, in the ledger": Counter(a["outcome"] for job in jobs for a in job["attempts"]),
-        f"blob store away {back - shut:.0f} s": {
-            "kills meanwhile": away,
-            "workers that would not start": chaos.unready,
-        },
+        f"blob store away {back - shut:.0f} s": {"kills meanwhile": away},
         "kill to next claim, store there": _spread(calm),
         "kill to next claim, store away": _spread(rough),
     }
@@ -304,3 +290,22 @@ def test_no_kill_and_no_outage_loses_a_picture_or_buys_one_twice(chaos, simulato
     assert min(moments[moment] for moment in MOMENTS) >= 2
     assert witness.reached(calls, jobs) >= 2
     assert chaos.away[1] - chaos.away[0] >= AWAY_SECONDS
+
+
+@pytest.mark.xfail(
+    strict=True, reason="the second picture of an answer is not on disk, and its loss counts as a success"
+)
+def test_an_answer_of_two_pictures_of_which_one_was_on_disk_is_completed_when_the_job_asked_for_it(chaos, simulator):
+    with chaos.gateway.client() as client:
+        job_id = client.post("/api/v1/jobs", json=body(15)).json()["data"]["id"]
+        wait_until(lambda: simulator.bench.calls() != [], what="the call")
+        chaos.relay.shut()
+        looked = lambda: client.get(f"/api/v1/jobs/{job_id}").json()["data"]  # noqa: E731
+        wait_until(lambda: looked()["phase"] == "uploading", what="the first picture on disk")
+        for worker in chaos.gateway.workers:
+            worker.kill()
+        chaos.relay.open()
+        chaos.gateway.start_worker()
+        job = client.get(f"/api/v1/jobs/{job_id}?wait=30&until=terminal").json()["data"]
+
+    assert (job["status"], len(job["result"]["images"])) == ("succeeded", 2)
