@@ -10,6 +10,7 @@ from typing import NoReturn
 import rich_click as click
 
 from app.key_commands import keys
+from app.org_commands import orgs
 from jobs.errors import ConfigurationError
 
 
@@ -28,6 +29,7 @@ def darkroom() -> None:
 
 
 darkroom.add_command(keys)
+darkroom.add_command(orgs)
 
 
 @darkroom.command()

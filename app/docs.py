@@ -273,6 +273,19 @@ _SCHEMAS: Final = {
             "properties": {"keys": {"type": "array", "items": _KEY}, "cursor": {"type": ["string", "null"]}},
         }
     ),
+    "limits": _enveloped(
+        {
+            "type": "object",
+            "required": ["orgId", "limits", "usedToday", "queued", "running"],
+            "properties": {
+                "orgId": {"type": "string"},
+                "limits": {"type": "object"},
+                "usedToday": {"type": "object"},
+                "queued": {"type": "integer"},
+                "running": {"type": "integer"},
+            },
+        }
+    ),
     "providers": _enveloped(
         {
             "type": "object",
@@ -304,6 +317,13 @@ _SCHEMAS: Final = {
         "required": ["keys"],
         "properties": {"keys": {"type": "array", "items": {"type": "object"}}},
     },
+    "stats": _enveloped(
+        {
+            "type": "object",
+            "required": ["ready", "running", "deferred", "turns", "slots", "workers", "oldestReadySeconds", "here"],
+            "properties": {"ready": {"type": "integer"}, "running": {"type": "integer"}, "here": {"type": "object"}},
+        }
+    ),
     "health": {"type": "object", "properties": {"status": {"type": "string"}}},
     "error": {
         "type": "object",

@@ -7,7 +7,10 @@ from typing import Final
 import msgspec
 from litestar import MediaType, Response, get
 
-from app.ask import AnyRequest
+from app.ask import AnyRequest, known_caller
+from app.auth import READ
+from app.problems import envelope
+from app.query import only_query
 from jobs.errors import DarkroomError
 
 
@@ -27,9 +30,20 @@ async def readyz(request: AnyRequest) -> Response[bytes]:
     return _json({"status": "ready"}, 200)
 
 
+@get("/api/v1/stats", opt={"result": "stats"})
+async def stats(request: AnyRequest) -> Response[bytes]:
+    """The queue in numbers, for autoscaling: what is ready, runs and backs off, and what workers offer."""
+    await known_caller(request, READ)
+    only_query(request)
+    counts = await request.app.state.jobs.counts()
+    here = {"waits": len(request.app.state.waits), "streams": len(request.app.state.streams)}
+    body = envelope({"object": "stats", **counts, "here": here})
+    return Response(msgspec.json.encode(body), media_type=MediaType.JSON)
+
+
 def _json(body: dict[str, str], status: int) -> Response[bytes]:
     headers = {"Cache-Control": "no-store"}
     return Response(msgspec.json.encode(body), status_code=status, headers=headers, media_type=MediaType.JSON)
 
 
-handlers: Final = (healthz, readyz)
+handlers: Final = (healthz, readyz, stats)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import rich_click as click
 
+from app.operators import fail, with_redis
+
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
     from jobs.api_key import ApiKey
     from jobs.keys import Issued, Keys
+    from jobs.settings import Settings
 
 T = TypeVar("T")
 BY: Final = "operator"
@@ -41,11 +44,11 @@ def create(org: str, expires: str | None, as_json: bool, **told: Any) -> None:
     from jobs.representation import read_moment  # noqa: PLC0415
 
     if not ORG.fullmatch(org):
-        _fail("--org: 1 to 64 letters, digits, '_' or '-'")
+        fail("--org: 1 to 64 letters, digits, '_' or '-'")
     try:
         expires_ms = None if expires is None else read_moment(expires)
     except (ValueError, OverflowError):
-        _fail("--expires: must be an RFC 3339 time, such as 2027-01-31T00:00:00Z")
+        fail("--expires: must be an RFC 3339 time, such as 2027-01-31T00:00:00Z")
     wish = _wish(expires_ms, **told)
     _say_once(_with_keys(lambda kept: kept.create(org, wish, by=BY)), as_json)
 
@@ -112,28 +115,13 @@ def _wish(
 
 
 def _with_keys(work: Callable[[Keys], Awaitable[T]]) -> T:
-    from jobs.errors import ConfigurationError, DarkroomError  # noqa: PLC0415
-    from jobs.settings import Settings  # noqa: PLC0415
+    async def kept(redis: Redis, settings: Settings) -> T:
+        from jobs.catalog import Catalog  # noqa: PLC0415
+        from jobs.keys import Keys  # noqa: PLC0415
 
-    settings = Settings.load()
-    if not settings.redis_url:
-        message = "REDIS_URL: not set, e.g. redis://127.0.0.1:6379/0 (`darkroom dev` prints its own)"
-        raise ConfigurationError(message)
-    try:
-        return asyncio.run(_connected(settings, work))
-    except DarkroomError as error:
-        field = error.details.get("field")
-        _fail(f"{field}: {error.message}" if field else error.message)
-
-
-async def _connected(settings: Any, work: Callable[[Keys], Awaitable[T]]) -> T:
-    from redis.asyncio import Redis  # noqa: PLC0415
-
-    from jobs.catalog import Catalog  # noqa: PLC0415
-    from jobs.keys import Keys  # noqa: PLC0415
-
-    async with Redis.from_url(settings.redis_url, socket_timeout=5) as redis:
         return await work(Keys(redis, settings.redis_prefix, Catalog.load(settings.models_file).providers))
+
+    return with_redis(kept)
 
 
 async def _all(kept: Keys, org: str) -> list[tuple[ApiKey, int | None]]:
@@ -154,8 +142,3 @@ def _say_once(issued: Issued, as_json: bool) -> None:
         return
     click.echo(f"{issued.key.id} ({issued.key.name}): the key is not shown again", err=True)
     click.echo(issued.secret)
-
-
-def _fail(text: str) -> NoReturn:
-    click.echo(f"darkroom: {text}", err=True)
-    sys.exit(1)

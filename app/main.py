@@ -31,6 +31,7 @@ from jobs.errors import DarkroomError, NotFound
 from jobs.inputs import Inputs
 from jobs.keys import Keys
 from jobs.logs import configure
+from jobs.orgs import Orgs
 from jobs.outbox import Outbox
 from jobs.queue import Turns, arq_redis
 from jobs.rates import Rates
@@ -86,6 +87,7 @@ def create_app(settings: Settings) -> Litestar:
                 "settings": settings,
                 "authenticator": authenticator,
                 "api_keys": keys,
+                "orgs": Orgs(redis, settings.redis_prefix),
                 "rates": Rates(pool, settings.redis_prefix),
                 "waiting": waiting,
                 "streams": set(),

@@ -74,6 +74,7 @@ class Family(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     n_per_call: int = 1
     max_prompt: int = 4000
     b64: bool = False
+    prices: dict[str, float] = {}
     p50_seconds: float = 20.0
     p90_seconds: float = 40.0
 
@@ -129,6 +130,17 @@ class Catalog:
         _check_pictures(request, family)
         request, mapped = _with_size(request, family, face)
         return Checked(request, family, (*ignored, *mapped))
+
+
+def unit_price(request: ImageRequest, family: Family) -> int:
+    """Micro-dollars a picture, by the table; 0 where it does not say."""
+    usd = family.prices.get(request.quality or "default", family.prices.get("default", 0.0))
+    return round(usd * 1_000_000)
+
+
+def expected_seconds(request: ImageRequest, family: Family) -> float:
+    """What a job is expected to take of the workers' time: its calls, one after the other."""
+    return family.p50_seconds * -(-request.n // family.n_per_call)
 
 
 def nearest_ratio(width: int, height: int, ratios: tuple[str, ...]) -> str:

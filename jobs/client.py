@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from jobs import moves
+from jobs.catalog import expected_seconds, unit_price
 from jobs.errors import (
     DarkroomError,
     Gone,
@@ -143,7 +144,9 @@ class Jobs:
         job = await self._prepare(ask)
         key = None if ask.idempotency_key is None else Key(ask.idempotency_key, job.fingerprint)
         try:
-            created = await self._create(job, key, ask.wait_seconds if job.adoptable else None)
+            created = await self._create(
+                job, key, ask.wait_seconds if job.adoptable else None, waited=bool(ask.wait_seconds)
+            )
         except DarkroomError:
             await self._inputs.discard(*job.request.staged)
             raise
@@ -339,6 +342,8 @@ class Jobs:
             adoptable=self._settings.adopt_undelivered and ask.wait_seconds is not None and ask.idempotency_key is None,
             webhook=webhook,
             fingerprint=fingerprint(request, options),
+            unit_price=unit_price(request, checked.family),
+            expected_seconds=expected_seconds(request, checked.family),
             request_id=ask.request_id,
         )
 
@@ -358,13 +363,15 @@ class Jobs:
             message = f"{name} is not configured here: {missing} is not set"
             raise ServiceUnavailable(message, reason="provider_unconfigured", provider=name, variable=missing)
 
-    async def _create(self, job: Job, key: Key | None, wait: float | None) -> Created | Known | Full | Adopted:
+    async def _create(
+        self, job: Job, key: Key | None, wait: float | None, *, waited: bool
+    ) -> Created | Known | Full | Adopted:
         """A write whose answer was lost is made again: a caller who is told 503 shall not own a job unawares."""
         end = now_ms() + CREATE_SECONDS * 1000
         wait_ms = None if wait is None else round((wait + CREATE_SECONDS) * 1000)
         while True:
             try:
-                return await self._store.create(job, key, wait_ms)
+                return await self._store.create(job, key, wait_ms, waited=waited)
             except ServiceUnavailable as error:
                 if now_ms() > end or error.details.get("reason") != "store_unavailable":
                     raise

@@ -101,6 +101,15 @@ class QueueFull(DarkroomError):
     retryable = True
 
 
+class QuotaExceeded(DarkroomError):
+    """The org has used up a quota of the day; `retry_after` says when the next day (UTC) begins."""
+
+    code = "QUOTA_EXCEEDED"
+
+    def __init__(self, name: str, *, retry_after: float) -> None:
+        super().__init__(f"your org's {name} is used up for today (UTC)", retry_after=retry_after, quota=name)
+
+
 class RateLimited(DarkroomError):
     """The caller asked more often than it may; `retry_after` says when there is room again."""
 

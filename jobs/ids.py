@@ -15,6 +15,14 @@ def new_id(kind: str) -> str:
     return f"{kind}_{_spell(time.time_ns() // 1_000_000, 10)}{_spell(secrets.randbits(100), 20)}"
 
 
+def made_ms(own_id: str) -> int:
+    """When the thing of an id of ours was made, in Unix milliseconds."""
+    number = 0
+    for letter in own_id.partition("_")[2][:10]:
+        number = number * 32 + _ALPHABET.index(letter)
+    return number
+
+
 def _spell(number: int, width: int) -> str:
     letters = []
     for _ in range(width):

@@ -278,6 +278,10 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     adoptable: bool = False
     """Asked for by a synchronous call without a key: who asks the same again may get its result (JOBS.md 4)."""
     webhook: Webhook | None = None
+    unit_price: int = 0
+    """Micro-dollars a picture, by the catalog at acceptance; 0: not known."""
+    expected_seconds: float = 1.0
+    """What the job was expected to take of a worker's time, by the catalog."""
     request_id: str | None = None
     trace_id: str | None = None
     provider_ms: int = 0
@@ -293,6 +297,21 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
         if any(a.charged is None for a in self.attempts):
             return BillingState.POSSIBLY_BILLED
         return BillingState.NONE
+
+    @property
+    def charged(self) -> int:
+        """Pictures for which the provider has charged, as far as is known."""
+        return len({i for a in self.attempts if a.charged for i in a.indexes})
+
+    @property
+    def used_images(self) -> int:
+        """What the job takes of its org's daily images: all that were asked for until it ends, then those charged."""
+        return self.charged if self.status.terminal else self.request.n
+
+    @property
+    def used_cost(self) -> int:
+        """The same in micro-dollars."""
+        return self.used_images * self.unit_price
 
     @property
     def salvaged(self) -> bool:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 import msgspec
 from msgspec import Struct
 
-from jobs.errors import ServiceUnavailable
-from jobs.ids import new_id
+from jobs.errors import QueueFull, QuotaExceeded, ServiceUnavailable
+from jobs.ids import made_ms, new_id
 from jobs.model import Event, Health, Job, now_ms
 from jobs.moves import Changed
 from jobs.outbox import KEPT_MS, rows
@@ -36,8 +36,11 @@ LONGEST_OPEN_MS: Final = 300_000
 LOOK_MS: Final = 1_000
 MOST_USED: Final = 0.9
 """The share of `maxmemory` beyond which new work is refused."""
-BANDS: Final = {"high": 0, "normal": 1, "low": 2}
-"""Priority orders only inside an org: a lower band comes first."""
+AGES_MS: Final = {"high": 0, "normal": 300_000, "low": 1_800_000}
+"""Priority orders only inside an org, and ages: a low job that has waited half an hour is before a new high one."""
+HEAD_START_MS: Final = 60_000
+"""A job that somebody waits for is before those of its org that are less than a minute older."""
+USED_MS: Final = 3 * 86_400_000
 
 
 class CircuitOpen(ServiceUnavailable):
@@ -129,11 +132,12 @@ class JobStore(Protocol):
     """What the asking and the doing half need of a store."""
 
     async def create(
-        self, job: Job, key: Key | None = None, wait_ms: int | None = None
+        self, job: Job, key: Key | None = None, wait_ms: int | None = None, *, waited: bool = False
     ) -> Created | Known | Full | Adopted:
         """Accept a job. Raises `ServiceUnavailable` when the store is out of reach or out of memory.
 
         `wait_ms`: how long its caller waits in this very request; an undelivered job of the same wish is adopted then.
+        `waited`: somebody waits, which gives the job a head start inside its org. Raises `QueueFull`, `QuotaExceeded`.
         """
         ...
 
@@ -178,7 +182,7 @@ class RedisJobStore:
         self._room = Room(redis)
 
     async def create(
-        self, job: Job, key: Key | None = None, wait_ms: int | None = None
+        self, job: Job, key: Key | None = None, wait_ms: int | None = None, *, waited: bool = False
     ) -> Created | Known | Full | Adopted:
         """See `JobStore.create`."""
         await self._room.require()
@@ -190,7 +194,7 @@ class RedisJobStore:
             job.id,
             _pack(job),
             job.org,
-            BANDS[job.options.priority] * 10**14 + job.created_ms,
+            job.created_ms + AGES_MS[job.options.priority] - (HEAD_START_MS if waited else 0),
             job.deadline_ms,
             event,
             job.version,
@@ -205,11 +209,21 @@ class RedisJobStore:
             "" if wait_ms is None else self._undelivered(job),
             wait_ms or 0,
             ADOPT_MS,
+            job.expected_seconds,
+            _day(job),
+            job.request.n,
+            job.request.n * job.unit_price,
+            USED_MS,
             *posts,
         )
         match answer:
             case [b"open", shut_ms]:
                 raise CircuitOpen(job.request.provider, shut_ms / 1000)
+            case [b"crowded", depth, most]:
+                message = f"{depth} jobs of your org are queued, and {most} may be"
+                raise QueueFull(message, retry_after=10, reason="org_queue_full", queued=depth, limit=most)
+            case [b"quota", name]:
+                raise QuotaExceeded(name.decode(), retry_after=_until_tomorrow())
             case [b"adopted", earlier]:
                 return Adopted(earlier.decode())
             case [b"known", claim]:
@@ -246,6 +260,9 @@ class RedisJobStore:
             job.not_before_ms or 0,
             KEPT_MS,
             TOMB_MS,
+            _day(job),
+            job.used_images - before.used_images,
+            job.used_cost - before.used_cost,
             *self._expiring(job),
             *posts,
         )
@@ -371,21 +388,30 @@ class RedisJobStore:
             await self.redis.zrem(f"{self.prefix}expiring", *names)
 
     async def counts(self) -> dict[str, int]:
-        """What waits, runs and backs off, and what workers offer; exact at one moment."""
+        """What waits, runs and backs off, what workers offer, and how long the first in line has waited."""
         orgs = [o.decode() for o in await self.redis.zrange(f"{self.prefix}orgs", 0, -1)]
         pipe = self.redis.pipeline(transaction=True)
         for org in orgs:
             pipe.smembers(f"{self.prefix}lanes:{org}")
         lanes = [(o, p.decode()) for o, found in zip(orgs, await pipe.execute(), strict=True) for p in found]
-        for org, provider in lanes:
-            pipe.zcard(f"{self.prefix}ready:{org}/{provider}")
         for name in ("running", "later", "turns"):
             pipe.zcard(f"{self.prefix}{name}")
         for name in ("slots", "workers"):
             pipe.zcount(f"{self.prefix}{name}", now_ms(), "+inf")
-        counts = await pipe.execute()
-        rest = dict(zip(("running", "deferred", "turns", "slots", "workers"), counts[len(lanes) :], strict=True))
-        return {"ready": sum(counts[: len(lanes)]), **rest}
+        for org, provider in lanes:
+            pipe.zcard(f"{self.prefix}ready:{org}/{provider}")
+            pipe.zrange(f"{self.prefix}ready:{org}/{provider}", 0, 0)
+        running, deferred, turns, slots, workers, *found = await pipe.execute()
+        first = min((made_ms(ids[0].decode()) for ids in found[1::2] if ids), default=now_ms())
+        return {
+            "ready": sum(found[0::2]),
+            "running": running,
+            "deferred": deferred,
+            "turns": turns,
+            "slots": slots,
+            "workers": workers,
+            "oldestReadySeconds": max(0, now_ms() - first) // 1000,
+        }
 
     async def ready(self) -> None:
         """One round trip. Raises `ServiceUnavailable`."""
@@ -469,6 +495,15 @@ def _pack(job: Job) -> bytes:
 
 def _unpack(doc: bytes) -> Job:
     return _decoder.decode(doc)
+
+
+def _day(job: Job) -> str:
+    """The day (UTC) on whose quota a job counts: that of its acceptance."""
+    return moment(job.created_ms)[:10]
+
+
+def _until_tomorrow() -> float:
+    return (DAY_MS - now_ms() % DAY_MS) / 1000
 
 
 def _names(raw: list[bytes]) -> frozenset[str]:

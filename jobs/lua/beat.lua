@@ -16,13 +16,14 @@ local lost, canceling = {}, {}
 for i = 5, #ARGV, 3 do
   local id, fence, turn = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local key = P .. 'job:' .. id
-  local held = redis.call('HMGET', key, 'f', 's', 'd', 'q')
+  local held = redis.call('HMGET', key, 'f', 's', 'd', 'q', 'org')
   redis.call('ZADD', P .. 'turns', now + ttl, turn)
   if held[1] ~= fence then
     lost[#lost + 1] = id .. '/' .. fence
   elseif held[2] == 'queued' or held[2] == 'running' or held[2] == 'canceling' then
     redis.call('HSET', key, 'l', now + ttl)
     redis.call('ZADD', P .. 'running:' .. held[4], 'XX', now + ttl, id)
+    redis.call('ZADD', P .. 'running/' .. held[5], 'XX', now + ttl, id)
     redis.call('ZADD', P .. 'due', 'XX', math.min(tonumber(held[3]), now + ttl), id)
     if held[2] == 'canceling' then
       canceling[#canceling + 1] = id

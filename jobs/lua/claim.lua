@@ -11,9 +11,14 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'later', '-inf', now, 'LIMI
   end
 end
 
--- The lane whose first job is next of an org's: by priority and age, whatever its provider; none without room.
+-- The lane whose first job is next of an org's: by priority and age, whatever its provider; none without room,
+-- and none when the org runs as many as it may.
 local function lane_of(org)
   local chosen, least
+  local most = redis.call('HGET', P .. 'limits:' .. org, 'maxRunning')
+  if most and redis.call('ZCOUNT', P .. 'running/' .. org, '(' .. now, '+inf') >= tonumber(most) then
+    return nil, true
+  end
   for _, provider in ipairs(redis.call('SMEMBERS', P .. 'lanes:' .. org)) do
     local first = redis.call('ZRANGE', lane(org, provider), 0, 0, 'WITHSCORES')
     if not first[1] then
@@ -25,17 +30,27 @@ local function lane_of(org)
   return chosen
 end
 
+-- An org's tag grows by what the job is expected to take of the workers' time, divided by the org's weight: so orgs
+-- share the workers by weight, whatever the size of their jobs and the depth of their queues.
+local function pay(org, tag, id)
+  local seconds = tonumber(redis.call('HGET', P .. 'job:' .. id, 'c') or '1')
+  local weight = tonumber(redis.call('HGET', P .. 'limits:' .. org, 'weight') or '1')
+  local after = tag + seconds / weight
+  redis.call('SET', P .. 'clock', tag)
+  redis.call('HSET', P .. 'tags', org, after)
+  redis.call('ZADD', P .. 'orgs', after, org)
+end
+
 local function next_job()
   local orgs = redis.call('ZRANGE', P .. 'orgs', 0, 99, 'WITHSCORES')
   for i = 1, #orgs, 2 do
     local org, tag = orgs[i], tonumber(orgs[i + 1])
-    local provider = lane_of(org)
+    local provider, full = lane_of(org)
     if provider then
-      redis.call('SET', P .. 'clock', tag)
-      redis.call('HSET', P .. 'tags', org, tag + 1)
-      redis.call('ZADD', P .. 'orgs', tag + 1, org)
-      return redis.call('ZPOPMIN', lane(org, provider))[1], provider
-    elseif redis.call('EXISTS', P .. 'lanes:' .. org) == 0 then
+      local id = redis.call('ZPOPMIN', lane(org, provider))[1]
+      pay(org, tag, id)
+      return id, provider
+    elseif not full and redis.call('EXISTS', P .. 'lanes:' .. org) == 0 then
       redis.call('ZREM', P .. 'orgs', org)
     end
   end
@@ -48,7 +63,7 @@ for _ = 1, 100 do
     return false
   end
   local key = P .. 'job:' .. id
-  local job = redis.call('HMGET', key, 's', 'l', 'doc', 'd')
+  local job = redis.call('HMGET', key, 's', 'l', 'doc', 'd', 'org')
   local live = job[1] == 'queued' or job[1] == 'running' or job[1] == 'canceling'
   if live and tonumber(job[2] or '0') <= now then
     local fence = redis.call('HINCRBY', key, 'f', 1)
@@ -56,6 +71,7 @@ for _ = 1, 100 do
     redis.call('ZADD', P .. 'due', math.min(tonumber(job[4]), now + lease_ms), id)
     redis.call('ZADD', P .. 'running', now, id)
     redis.call('ZADD', P .. 'running:' .. provider, now + lease_ms, id)
+    redis.call('ZADD', P .. 'running/' .. job[5], now + lease_ms, id)
     redis.call('ZADD', P .. 'turns', now + lease_ms, turn)
     if redis.call('HEXISTS', P .. 'breaker:' .. provider, 'until') == 1 then
       redis.call('HSET', P .. 'breaker:' .. provider, 'until', now + probe_ms, 'probe', 1)  -- one job tries it out

@@ -3,6 +3,7 @@ local id, doc, org, score, due, event, sequence = ARGV[2], ARGV[3], ARGV[4], ARG
 local idem, claim, idem_ms, turn, start_ms = ARGV[9], ARGV[10], ARGV[11], ARGV[12], tonumber(ARGV[13])
 local most, keep_ms, provider = tonumber(ARGV[14]), ARGV[15], ARGV[16]
 local undelivered, wait_ms, adopt_ms = ARGV[17], tonumber(ARGV[18]), tonumber(ARGV[19])
+local seconds, day, images, cost, used_ms = ARGV[20], ARGV[21], tonumber(ARGV[22]), tonumber(ARGV[23]), ARGV[24]
 if idem ~= '' then
   local known = redis.call('GET', idem)
   if known and known ~= claim then
@@ -33,14 +34,34 @@ if most >= 0 then
     return {'full', ahead}
   end
 end
+local limits = redis.call('HMGET', P .. 'limits:' .. org, 'maxQueued', 'imagesPerDay', 'costPerDay')
+local used = P .. 'used:' .. org .. ':' .. day
+if limits[1] then
+  local depth = 0
+  for _, each in ipairs(redis.call('SMEMBERS', P .. 'lanes:' .. org)) do
+    depth = depth + redis.call('ZCARD', lane(org, each))
+  end
+  if depth >= tonumber(limits[1]) then
+    return {'crowded', depth, tonumber(limits[1])}
+  end
+end
+if limits[2] and tonumber(redis.call('HGET', used, 'images') or '0') + images > tonumber(limits[2]) then
+  return {'quota', 'imagesPerDay'}
+end
+if limits[3] and tonumber(redis.call('HGET', used, 'cost') or '0') + cost > tonumber(limits[3]) then
+  return {'quota', 'costPerDay'}
+end
 if redis.call('EXISTS', P .. 'job:' .. id) == 1 then
   return {'created', 0}  -- our own write, sent twice after a cut connection
 end
-redis.call('HSET', P .. 'job:' .. id, 'doc', doc, 'v', 1, 's', 'queued', 'org', org, 'q', provider, 'p', score, 'd', due)
+redis.call('HSET', P .. 'job:' .. id, 'doc', doc, 'v', 1, 's', 'queued', 'org', org, 'q', provider, 'p', score, 'c', seconds, 'd', due)
 redis.call('XADD', P .. 'events:' .. id, sequence .. '-0', 'e', event)
 redis.call('ZADD', P .. 'org:' .. org, 0, id)
 redis.call('ZADD', P .. 'due', due, id)
 make_ready(org, provider, id, score)
+redis.call('HINCRBY', used, 'images', images)
+redis.call('HINCRBY', used, 'cost', cost)
+redis.call('PEXPIRE', used, used_ms)
 if undelivered ~= '' then
   redis.call('HSET', P .. 'job:' .. id, 'wait', now + wait_ms)
   redis.call('ZADD', undelivered, now, id)
@@ -49,5 +70,5 @@ end
 if idem ~= '' then
   redis.call('SET', idem, claim, 'PX', idem_ms)
 end
-send(id, 20, keep_ms)
+send(id, 25, keep_ms)
 return {'created', want_turn(turn, now, start_ms)}

@@ -12,6 +12,7 @@ local provider = redis.call('HGET', P .. 'job:' .. id, 'q')
 if provider then
   redis.call('ZREM', lane(org, provider), id)
   redis.call('ZREM', P .. 'running:' .. provider, id)
+  redis.call('ZREM', P .. 'running/' .. org, id)
 end
 redis.call('DEL', P .. 'job:' .. id, P .. 'events:' .. id, P .. 'deliveries:' .. id)
 redis.call('ZREM', P .. 'org:' .. org, id)

@@ -1,0 +1,83 @@
+"""What orgs may do: `/api/v1/orgs/{org}` for administrators, `/api/v1/limits` for everybody's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from litestar import MediaType, Response, get, patch
+from litestar.params import FromPath
+
+from app.ask import AnyRequest, known_caller
+from app.auth import ADMIN, ORG, READ
+from app.body import read_json
+from app.problems import envelope
+from app.query import only_query
+from jobs.errors import NotFound
+from jobs.orgs import OrgChange, OrgLimits
+
+if TYPE_CHECKING:
+    from app.auth import Caller
+    from jobs.orgs import Orgs
+
+PATH: Final = "/api/v1/orgs"
+LARGEST_BODY: Final = 64 * 1024
+EXAMPLE: Final = {"weight": 2, "maxQueued": 1000, "imagesPerDay": 5000}
+
+
+@get("/api/v1/limits", opt={"result": "limits"})
+async def get_limits(request: AnyRequest) -> Response[bytes]:
+    """The caller's own org: what it may do, what it has used today, what waits and runs; and the key's own rates."""
+    caller = await known_caller(request, READ)
+    only_query(request)
+    own = None if caller.key is None else msgspec.to_builtins(caller.key.limits)
+    return _json({**await _shown(request, caller.org), "keyRateLimits": own})
+
+
+@get(f"{PATH}/{{org:str}}", opt={"result": "limits"})
+async def get_org(request: AnyRequest, org: FromPath[str]) -> Response[bytes]:
+    """What an org may do and has used."""
+    _own(await known_caller(request, ADMIN), org)
+    only_query(request)
+    return _json(await _shown(request, org))
+
+
+@patch(f"{PATH}/{{org:str}}", status_code=200, opt={"body": OrgChange, "example": EXAMPLE, "result": "limits"})
+async def change_org(request: AnyRequest, org: FromPath[str]) -> Response[bytes]:
+    """Change an org's limits: what is left out stays, null takes a limit away. Accepted jobs stay accepted."""
+    _own(await known_caller(request, ADMIN), org)
+    only_query(request)
+    await _orgs(request).change(org, await read_json(request, OrgChange, LARGEST_BODY))
+    return _json(await _shown(request, org))
+
+
+async def _shown(request: AnyRequest, org: str) -> dict[str, Any]:
+    orgs = _orgs(request)
+    limits: OrgLimits = await orgs.limits(org)
+    queued, running = await orgs.queue(org)
+    return {
+        "object": "org",
+        "orgId": org,
+        "limits": msgspec.to_builtins(limits),
+        "usedToday": msgspec.to_builtins(await orgs.used(org)),
+        "queued": queued,
+        "running": running,
+    }
+
+
+def _own(caller: Caller, org: str) -> None:
+    """Administrators are those of one org; the operators use `darkroom orgs`."""
+    if not ORG.fullmatch(org) or caller.org != org:
+        raise NotFound("no such org")
+
+
+def _orgs(request: AnyRequest) -> Orgs:
+    orgs: Orgs = request.app.state.orgs
+    return orgs
+
+
+def _json(data: Any) -> Response[bytes]:
+    return Response(msgspec.json.encode(envelope(data)), media_type=MediaType.JSON)
+
+
+handlers: Final = (get_limits, get_org, change_org)

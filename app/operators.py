@@ -1,0 +1,46 @@
+"""What the operators' commands share: the Redis of the settings, and an end in one line."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+import rich_click as click
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from jobs.settings import Settings
+
+T = TypeVar("T")
+
+
+def with_redis(work: Callable[[Redis, Settings], Awaitable[T]]) -> T:
+    """Do something on the Redis of the settings; an error of ours ends the command with its text."""
+    from jobs.errors import ConfigurationError, DarkroomError  # noqa: PLC0415  # each command loads what it needs
+    from jobs.settings import Settings  # noqa: PLC0415
+
+    settings = Settings.load()
+    if not settings.redis_url:
+        message = "REDIS_URL: not set, e.g. redis://127.0.0.1:6379/0 (`darkroom dev` prints its own)"
+        raise ConfigurationError(message)
+    try:
+        return asyncio.run(_connected(settings, work))
+    except DarkroomError as error:
+        field = error.details.get("field")
+        fail(f"{field}: {error.message}" if field else error.message)
+
+
+async def _connected(settings: Settings, work: Callable[[Redis, Settings], Awaitable[T]]) -> T:
+    from redis.asyncio import Redis  # noqa: PLC0415
+
+    async with Redis.from_url(settings.redis_url, socket_timeout=5) as redis:
+        return await work(redis, settings)
+
+
+def fail(text: str) -> NoReturn:
+    """One line on stderr, status 1."""
+    click.echo(f"darkroom: {text}", err=True)
+    sys.exit(1)
