@@ -274,7 +274,11 @@ def lose(job: Job, now: int, spool: str) -> Changed:
 
     A call whose picture lies on the disk of another machine stays open: only the spool named `spool` is at hand.
     """
-    lost = close_open(_moved(job, Move.WORK, now), now, tuple(a for a in open_rows(job) if a.spool in {None, spool}))
+    calls = tuple(a for a in open_rows(job) if a.spool in {None, spool})
+    here = _moved(job, Move.WORK, now)
+    for row in calls:  # what was on this disk has been taken: the rest was in the dead worker's memory alone
+        here = _with_row(here, row.call, spool=None)
+    lost = close_open(here, now, calls)
     return Changed(replace(lost, phase=Phase.RECONCILING))
 
 
@@ -301,10 +305,15 @@ def close_open(job: Job, now: int, calls: tuple[Attempt, ...] | None = None) -> 
         if a.call not in closing
         else replace(a, ended_ms=now, outcome="succeeded", charged=True, failure=stuck)
         if a.spool
-        else replace(a, ended_ms=now, outcome=Outcome.UNKNOWN, failure=unknown)
+        else replace(a, ended_ms=now, outcome=Outcome.UNKNOWN, charged=_paid(job, a), failure=unknown)
         for a in job.attempts
     )
     return replace(job, attempts=rows)
+
+
+def _paid(job: Job, row: Attempt) -> bool | None:
+    """A call of which one picture is there was charged, whatever became of the others."""
+    return True if {i.index for i in job.images} & set(row.indexes) else row.charged
 
 
 def failure_of(error: DarkroomError, *, provider: str, safe_to_retry: bool) -> Failure:

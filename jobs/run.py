@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import random
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jobs.blobs import BlobStore
     from jobs.catalog import Catalog
     from jobs.inputs import Inputs, Loaded
-    from jobs.providers.base import Provider
+    from jobs.providers.base import Provider, Step
     from jobs.spool import Spool
     from jobs.store import Breaker, Claim, RedisJobStore
 
@@ -135,6 +135,8 @@ class Runner:
                     await job.apply(partial(moves.checkpoint, image=image, upload_ms=0))
             if {i.index for i in job.now.images} >= set(row.indexes):
                 await job.apply(partial(moves.settle, call=row.call, outcome="succeeded", charged=True))
+        if job.now.overdue(now_ms()):
+            return  # the store may not have been reached: what is on disk is salvaged later
         own = await self._own_spool()
         if any(row.spool in {None, own} for row in moves.open_rows(job.now)):
             await job.apply(partial(moves.lose, spool=own))
@@ -240,25 +242,46 @@ class Runner:
         if provider is None:
             message = f"{order.request.provider} is not configured on this worker"
             raise ProviderError(Outcome.REFUSED, ServiceUnavailable(message, reason="provider_unconfigured"))
-        try:
-            async with asyncio.timeout(order.timeout + GRACE_SECONDS) as clock:
-                async for step in provider.generate(order):
-                    left = (clock.when() or 0) - _now()
-                    clock.reschedule(None)  # what we do with a step is no time of the provider's
-                    await self._take(job, call, indexes, step, answer)
-                    clock.reschedule(_now() + left)
-        except TimeoutError as error:
-            message = "the provider did not answer in time"
-            raise ProviderError(Outcome.UNKNOWN, TimedOut(message, reason="provider_timeout")) from error
+        keeping: list[asyncio.Task[None]] = []
+        failed = await self._receive(provider.generate(order), order.timeout, job, (call, indexes), answer, keeping)
+        kept = await asyncio.gather(*keeping, return_exceptions=True)
+        answer.pictures += sum(each is None for each in kept)
+        for trouble in (*kept, failed):
+            if trouble is not None:
+                raise trouble
         if not answer.pictures:
             raise _bad_response("the provider answered without a picture")
 
-    async def _take(self, job: Held, call: int, indexes: tuple[int, ...], step: object, answer: Answer) -> None:
+    async def _receive(  # noqa: PLR0913, PLR0917  # one call's parts
+        self,
+        steps: AsyncIterator[Step],
+        seconds: float,
+        job: Held,
+        of: tuple[int, tuple[int, ...]],
+        answer: Answer,
+        keeping: list[asyncio.Task[None]],
+    ) -> ProviderError | None:
+        """Read what a provider yields: pictures go their own way at once, so that storing one holds up none."""
+        try:
+            async with asyncio.timeout(seconds + GRACE_SECONDS):
+                async for step in steps:
+                    if isinstance(step, Picture):
+                        keeping.append(asyncio.create_task(self._keep(job, *of, step)))
+                    else:
+                        await self._take(job, of[0], step, answer)
+        except TimeoutError:
+            message = "the provider did not answer in time"
+            return ProviderError(Outcome.UNKNOWN, TimedOut(message, reason="provider_timeout"))
+        except ProviderError as error:
+            return error
+        except asyncio.CancelledError:
+            for each in keeping:
+                each.cancel()
+            raise
+        return None
+
+    async def _take(self, job: Held, call: int, step: object, answer: Answer) -> None:
         match step:
-            case Picture():
-                if step.index < len(indexes):
-                    await self._keep(job, call, indexes[step.index], step)
-                    answer.pictures += 1
             case Answered():
                 answer.status, answer.request_id = step.status, step.request_id
             case Accepted(handle):
@@ -272,9 +295,11 @@ class Runner:
             case Warned():
                 answer.warnings.append(Warning_(code=step.code, message=step.message, field=step.field))
 
-    async def _keep(self, job: Held, call: int, index: int, picture: Picture) -> None:
-        """Bytes first: they are in durable storage before the job says so."""
-        begun = now_ms()
+    async def _keep(self, job: Held, call: int, indexes: tuple[int, ...], picture: Picture) -> None:
+        """Bytes first: they are in durable storage before the job says so. Each picture of an answer by itself."""
+        if picture.index >= len(indexes):
+            return  # one more than was asked for
+        begun, index = now_ms(), indexes[picture.index]
         try:
             image = self._image(job.now, call, index, picture)
         except NotAPicture as error:
@@ -555,10 +580,6 @@ def _not_stored(error: DarkroomError) -> ProviderError:
 
 def _bad_response(message: str) -> ProviderError:
     return ProviderError(Outcome.BAD_RESPONSE, ServiceUnavailable(message, reason="provider_bad_response"))
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def _vanished(job: Job) -> Job:

@@ -292,9 +292,6 @@ def test_no_kill_and_no_outage_loses_a_picture_or_buys_one_twice(chaos, simulato
     assert chaos.away[1] - chaos.away[0] >= AWAY_SECONDS
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the second picture of an answer is not on disk, and its loss counts as a success"
-)
 def test_an_answer_of_two_pictures_of_which_one_was_on_disk_is_completed_when_the_job_asked_for_it(chaos, simulator):
     with chaos.gateway.client() as client:
         job_id = client.post("/api/v1/jobs", json=body(15)).json()["data"]["id"]
