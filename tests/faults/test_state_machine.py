@@ -79,6 +79,13 @@ class Kept:
     def live(self):
         return not self.job.status.terminal
 
+    def paid(self, what, row):
+        """A call whose end nobody saw was paid for when its picture is on disk, or one of its pictures is there."""
+        there = {image.index for image in self.job.images} & set(row.indexes)
+        if row.ended_ms and (row.spool or (there and what != "settle")):
+            return True
+        return PAID.get(row.outcome)
+
     def accept(self, what, changed):
         before, after = self.job, changed.job
         assert after.version == before.version + 1
@@ -87,7 +94,8 @@ class Kept:
         for row, then in itertools.zip_longest(before.attempts, after.attempts):
             if what != "salvage" and row is not None and row.ended_ms is not None:
                 assert row == then, "a closed row was written again"
-            self.ledger[then.call - 1] = True if then.spool and then.ended_ms else PAID.get(then.outcome)
+            if row is None or row != then:
+                self.ledger[then.call - 1] = self.paid(what, then)
         if not self.live:
             assert what == "salvage", f"{before.status} is an end, and {what} was accepted"
             assert len(after.images) == len(before.images) + 1
