@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
@@ -21,11 +21,19 @@ LARGEST: Final = 64 * 1024 * 1024
 T = TypeVar("T")
 
 
-async def read_json(request: Request[Any, Any, Any], kind: type[T], largest: int = LARGEST) -> T:
-    """The body as `kind` (a Struct that forbids unknown fields). Raises `InvalidInput` naming the field."""
+async def read_json(
+    request: Request[Any, Any, Any],
+    kind: type[T],
+    largest: int = LARGEST,
+    reshape: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+) -> T:
+    """The body as `kind` (a Struct that forbids unknown fields). Raises `InvalidInput` naming the field.
+
+    `reshape` may move what was sent before it is read.
+    """
     _check_headers(request)
     body, lifted = await _lifted(await _read(request, largest))
-    fields = parse(body)
+    fields = reshape(parse(body))
 
     def decoded(wanted: type, value: object) -> object:
         if wanted is Base64Text and isinstance(value, str):

@@ -107,11 +107,13 @@ def _responses(handler: Any, path: str, opt: dict[str, Any]) -> dict[str, Any]:
     if "statuses" in opt:
         answers.update({str(status): {"description": about} for status, about in opt["statuses"].items()})
     else:
-        content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{kind}"}}}
+        content = {opt.get("media_type", "application/json"): {"schema": {"$ref": f"#/components/schemas/{kind}"}}}
         answers[str(handler.status_code)] = {"description": "done", "content": content}
     if kind == "health":
         answers["503"] = {"description": "not ready"}
         return answers
+    for status, about in opt.get("also", {}).items():
+        answers[str(status)] = {**answers[str(handler.status_code)], "description": about}
     if kind in _OF_JOBS:
         answers.setdefault("200", {"description": "finished"})
         answers.setdefault("202", {"description": "the job, which goes on"})
@@ -171,6 +173,8 @@ def _header_parameters(opt: dict[str, Any]) -> list[dict[str, Any]]:
         "Idempotency-Key": "1 to 255 printable ASCII characters",
     }
     wanted = told if "body" in opt and opt.get("result") in _OF_JOBS else {}
+    if opt.get("result") == "batch" and "body" in opt:
+        wanted = {"Idempotency-Key": told["Idempotency-Key"]}
     return [{"name": n, "in": "header", "description": d, "schema": {"type": "string"}} for n, d in wanted.items()]
 
 
@@ -185,7 +189,7 @@ def _asset(name: str) -> bytes:
 
 
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
-_IDS: Final = {"job_id": "job", "key_id": "key"}
+_IDS: Final = {"endpoint_id": "whe", "delivery_id": "dlv", "job_id": "job", "key_id": "key", "batch_id": "bat"}
 """Path parameters that are ids of ours, and the kind that they begin with."""
 _OF_JOBS: Final = frozenset({"image", "job", "jobs", "events"})
 """Results that may come later, or be unchanged."""
@@ -226,6 +230,32 @@ _JOB: Final = {
         "urls": {"type": "object"},
     },
 }
+_BATCH: Final = {
+    "type": "object",
+    "required": ["id", "status", "counts", "createdAt", "urls", "items"],
+    "properties": {
+        "id": {"type": "string"},
+        "status": {"enum": ["accepting", "running", "finished", "canceled"]},
+        "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
+        "createdAt": {"type": "string", "format": "date-time"},
+        "metadata": {"type": "object"},
+        "clientReference": {"type": "string"},
+        "urls": {"type": "object"},
+        "items": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["index", "status"],
+                "properties": {
+                    "index": {"type": "integer"},
+                    "status": {"type": "string"},
+                    "jobId": {"type": "string"},
+                    "error": {"type": "object"},
+                },
+            },
+        },
+    },
+}
 _KEY: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["id", "orgId", "name", "subject", "hint", "status", "scopes", "rateLimits", "metadata", "createdAt"],
@@ -249,6 +279,52 @@ _NEW_KEY: Final = {
     "required": [*_KEY["required"], "key"],
     "properties": {**_KEY["properties"], "key": {"type": "string", "description": "the secret, shown this once"}},
 }
+_ENDPOINT: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["id", "orgId", "url", "events", "include", "status", "createdAt", "updatedAt", "metadata"],
+    "properties": {
+        "id": {"type": "string"},
+        "orgId": {"type": "string"},
+        "url": {"type": "string"},
+        "events": {"type": "array", "items": {"type": "string"}},
+        "include": {"enum": ["full", "thin"]},
+        "description": {"type": ["string", "null"]},
+        "status": {"enum": ["enabled", "disabled"]},
+        "reason": {"type": ["string", "null"]},
+        "failingSince": {"type": ["string", "null"], "format": "date-time"},
+        "overlapUntil": {"type": ["string", "null"], "format": "date-time"},
+        "createdAt": {"type": "string", "format": "date-time"},
+        "updatedAt": {"type": "string", "format": "date-time"},
+        "metadata": {"type": "object"},
+    },
+}
+_NEW_ENDPOINT: Final = {
+    **_ENDPOINT,
+    "required": [*_ENDPOINT["required"], "secret"],
+    "properties": {**_ENDPOINT["properties"], "secret": {"type": "string", "description": "shown this once"}},
+}
+_DELIVERY: Final = {
+    "type": "object",
+    "required": ["id", "eventId", "jobId", "type", "url", "state", "attempts", "createdAt"],
+    "properties": {
+        "id": {"type": "string"},
+        "endpointId": {"type": "string"},
+        "eventId": {"type": "string"},
+        "jobId": {"type": "string"},
+        "type": {"type": "string"},
+        "url": {"type": "string"},
+        "state": {"enum": ["pending", "delivered", "dead"]},
+        "reason": {"type": "string"},
+        "attempts": {"type": "integer"},
+        "log": {"type": "array", "items": {"type": "object"}},
+        "createdAt": {"type": "string", "format": "date-time"},
+    },
+}
+
+
+def _listed(name: str, item: dict[str, Any]) -> dict[str, Any]:
+    listed = {name: {"type": "array", "items": item}, "cursor": {"type": ["string", "null"]}}
+    return {"type": "object", "required": list(listed), "properties": listed}
 
 
 def _enveloped(data: dict[str, Any]) -> dict[str, Any]:
@@ -264,6 +340,18 @@ _SCHEMAS: Final = {
             "properties": {"jobs": {"type": "array", "items": _JOB}, "cursor": {"type": ["string", "null"]}},
         }
     ),
+    "batch": _enveloped(_BATCH),
+    "batches": _enveloped(
+        {
+            "type": "object",
+            "required": ["batches", "cursor"],
+            "properties": {
+                "batches": {"type": "array", "items": {"type": "object"}},
+                "cursor": {"type": ["string", "null"]},
+            },
+        }
+    ),
+    "results": {"type": "string", "description": "lines of `{index, status, jobId?, result?, error?}`"},
     "events": _enveloped({"type": "array", "items": {"type": "object"}}),
     "key": _enveloped(_KEY),
     "new_key": _enveloped(_NEW_KEY),
@@ -310,6 +398,31 @@ _SCHEMAS: Final = {
                     },
                 }
             },
+        }
+    ),
+    "endpoint": _enveloped(_ENDPOINT),
+    "new_endpoint": _enveloped(_NEW_ENDPOINT),
+    "endpoints": _enveloped(_listed("endpoints", _ENDPOINT)),
+    "delivery": _enveloped(_DELIVERY),
+    "deliveries": _enveloped(_listed("deliveries", _DELIVERY)),
+    "ping": _enveloped(
+        {
+            "type": "object",
+            "required": ["endpointId", "eventId", "delivered", "tookMs"],
+            "properties": {
+                "delivered": {"type": "boolean"},
+                "status": {"type": ["integer", "null"]},
+                "tookMs": {"type": "integer"},
+                "error": {"type": ["string", "null"]},
+                "response": {"type": ["string", "null"]},
+            },
+        }
+    ),
+    "redelivery": _enveloped(
+        {
+            "type": "object",
+            "required": ["redelivered"],
+            "properties": {"redelivered": {"type": "integer"}, "since": {"type": ["string", "null"]}},
         }
     ),
     "jwks": {

@@ -23,16 +23,20 @@ from app.faces import FACES
 from app.local_files import local_files
 from app.problems import id_of, on_darkroom_error, on_http_error, on_unexpected
 from app.rates import rate_headers
+from jobs.batches import Batches
 from jobs.blobs import BlobMissing
 from jobs.blobs_local import LocalBlobs
 from jobs.catalog import Catalog
 from jobs.client import Jobs
+from jobs.delivery_log import DeliveryLog
+from jobs.endpoints import open_endpoints
 from jobs.errors import DarkroomError, NotFound
 from jobs.inputs import Inputs
 from jobs.keys import Keys
 from jobs.logs import configure
 from jobs.orgs import Orgs
 from jobs.outbox import Outbox
+from jobs.posting import poster
 from jobs.queue import Turns, arq_redis
 from jobs.rates import Rates
 from jobs.reachable import connections
@@ -54,7 +58,8 @@ def create_app(settings: Settings) -> Litestar:
     catalog = Catalog.load(settings.models_file)
     keys = Keys(redis, settings.redis_prefix, catalog.providers)
     authenticator = Authenticator(settings, keys)
-    store = job_store(redis, settings)
+    outbox, endpoints = Outbox(redis, settings.redis_prefix), open_endpoints(redis, settings)
+    store = job_store(redis, settings, endpoints.enabled)
     jobs = Jobs(
         store=store,
         turns=Turns(arq_redis(pool, settings.redis_prefix), settings.redis_prefix),
@@ -62,7 +67,8 @@ def create_app(settings: Settings) -> Litestar:
         catalog=catalog,
         blobs=blobs,
         inputs=Inputs(store=store, blobs=blobs, settings=settings),
-        outbox=Outbox(redis, settings.redis_prefix),
+        outbox=outbox,
+        endpoints=endpoints,
         settings=settings,
     )
 
@@ -87,6 +93,9 @@ def create_app(settings: Settings) -> Litestar:
                 "settings": settings,
                 "authenticator": authenticator,
                 "api_keys": keys,
+                "endpoints": endpoints,
+                "deliveries": DeliveryLog(outbox, endpoints, poster(settings)),
+                "batches": Batches(redis, settings.redis_prefix, jobs),
                 "orgs": Orgs(redis, settings.redis_prefix),
                 "rates": Rates(pool, settings.redis_prefix),
                 "waiting": waiting,
@@ -116,7 +125,7 @@ def _cors(settings: Settings) -> CORSConfig | None:
         return None
     return CORSConfig(
         allow_origins=sorted(settings.cors_origins),
-        allow_methods=["GET", "POST", "DELETE"],
+        allow_methods=["GET", "POST", "PATCH", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "If-None-Match", "X-Api-Key"],
         expose_headers=[
             *("Location", "Retry-After", "ETag", "X-Job-Id", "X-Request-Id"),

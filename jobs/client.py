@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from jobs import moves
 from jobs.catalog import expected_seconds, unit_price
+from jobs.endpoints import NO_ADDRESS
 from jobs.errors import (
     DarkroomError,
     Gone,
@@ -34,6 +35,7 @@ from jobs.webhook import SECRETS, wanted
 if TYPE_CHECKING:
     from jobs.blobs import BlobInfo, BlobStore
     from jobs.catalog import Catalog
+    from jobs.endpoints import Endpoints
     from jobs.inputs import Given, Inputs
     from jobs.model import Health
     from jobs.outbox import Outbox
@@ -71,6 +73,9 @@ class Ask(Struct, frozen=True, kw_only=True):
     wait_seconds: float | None = None
     """How long the caller waits in this very request; None: it does not, or comes back for the job by itself."""
     request_id: str | None = None
+    batch_id: str | None = None
+    job_id: str | None = None
+    """The id that the job is to have; None: a new one."""
 
 
 class Submitted(Struct, frozen=True):
@@ -128,6 +133,7 @@ class Jobs:
         blobs: BlobStore,
         inputs: Inputs,
         outbox: Outbox,
+        endpoints: Endpoints,
         settings: Settings,
     ) -> None:
         self._store = store
@@ -137,11 +143,12 @@ class Jobs:
         self._blobs = blobs
         self._inputs = inputs
         self._outbox = outbox
+        self._endpoints = endpoints
         self._settings = settings
 
     async def submit(self, ask: Ask) -> Submitted:
         """Accept a job, or join the one that the idempotency key names. Nothing is stored on a refusal."""
-        job = await self._prepare(ask)
+        job = await self.prepare(ask)
         key = None if ask.idempotency_key is None else Key(ask.idempotency_key, job.fingerprint)
         try:
             created = await self._create(
@@ -160,10 +167,32 @@ class Jobs:
             case Adopted(job_id):
                 return Submitted(await self.get(ask.org, job_id), adopted=True)
             case Full(ahead):
-                message = f"{ahead} jobs are queued ahead, more than the {job.options.max_queue_position} you accept"
-                raise QueueFull(message, retry_after=self.patience(job), ahead=ahead)
+                raise self._full(job, ahead)
             case Known(job_id, fingerprint):
                 return Submitted(await self._known(job, job_id, fingerprint), replayed=True)
+
+    async def enter(self, job: Job) -> None:
+        """Create a prepared job; a second time changes nothing. On a refusal its staged pictures are discarded."""
+        try:
+            created = await self._create(job, None, None, waited=False)
+            if isinstance(created, Full):
+                raise self._full(job, created.ahead)
+        except DarkroomError as error:
+            if error.details.get("reason") != "store_unavailable":  # else it may have been created unheard
+                await self.discard(job)
+            raise
+        if isinstance(created, Created) and created.turn is not None:
+            await self._turns.ring(created.turn)
+
+    async def discard(self, job: Job) -> None:
+        """A prepared job is not created after all."""
+        await self._inputs.discard(*job.request.staged)
+
+    async def many(self, org: str, job_ids: Sequence[str]) -> list[Job | bool]:
+        """Each job as it stands, in one round trip; for one that is not there: whether the org ever had it."""
+        now = now_ms()
+        found = await self._store.many(org, job_ids)
+        return [(await self._look(j.id) or True) if isinstance(j, Job) and j.overdue(now) else j for j in found]
 
     async def get(self, org: str, job_id: str) -> Job:
         """The job as it stands; past its deadline, the move is made now. Raises `NotFound`, `Gone`."""
@@ -240,8 +269,8 @@ class Jobs:
         return await self._store.position(job) if job.status is Status.QUEUED else None
 
     async def deliveries(self, job: Job) -> tuple[Delivery, ...]:
-        """How the job's webhook fared, oldest first."""
-        return () if job.webhook is None else await self._outbox.of_job(job.id)
+        """How the news of the job fared, its own webhook's and those of the org's endpoints, oldest first."""
+        return await self._outbox.of_job(job.org, job.id)
 
     async def events(self, job: Job, after: int = 0) -> list[dict[str, Any]]:
         """What the outside heard of the job after the version `after`, in order."""
@@ -311,12 +340,13 @@ class Jobs:
         """The queue in numbers."""
         return await self._store.counts()
 
-    async def _prepare(self, ask: Ask) -> Job:
+    async def prepare(self, ask: Ask) -> Job:
+        """The job of an ask, which is checked, its pictures staged, and nothing else stored."""
         named = replace(ask.request, images=tuple(map(_named, ask.images)), mask=ask.mask and _named(ask.mask))
         checked = self._catalog.check(named, face=ask.face)
         self._require_provider(ask.request.provider)
         options = ask.options
-        webhook = ask.webhook and self._sealed(ask.webhook)
+        webhook = ask.webhook and await self._webhook(ask.org, ask.webhook)
         images, mask = await self._inputs.take(ask.org, ask.images, ask.mask, options.cancel_after)
         request = replace(checked.request, images=images, mask=mask)
         now = now_ms()
@@ -325,7 +355,7 @@ class Jobs:
             message = f"{ask.request.provider} is played by the simulator: no model made this picture"
             warnings = (*warnings, Warning_(code="simulated", message=message))
         return Job(
-            id=new_id("job"),
+            id=ask.job_id or new_id("job"),
             org=ask.org,
             subject=ask.subject,
             face=ask.face,
@@ -344,15 +374,18 @@ class Jobs:
             fingerprint=fingerprint(request, options),
             unit_price=unit_price(request, checked.family),
             expected_seconds=expected_seconds(request, checked.family),
+            batch_id=ask.batch_id,
             request_id=ask.request_id,
         )
 
-    def _sealed(self, asked: Webhook) -> Webhook:
+    async def _webhook(self, org: str, asked: Webhook) -> Webhook:
+        if asked.endpoint_id is not None:
+            return await self._endpoints.named(org, asked.endpoint_id)
         webhook = wanted(asked)
         try:
             check(parse(webhook.url), webhook_policy(self._settings))
         except OutsideError:
-            raise InvalidInput(_NO_WEBHOOK, field="webhook.url") from None
+            raise InvalidInput(NO_ADDRESS, field="webhook.url") from None
         if webhook.secret is None:
             return webhook
         return replace(webhook, secret=Sealer(self._settings.derived_key(SECRETS)).seal(webhook.secret))
@@ -376,6 +409,10 @@ class Jobs:
                 if now_ms() > end or error.details.get("reason") != "store_unavailable":
                     raise
                 await asyncio.sleep(RETRY_SECONDS)
+
+    def _full(self, job: Job, ahead: int) -> QueueFull:
+        message = f"{ahead} jobs are queued ahead, more than the {job.options.max_queue_position} you accept"
+        return QueueFull(message, retry_after=self.patience(job), ahead=ahead)
 
     async def _known(self, asked: Job, job_id: str, known: str) -> Job:
         if known != asked.fingerprint:
@@ -418,12 +455,6 @@ def _content(source: Source) -> Source:
 def _named(given: Given) -> Source:
     """A picture that nobody has looked at yet: that there is one is all that the catalog asks."""
     return Link(given.url or "", given.media_type or "")
-
-
-_NO_WEBHOOK: Final = (
-    "must be an https URL of a public host on port 443 or 8443, without user, password or fragment "
-    "(WEBHOOK_ALLOWED_NETWORKS lets addresses of your own network in)"
-)
 
 
 def _unknown(job_id: str) -> NotFound:

@@ -236,6 +236,8 @@ class Webhook(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`full`: the job as it stands, `thin`: id, status and urls."""
     secret: str | None = None
     """Sealed (`sealing.py`); None: posts are signed with our own Ed25519 key alone."""
+    endpoint_id: str | None = None
+    """The endpoint of the org that was named instead of an address (`webhook.py`); the rest is what it was then."""
 
 
 class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):

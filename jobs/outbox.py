@@ -1,22 +1,28 @@
-"""Where deliveries wait: a queue an address in Redis, each row leased to the courier that posts it."""
+"""Where deliveries wait: a queue a receiver in Redis, each row leased to the courier that posts it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
+from jobs.model import now_ms
 from jobs.reachable import reachable
-from jobs.webhook import Delivery
+from jobs.webhook import Delivery, once_more
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 KEPT_MS: Final = 14 * 86_400_000
 """How long a delivery is kept after its end."""
+BREAKER: Final = (5, 30_000, 600_000)
+"""After so many failures in a row an endpoint's queue waits (ms) for a single try; twice as long each time, up to."""
+AT_ONCE: Final = 100
+"""Rows that one round trip reads or writes: each may be 20 KB."""
 
 
 class Due(Struct, frozen=True):
@@ -32,40 +38,76 @@ class Outbox:
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
         self.prefix = prefix
-        self._scripts = {name: redis.register_script(_source(name)) for name in ("post", "posted")}
+        self._scripts = {name: redis.register_script(_source(name)) for name in ("post", "posted", "again", "hasten")}
 
     async def due(self, most: int, lease_ms: int, room: int, under_way: Mapping[str, int]) -> Due:
-        """Lease at most `most` rows that are due; no address gets more than `room`, less what is `under_way` to it."""
-        busy = [part for address, count in under_way.items() for part in (address, count)]
+        """Lease at most `most` rows that are due; no queue gets more than `room`, less what is `under_way` to it."""
+        busy = [part for queue, count in under_way.items() for part in (queue, count)]
         now, later, rows = await self._run("post", most, lease_ms, room, *busy)
         found = tuple(_decoder.decode(row) for row in rows)
         return Due(found, max(0, int(float(later)) - now) if later else None)
 
-    async def settle(self, before: Delivery, after: Delivery, pause_ms: int) -> bool:
-        """Write what came of an attempt; False when another courier wrote first."""
+    async def settle(self, before: Delivery, after: Delivery, pause_ms: int, *, good: bool | None = None) -> bool:
+        """Write what came of an attempt; False when somebody else wrote first. `good`: what it says of an endpoint."""
         ended = after.state != "pending"
-        return bool(
-            await self._run(
-                "posted",
-                after.id,
-                address(after.url),
-                len(before.attempts),
-                len(after.attempts),
-                _encoder.encode(after),
-                -1 if ended else pause_ms,
-                KEPT_MS,
-            )
-        )
+        verdict = "" if good is None or after.endpoint_id is None else "good" if good else "bad"
+        written = replace(after, revision=before.revision + 1)
+        row = (after.id, after.queue, before.revision, _encoder.encode(written))
+        return bool(await self._run("posted", *row, -1 if ended else pause_ms, KEPT_MS, verdict, *BREAKER))
 
-    async def of_job(self, job_id: str) -> tuple[Delivery, ...]:
-        """Every delivery of a job, oldest first."""
+    async def again(self, deliveries: Sequence[Delivery]) -> int:
+        """Put deliveries on their way once more; how many went."""
+        count, now = 0, now_ms()
+        for start in range(0, len(deliveries), AT_ONCE):
+            parts: list[Any] = []
+            for d in deliveries[start : start + AT_ONCE]:
+                written = replace(once_more(d, now), revision=d.revision + 1)
+                parts += (d.id, d.revision, d.queue, _encoder.encode(written))
+            count += await self._run("again", *parts)
+        return count
+
+    async def hasten(self, queue: str) -> None:
+        """All that waits in a queue, and is not being posted, is looked at by a courier now."""
+        await self._run("hasten", queue)
+
+    async def get(self, org: str, delivery_id: str) -> Delivery | None:
+        """One delivery of the org."""
+        found = await self.many(org, [delivery_id])
+        return found[0] if found else None
+
+    async def many(self, org: str, ids: Sequence[str]) -> list[Delivery]:
+        """The deliveries of the org that are still kept, in this order."""
         with reachable():
-            ids = await self._redis.lrange(f"{self.prefix}deliveries:{job_id}", 0, -1)  # type: ignore[misc]  # redis-py types both clients as one
             pipe = self._redis.pipeline(transaction=False)
             for delivery_id in ids:
-                pipe.hget(f"{self.prefix}delivery:{delivery_id.decode()}", "doc")
-            rows = await pipe.execute() if ids else []
-        return tuple(_decoder.decode(row) for row in rows if row is not None)
+                pipe.hget(f"{self.prefix}delivery:{delivery_id}", "doc")
+            docs = await pipe.execute() if ids else []
+        found = [_decoder.decode(doc) for doc in docs if doc is not None]
+        return [d for d in found if d.org == org]
+
+    async def ids_of_job(self, job_id: str) -> list[str]:
+        """The ids of every delivery of a job, oldest first."""
+        with reachable():
+            ids = await self._redis.lrange(f"{self.prefix}deliveries:{job_id}", 0, -1)  # type: ignore[misc]  # redis-py types both clients as one
+        return [i.decode() for i in ids]
+
+    async def of_job(self, org: str, job_id: str) -> tuple[Delivery, ...]:
+        """Every delivery of a job, oldest first."""
+        return tuple(await self.many(org, await self.ids_of_job(job_id)))
+
+    async def below(self, org: str, after: str | None, most: int) -> list[str]:
+        """The ids of the org's deliveries, newest first, below the id `after`."""
+        index = f"{self.prefix}deliveries_of:{org}"
+        with reachable():
+            rank = -1 if after is None else await self._redis.zrevrank(index, after)
+            ids = [] if rank is None else await self._redis.zrevrange(index, rank + 1, rank + most)
+        return [i.decode() for i in ids]
+
+    async def between(self, org: str, since_ms: int, until_ms: int, skip: int, most: int) -> list[str]:
+        """The ids of the org's deliveries that were made in the range, oldest first."""
+        index = f"{self.prefix}deliveries_of:{org}"
+        with reachable():
+            return [i.decode() for i in await self._redis.zrangebyscore(index, since_ms, until_ms, skip, most)]
 
     async def _run(self, name: str, *args: Any) -> Any:
         with reachable():
@@ -73,14 +115,8 @@ class Outbox:
 
 
 def rows(deliveries: tuple[Delivery, ...]) -> list[str | bytes]:
-    """Deliveries as the scripts of the job store take them: id, address, document, and so on."""
-    return [part for d in deliveries for part in (d.id, address(d.url), _encoder.encode(d))]
-
-
-def address(url: str) -> str:
-    """Whose queue a delivery waits in: scheme, host and port, so that a dead receiver holds up itself alone."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.partition('/')[0].partition('?')[0]}".lower()
+    """Deliveries as the scripts of the job store take them: id, queue, document, time, and so on."""
+    return [part for d in deliveries for part in (d.id, d.queue, _encoder.encode(d), str(d.created_ms))]
 
 
 def _source(name: str) -> str:

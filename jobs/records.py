@@ -35,20 +35,23 @@ class Records(Generic[R]):
     """Records of one `kind`. Raises `ServiceUnavailable` while Redis is out of reach.
 
     `names` says by which further names a record can be found, and until when (Unix milliseconds; None: always).
+    `lasting` says until when the record itself is kept.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  # what makes a kind of record
         self,
         redis: Redis,
         prefix: str,
         kind: str,
         form: type[R],
         names: Callable[[R], Mapping[str, int | None]] = lambda _: {},
+        lasting: Callable[[R], int | None] = lambda _: None,
     ) -> None:
         self._redis = redis
         self._place = f"{prefix}{kind}:"
         self._decoder = msgspec.json.Decoder(form)
         self._names = names
+        self._lasting = lasting
 
     async def put(self, record: R) -> None:
         """Keep a new record."""
@@ -56,6 +59,25 @@ class Records(Generic[R]):
             async with self._redis.pipeline() as pipe:
                 self._write(pipe, record, {})
                 await pipe.execute()
+
+    async def add(self, record: R) -> str | None:
+        """Keep a new record, unless one of its names is taken: then the id of the record that has it."""
+        names = [f"{self._place}name:{n}" for n in self._names(record)]
+        with reachable():
+            async with self._redis.pipeline() as pipe:
+                while True:
+                    if names:
+                        await pipe.watch(*names)
+                        taken = [found for found in await pipe.mget(names) if found is not None]
+                        if taken:
+                            return str(taken[0].decode())
+                        pipe.multi()  # type: ignore[no-untyped-call]  # redis-py gives it no types
+                    self._write(pipe, record, {})
+                    try:
+                        await pipe.execute()
+                    except WatchError:
+                        continue
+                    return None
 
     async def get(self, org: str, record_id: str) -> R | None:
         """The org's record, None for another org's."""
@@ -80,6 +102,9 @@ class Records(Generic[R]):
             found = await self._redis.zrevrangebylex(f"{self._place}org:{org}", top, "-", 0, limit)
             ids = [i.decode() for i in found]
             documents = await self._redis.mget([f"{self._place}{i}" for i in ids]) if ids else []
+            gone = [i for i, document in zip(ids, documents, strict=True) if document is None]
+            if gone:
+                await self._redis.zrem(f"{self._place}org:{org}", *gone)
         records = [record for record in map(self._read, documents) if record is not None]
         return records, ids[-1] if len(ids) == limit else None
 
@@ -116,7 +141,7 @@ class Records(Generic[R]):
 
     def _write(self, pipe: Any, record: R, before: Mapping[str, int | None]) -> None:
         names = self._names(record)
-        pipe.set(f"{self._place}{record.id}", msgspec.json.encode(record))
+        pipe.set(f"{self._place}{record.id}", msgspec.json.encode(record), pxat=self._lasting(record))
         pipe.zadd(f"{self._place}org:{record.org}", {record.id: 0})
         for name, until_ms in names.items():
             pipe.set(f"{self._place}name:{name}", record.id, pxat=until_ms)

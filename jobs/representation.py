@@ -131,15 +131,32 @@ def delivery_json(delivery: Delivery) -> dict[str, Any]:
     last = delivery.attempts[-1] if delivery.attempts else None
     return _present(
         id=delivery.id,
+        endpointId=delivery.endpoint_id,
         eventId=delivery.event_id,
         type=delivery.type,
         url=delivery.url.partition("?")[0],
         state=delivery.state,
+        reason=delivery.reason,
         attempts=len(delivery.attempts),
         lastStatus=last and last.status,
         lastError=last and last.error,
         nextAttemptAt=moment(delivery.next_ms),
     )
+
+
+def delivery_log_json(delivery: Delivery, *, with_attempts: bool = False) -> dict[str, Any]:
+    """A row of the delivery log, newest attempts last."""
+    attempts = [
+        _present(at=moment(a.at_ms), tookMs=a.took_ms, status=a.status, error=a.error, response=a.response)
+        for a in delivery.attempts
+    ]
+    return {
+        "object": "webhook.delivery",
+        **delivery_json(delivery),
+        "jobId": delivery.job_id,
+        "createdAt": moment(delivery.created_ms),
+        **({"log": attempts} if with_attempts else {}),
+    }
 
 
 def read_moment(text: str) -> int:
@@ -177,6 +194,8 @@ def _usage_json(usage: Usage) -> dict[str, int]:
 
 
 def _webhook_json(webhook: Webhook) -> dict[str, Any]:
+    if webhook.endpoint_id is not None:
+        return {"endpointId": webhook.endpoint_id}
     return {
         "url": webhook.url.partition("?")[0],
         "events": list(webhook.events),

@@ -11,16 +11,18 @@ if TYPE_CHECKING:
 
     from jobs.blobs import BlobStore
     from jobs.settings import Settings
+    from jobs.store import EndpointsOf
 
 
-def job_store(redis: Redis, settings: Settings) -> RedisJobStore:
-    """Where jobs are kept."""
+def job_store(redis: Redis, settings: Settings, endpoints: EndpointsOf | None = None) -> RedisJobStore:
+    """Where jobs are kept; `endpoints` hear of what becomes of them."""
     return RedisJobStore(
         redis,
         settings.redis_prefix,
         settings.public_base_url,
         picture_days=settings.picture_days,
         limits=settings.provider_concurrency,
+        endpoints=endpoints,
     )
 
 

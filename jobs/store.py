@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
@@ -16,7 +16,7 @@ from jobs.moves import Changed
 from jobs.outbox import KEPT_MS, rows
 from jobs.reachable import reachable
 from jobs.representation import job_json, moment
-from jobs.webhook import deliveries
+from jobs.webhook import Endpoint, deliveries
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -41,6 +41,9 @@ AGES_MS: Final = {"high": 0, "normal": 300_000, "low": 1_800_000}
 HEAD_START_MS: Final = 60_000
 """A job that somebody waits for is before those of its org that are less than a minute older."""
 USED_MS: Final = 3 * 86_400_000
+
+
+EndpointsOf = Callable[[str], Awaitable[Sequence[Endpoint]]]
 
 
 class CircuitOpen(ServiceUnavailable):
@@ -163,16 +166,20 @@ class RedisJobStore:
 
     `picture_days`: after so many days pictures are deleted whose request said nothing; None: never.
     `limits`: how many jobs of a provider run at once, over all workers.
+    `endpoints`: the enabled webhook endpoints of an org, which may be some seconds old.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the composition root hands over each part by name
         self,
         redis: Redis,
         prefix: str,
         base_url: str,
+        *,
         picture_days: int | None = None,
         limits: Mapping[str, int] | None = None,
+        endpoints: EndpointsOf | None = None,
     ) -> None:
+        self._endpoints = endpoints or _no_endpoints
         self._picture_days = picture_days
         self._limits = [part for pair in (limits or {}).items() for part in pair]
         self.redis = redis
@@ -188,7 +195,7 @@ class RedisJobStore:
         await self._room.require()
         turn = new_id("turn")
         most = job.options.max_queue_position
-        event, posts = self._told(Changed(job, "image.job.queued"))
+        event, posts = await self._told(Changed(job, "image.job.queued"))
         answer = await self._run(
             "create",
             job.id,
@@ -241,10 +248,21 @@ class RedisJobStore:
             doc = await self.redis.hget(f"{self.prefix}job:{job_id}", "doc")  # type: ignore[misc]  # redis-py types both clients as one
         return None if doc is None else _unpack(cast("bytes", doc))
 
+    async def many(self, org: str, job_ids: Sequence[str]) -> list[Job | bool]:
+        """The records as they stand, in one round trip; for one that is not there: whether the org ever had it."""
+        with reachable():
+            pipe = self.redis.pipeline(transaction=False)
+            for job_id in job_ids:
+                pipe.hget(f"{self.prefix}job:{job_id}", "doc")
+                pipe.get(f"{self.prefix}tomb:{job_id}")
+            found = await pipe.execute() if job_ids else []
+        pairs = zip(found[0::2], found[1::2], strict=True)
+        return [tomb == org.encode() if doc is None else _unpack(doc) for doc, tomb in pairs]
+
     async def commit(self, before: Job, changed: Changed, fence: int | None = None) -> Job:
         """See `JobStore.commit`."""
         job = changed.job
-        event, posts = self._told(changed)
+        event, posts = await self._told(changed)
         answer = await self._run(
             "commit",
             job.id,
@@ -438,7 +456,7 @@ class RedisJobStore:
             doomed += [(image.blob, at) for image in job.images]
         return [len(doomed), *(part for pair in doomed for part in pair)]
 
-    def _told(self, changed: Changed) -> tuple[bytes | str, list[bytes | str]]:
+    async def _told(self, changed: Changed) -> tuple[bytes | str, list[bytes | str]]:
         """What the outside hears of a change: its event, and the rows of the outbox."""
         if changed.event is None:
             return "", []
@@ -451,7 +469,7 @@ class RedisJobStore:
             job_id=job.id,
             data=job_json(job, self.base_url, with_request=False),
         )
-        return msgspec.json.encode(event), rows(deliveries(job, event))
+        return msgspec.json.encode(event), rows(deliveries(job, event, await self._endpoints(job.org)))
 
     async def _run(self, name: str, *args: Any) -> Any:
         with reachable():
@@ -482,6 +500,10 @@ class Room:
 _SCRIPTS: Final = ("create", "claim", "commit", "beat", "lost", "turns", "leave", "erase", "report")
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Job)
+
+
+async def _no_endpoints(_: str) -> Sequence[Endpoint]:
+    return ()
 
 
 def _source(name: str) -> str:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -42,6 +43,8 @@ MOST_NOTED: Final = 1024
 SECRETS: Final = "webhook secrets"
 SIGNING: Final = "webhook ed25519"
 """The purposes of the two keys that are derived from `DARKROOM_SECRET_KEY`."""
+MOST_ATTEMPTS: Final = 40
+"""Attempts that the log keeps of a delivery, which may be asked for again and again."""
 LONGEST_PAUSE: Final = 86_400.0
 """Seconds beyond which a receiver's `Retry-After` is not heeded."""
 
@@ -57,6 +60,37 @@ class DeliveryAttempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The first kilobyte of the answer."""
 
 
+class Secret(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A secret of an endpoint, sealed. `until_ms`: a newer one has replaced it, and it still signs until then."""
+
+    sealed: str
+    until_ms: int | None = None
+
+
+class Endpoint(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where the news of all jobs of an org are posted. Times are Unix milliseconds."""
+
+    id: str
+    org: str
+    url: str
+    events: tuple[str, ...]
+    include: str = "full"
+    description: str | None = None
+    secrets: tuple[Secret, ...]
+    """The newest first."""
+    disabled: str | None = None
+    """Why nothing is posted; None: it is enabled."""
+    failing_since_ms: int | None = None
+    """The first failure since anything was delivered."""
+    created_ms: int
+    updated_ms: int
+    metadata: dict[str, str] = {}
+
+    def signing(self, now: int) -> tuple[str, ...]:
+        """The secrets, sealed, that sign just now."""
+        return tuple(s.sealed for s in self.secrets if s.until_ms is None or s.until_ms > now)
+
+
 class Delivery(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One event on its way to one address. Its body is made once, and posted unchanged however often."""
 
@@ -67,29 +101,54 @@ class Delivery(Struct, frozen=True, kw_only=True, omit_defaults=True):
     type: str
     url: str
     body: str
+    endpoint_id: str | None = None
+    """Whose delivery it is; address and secrets are then the endpoint's own at the time of each attempt."""
     secret: str | None = None
     """Sealed."""
     state: str = "pending"
     """`pending`, `delivered`, or `dead`: given up, and readable for as long as it is kept."""
+    reason: str | None = None
+    """Why it was given up without another attempt."""
+    revision: int = 0
+    """Grows with every write: of two at the same time the second is refused."""
     created_ms: int
     next_ms: int | None = None
     """When it is tried next, while it is pending."""
     attempts: tuple[DeliveryAttempt, ...] = ()
+    """The newest `MOST_ATTEMPTS`, in order."""
+    tries: int = 0
+    """Attempts since it was made, or last asked for again."""
+
+    @property
+    def queue(self) -> str:
+        """Where it waits: its endpoint's own queue, or that of its address, so that a dead receiver stops no other."""
+        return self.endpoint_id or address(self.url)
 
 
-def wanted(webhook: Webhook) -> Webhook:
-    """The webhook as it was asked for, when everything but its address fits. Raises `InvalidInput`."""
+def address(url: str) -> str:
+    """Scheme, host and port."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('/')[0].partition('?')[0]}".lower()
+
+
+def wanted(webhook: Webhook, place: str = "webhook.") -> Webhook:
+    """The webhook as it was asked for, when everything but its address fits. Raises `InvalidInput` below `place`."""
     if not webhook.events:
-        raise InvalidInput("must name at least one event, or be left out", field="webhook.events")
-    for place, name in enumerate(webhook.events):
+        raise InvalidInput("must name at least one event, or be left out", field=f"{place}events")
+    for number, name in enumerate(webhook.events):
         if name not in EVENTS:
-            raise InvalidInput(f"must be one of {', '.join(EVENTS)}", field=f"webhook.events[{place}]")
+            raise InvalidInput(f"must be one of {', '.join(EVENTS)}", field=f"{place}events[{number}]")
     if webhook.include not in {"full", "thin"}:
-        raise InvalidInput("must be full or thin", field="webhook.include")
+        raise InvalidInput("must be full or thin", field=f"{place}include")
     if webhook.secret is not None and read_secret(webhook.secret) is None:
         message = "must be whsec_ and 24 to 64 random bytes in base64, e.g. `echo whsec_$(openssl rand -base64 32)`"
-        raise InvalidInput(message, field="webhook.secret")
+        raise InvalidInput(message, field=f"{place}secret")
     return replace(webhook, events=tuple(dict.fromkeys(webhook.events)))
+
+
+def new_secret() -> str:
+    """A secret as Standard Webhooks has them: 32 random bytes."""
+    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
 def read_secret(secret: str) -> bytes | None:
@@ -102,24 +161,27 @@ def read_secret(secret: str) -> bytes | None:
     return key if prefix == "whsec" and 24 <= len(key) <= 64 else None  # noqa: PLR2004  # Standard Webhooks
 
 
-def deliveries(job: Job, event: Event) -> tuple[Delivery, ...]:
-    """What an event of a job sends on its way."""
-    webhook = job.webhook
-    if webhook is None or event.type not in webhook.events:
-        return ()
-    return (
+def deliveries(job: Job, event: Event, endpoints: Sequence[Endpoint] = ()) -> tuple[Delivery, ...]:
+    """What an event of a job sends on its way: to the job's own webhook, and once to each endpoint that names it."""
+    told: dict[str | None, Webhook | Endpoint] = {e.id: e for e in endpoints}
+    if job.webhook is not None:
+        told.setdefault(job.webhook.endpoint_id, job.webhook)
+    return tuple(
         Delivery(
             id=new_id("dlv"),
             org=job.org,
             job_id=job.id,
             event_id=event.id,
             type=event.type,
-            url=webhook.url,
-            body=_body(event, webhook.include),
-            secret=webhook.secret,
+            url=to.url,
+            body=_body(event, to.include),
+            endpoint_id=endpoint_id,
+            secret=to.secret if isinstance(to, Webhook) else None,
             created_ms=job.updated_ms,
             next_ms=job.updated_ms,
-        ),
+        )
+        for endpoint_id, to in told.items()
+        if event.type in to.events
     )
 
 
@@ -130,35 +192,50 @@ def tried(
 
     `patience` is the receiver's own `Retry-After` in seconds. 410 (Gone) ends it at once, as Standard Webhooks says.
     """
-    attempts = (*delivery.attempts, attempt)
-    status = attempt.status or 0
-    if 200 <= status < 300:  # noqa: PLR2004  # RFC 9110 15.3
-        return replace(delivery, attempts=attempts, state="delivered", next_ms=None)
-    if status == 410 or len(attempts) >= len(schedule):  # noqa: PLR2004
-        return replace(delivery, attempts=attempts, state="dead", next_ms=None)
+    tries, status = delivery.tries + 1, attempt.status or 0
+    after = replace(delivery, attempts=(*delivery.attempts, attempt)[-MOST_ATTEMPTS:], tries=tries)
+    if delivered(attempt):
+        return replace(after, state="delivered", next_ms=None)
+    if status == 410 or tries >= len(schedule):  # noqa: PLR2004  # RFC 9110 15.5.11
+        return replace(after, state="dead", next_ms=None)
     heeded = min(patience or 0.0, LONGEST_PAUSE) if status in {429, 503} else 0.0
-    pause = max(schedule[len(attempts)] * spread, heeded)
-    return replace(delivery, attempts=attempts, next_ms=attempt.at_ms + attempt.took_ms + round(pause * 1000))
+    pause = max(schedule[tries] * spread, heeded)
+    return replace(after, next_ms=attempt.at_ms + attempt.took_ms + round(pause * 1000))
+
+
+def delivered(attempt: DeliveryAttempt) -> bool:
+    """Whether the receiver took it: any 2xx."""
+    return 200 <= (attempt.status or 0) < 300  # noqa: PLR2004  # RFC 9110 15.3
+
+
+def given_up(delivery: Delivery, reason: str) -> Delivery:
+    """The delivery, dead without another attempt."""
+    return replace(delivery, state="dead", next_ms=None, reason=reason)
+
+
+def once_more(delivery: Delivery, now: int) -> Delivery:
+    """The same event on its way again, with the whole schedule before it."""
+    return replace(delivery, state="pending", reason=None, next_ms=now, tries=0)
 
 
 class Signer:
-    """Signs posts: by their own secret (`v1`, HMAC-SHA256) where they have one, else by our key (`v1a`, Ed25519)."""
+    """Signs posts: by their own secrets (`v1`, HMAC-SHA256) where they have any, else by our key (`v1a`, Ed25519)."""
 
     def __init__(self, seed: bytes) -> None:
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
 
-    def headers(self, delivery: Delivery, secret: str | None, timestamp: int) -> dict[str, str]:
-        """The three headers of Standard Webhooks. `timestamp` in Unix seconds; `secret` as it was given."""
+    def headers(self, delivery: Delivery, whsecs: Sequence[str], timestamp: int) -> dict[str, str]:
+        """The three headers of Standard Webhooks. `timestamp` in Unix seconds; `whsecs` as they were given."""
         content = f"{delivery.event_id}.{timestamp}.{delivery.body}".encode()
-        key = None if secret is None else read_secret(secret)
-        if key is None:
-            version, signature = "v1a", self._key.sign(content)
-        else:
-            version, signature = "v1", hmac.digest(key, content, hashlib.sha256)
+        keys = [key for secret in whsecs if (key := read_secret(secret)) is not None]
+        signed = [("v1", hmac.digest(key, content, hashlib.sha256)) for key in keys]
         return {
             "webhook-id": delivery.event_id,
             "webhook-timestamp": str(timestamp),
-            "webhook-signature": f"{version},{base64.b64encode(signature).decode()}",
+            "webhook-signature": " ".join(
+                f"{version},{base64.b64encode(signature).decode()}"
+                for version, signature in signed or [("v1a", self._key.sign(content))]
+            ),
         }
 
     def jwk(self) -> Mapping[str, str]:

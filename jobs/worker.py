@@ -18,6 +18,7 @@ from jobs import moves
 from jobs.blobs import BlobStore
 from jobs.catalog import Catalog
 from jobs.courier import Courier
+from jobs.endpoints import Endpoints, open_endpoints
 from jobs.errors import DarkroomError, ServiceUnavailable
 from jobs.ids import new_id
 from jobs.inputs import Inputs
@@ -25,16 +26,14 @@ from jobs.logs import configure
 from jobs.model import now_ms
 from jobs.news import end, listen
 from jobs.outbox import Outbox
-from jobs.outside import Outside, webhook_policy
+from jobs.posting import poster
 from jobs.providers import PROVIDERS
 from jobs.queue import TURN, Turns, WakeWorker, arq_redis, deserialize, queue_name, serialize
 from jobs.reachable import connections
 from jobs.run import Runner
-from jobs.sealing import Sealer
 from jobs.spool import Spool
 from jobs.storage import blob_store, job_store
 from jobs.store import Breaker, Claim, RedisJobStore, Stale
-from jobs.webhook import SECRETS, SIGNING, Signer
 
 if TYPE_CHECKING:
     from jobs.providers.base import Provider
@@ -63,7 +62,8 @@ def run_worker(settings: Settings) -> None:
 async def _serve(settings: Settings) -> None:
     pool = connections(settings.redis_url)
     redis = Redis(connection_pool=pool)
-    store = job_store(redis, settings)
+    endpoints = open_endpoints(redis, settings)
+    store = job_store(redis, settings, endpoints.enabled)
     blobs = blob_store(settings)
     providers = await open_providers(settings)
     await blobs.open()
@@ -89,7 +89,7 @@ async def _serve(settings: Settings) -> None:
         log_results=False,
         ctx={"hands": hands},
     )
-    courier = _courier(settings, redis)
+    courier = _courier(settings, redis, endpoints)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _drain, worker, hands, number)
     try:
@@ -138,13 +138,12 @@ def _runner(
     )
 
 
-def _courier(settings: Settings, redis: Redis) -> Courier:
+def _courier(settings: Settings, redis: Redis, endpoints: Endpoints) -> Courier:
     return Courier(
         outbox=Outbox(redis, settings.redis_prefix),
         redis=redis,
-        outside=Outside(webhook_policy(settings)),
-        signer=Signer(settings.derived_key(SIGNING)),
-        sealer=Sealer(settings.derived_key(SECRETS)),
+        endpoints=endpoints,
+        poster=poster(settings),
         schedule=settings.webhook_schedule,
     )
 

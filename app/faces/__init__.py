@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.faces import agents, jobs, keys, orgs, providers, webhooks
+from app.faces import agents, batches, deliveries, jobs, keys, orgs, providers, webhooks
 
-FACES: Final = (agents.handlers, jobs.handlers, keys.handlers, orgs.handlers, providers.handlers, webhooks.handlers)
+FACES: Final = (
+    agents.handlers,
+    batches.handlers,
+    deliveries.handlers,
+    jobs.handlers,
+    keys.handlers,
+    orgs.handlers,
+    providers.handlers,
+    webhooks.handlers,
+)

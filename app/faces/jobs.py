@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from litestar import MediaType, Response, delete, get, post
 from litestar.params import FromPath
-from msgspec import Struct
+from msgspec.structs import replace
 
 from app.ask import (
     AnyRequest,
     applied,
-    checked_options,
     client_reference,
     etag,
     idempotency_key,
@@ -22,7 +21,6 @@ from app.ask import (
     options_from_headers,
     outcome,
     patience,
-    permitted,
     pointer,
     preference,
     shown,
@@ -30,24 +28,18 @@ from app.ask import (
 )
 from app.auth import READ, WRITE, Caller
 from app.body import read_json
-from app.pictures_in import Mask, ReferenceImage, mask, reference
+from app.new_job import NewJob, new_ask
 from app.problems import envelope, request_id
 from app.query import instant, number, only_query
 from app.streams import require_room, stream, wants_stream
 from jobs.client import CANCEL_SECONDS, Ask, Filters
-from jobs.errors import InvalidInput, InvalidPicture, NotAcceptable, NotFound
-from jobs.model import ImageRequest, Job, Options, Status, Webhook
+from jobs.errors import InvalidInput, NotAcceptable, NotFound
+from jobs.model import Job, Status
 from jobs.representation import PATH, delivery_json
-from jobs.webhook import ENDINGS
 
 if TYPE_CHECKING:
     from jobs.client import Jobs
-    from jobs.inputs import Given
 
-FACE: Final = "jobs"
-MOST_PICTURES: Final = 10
-MOST_REFERENCES: Final = 16
-MOST_STEPS: Final = 150
 LONGEST_WAIT: Final = 60
 PAGE: Final = 20
 LARGEST_PAGE: Final = 100
@@ -58,47 +50,6 @@ EXAMPLE: Final = {
     "size": "16:9",
     "metadata": {"project": "atlas"},
 }
-
-
-class NewWebhook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the job's news are to be posted. Without a secret they are signed by our own key (`v1a`)."""
-
-    url: str
-    secret: str | None = None
-    events: list[str] | None = None
-    include: str = "full"
-
-
-class NewJob(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
-    """The body: what face 0 takes, further knobs of the picture, and how the job is to be run."""
-
-    provider: str
-    model: str
-    prompt: str
-    n: int = 1
-    size: str | None = None
-    quality: str | None = None
-    style: str | None = None
-    negative_prompt: str | None = None
-    background: str | None = None
-    output_format: str | None = None
-    output_compression: int | None = None
-    seed: int | None = None
-    steps: int | None = None
-    reference_image: ReferenceImage | None = None
-    reference_images: list[ReferenceImage] | None = None
-    mask: Mask | None = None
-    options: dict[str, dict[str, Any]] = {}
-    priority: str | None = None
-    start_within: int | None = None
-    cancel_after: int | None = None
-    max_queue_position: int | None = None
-    on_ambiguous: str | None = None
-    store_inputs: bool | None = None
-    expires_after: int | None = None
-    metadata: dict[str, str] = {}
-    client_reference: str | None = None
-    webhook: NewWebhook | None = None
 
 
 @post(PATH, status_code=202, opt={"body": NewJob, "example": EXAMPLE, "result": "job"})
@@ -241,67 +192,13 @@ async def _readable(request: AnyRequest, job_id: str) -> Job:
 
 async def _ask(request: AnyRequest, caller: Caller) -> Ask:
     body = await read_json(request, NewJob)
-    return Ask(
-        org=caller.org,
-        subject=caller.subject,
-        face=FACE,
-        request=permitted(caller, _image_request(body)),
-        images=_references(body),
-        mask=None if body.mask is None else mask(body.mask),
-        options=_options(request, body),
+    ask = new_ask(caller, body, options_from_headers(request), request_id(request))
+    return replace(
+        ask,
         idempotency_key=idempotency_key(request),
-        metadata=_metadata(body.metadata),
-        client_reference=client_reference(
-            body.client_reference or request.headers.get("x-client-reference"), "clientReference"
-        ),
-        webhook=None if body.webhook is None else _webhook(body.webhook),
-        request_id=request_id(request),
+        client_reference=ask.client_reference
+        or client_reference(request.headers.get("x-client-reference"), "clientReference"),
     )
-
-
-def _image_request(body: NewJob) -> ImageRequest:
-    for name, value, least, most in (
-        ("n", body.n, 1, MOST_PICTURES),
-        ("steps", body.steps, 1, MOST_STEPS),
-        ("outputCompression", body.output_compression, 0, 100),
-        ("seed", body.seed, 0, 2**53),
-    ):
-        if value is not None and not least <= value <= most:
-            raise InvalidInput(f"must be {least} to {most}", field=name)
-    names = ImageRequest.__struct_fields__
-    fields = {name: getattr(body, name) for name in body.__struct_fields__ if name in names and name != "mask"}
-    return ImageRequest(**fields)
-
-
-def _references(body: NewJob) -> tuple[Given, ...]:
-    one, several = body.reference_image, body.reference_images
-    if one is not None and several is not None:
-        raise InvalidPicture("give either referenceImage or referenceImages", field="referenceImages")
-    if one is not None:
-        return (reference(one, "referenceImage"),)
-    if several is not None and not 1 <= len(several) <= MOST_REFERENCES:
-        raise InvalidPicture(f"must be 1 to {MOST_REFERENCES} pictures", field="referenceImages")
-    return tuple(reference(image, f"referenceImages[{i}]") for i, image in enumerate(several or ()))
-
-
-def _webhook(asked: NewWebhook) -> Webhook:
-    events = ENDINGS if asked.events is None else tuple(asked.events)
-    return Webhook(url=asked.url, events=events, include=asked.include, secret=asked.secret)
-
-
-def _options(request: AnyRequest, body: NewJob) -> Options:
-    """The header twins first; what the body says holds."""
-    told = {name: getattr(body, name) for name in Options.__struct_fields__ if getattr(body, name, None) is not None}
-    return checked_options(msgspec.structs.replace(options_from_headers(request), **told), _OPTION_NAMES)
-
-
-def _metadata(metadata: dict[str, str]) -> dict[str, str]:
-    if len(metadata) > 16:  # noqa: PLR2004  # JOBS.md section 2
-        raise InvalidInput("must be at most 16 pairs", field="metadata")
-    for key, value in metadata.items():
-        if not 1 <= len(key) <= 64 or len(value) > 512:  # noqa: PLR2004
-            raise InvalidInput("keys are 1 to 64 characters, values at most 512", field=f"metadata.{key[:64]}")
-    return metadata
 
 
 def _filters(query: dict[str, str]) -> Filters:
@@ -348,13 +245,5 @@ _LIST_QUERY: Final = frozenset(
         "batchId",
     }
 )
-_OPTION_NAMES: Final = {
-    "priority": "priority",
-    "on_ambiguous": "onAmbiguous",
-    "start_within": "startWithin",
-    "cancel_after": "cancelAfter",
-    "max_queue_position": "maxQueuePosition",
-    "expires_after": "expiresAfter",
-}
 
 handlers: Final = (create_job, list_jobs, get_job, get_result, get_content, get_events, cancel_job, erase_job)

@@ -1,16 +1,186 @@
-"""The webhooks face: the key by which receivers know that a post is ours."""
+"""The webhooks face: the org's endpoints, and the key by which receivers know that a post is ours."""
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from litestar import MediaType, Response, get
+import structlog
+from litestar import MediaType, Response, delete, get, patch, post
+from litestar.params import FromPath
+from msgspec import UNSET, Struct, UnsetType
 
-from app.ask import AnyRequest
-from jobs.webhook import SIGNING, Signer
+from app.ask import AnyRequest, known_caller
+from app.auth import READ, WRITE
+from app.body import read_json
+from app.new_job import checked_metadata
+from app.problems import envelope
+from app.query import number, only_query
+from jobs.endpoints import OVERLAP_SECONDS, Wish, endpoint_json
+from jobs.errors import InvalidInput, NotFound
+from jobs.webhook import ENDINGS, SIGNING, Signer, delivered
 
+if TYPE_CHECKING:
+    from jobs.delivery_log import DeliveryLog
+    from jobs.endpoints import Endpoints, Shown
+
+PATH: Final = "/api/v1/webhooks"
 FRESH_SECONDS: Final = 300
+PAGE: Final = 20
+LARGEST_PAGE: Final = 100
+LARGEST_BODY: Final = 64 * 1024
+LONGEST_DESCRIPTION: Final = 256
+EXAMPLE: Final = {
+    "url": "https://shop.example/hook",
+    "events": ["image.job.succeeded", "image.job.failed"],
+    "description": "The shop's catalogue",
+}
+_CURSOR: Final = {"limit": "at most 100", "cursor": "from the page before"}
+
+_log = structlog.get_logger()
+
+
+class NewEndpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """The body: `url` is required. Without `events` the ends of jobs are posted; without `secret` we make one."""
+
+    url: str
+    events: list[str] | None = None
+    include: str = "full"
+    description: str | None = None
+    secret: str | None = None
+    metadata: dict[str, str] = {}
+
+
+class EndpointChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """The body: what is to change, and nothing else."""
+
+    url: str | UnsetType = UNSET
+    events: list[str] | UnsetType = UNSET
+    include: str | UnsetType = UNSET
+    description: str | UnsetType | None = UNSET
+    metadata: dict[str, str] | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+
+
+class SecretRotation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """The body, which may be left out. `overlap_seconds`: how long the secret before signs too, at most 7 days."""
+
+    overlap_seconds: int = OVERLAP_SECONDS
+    secret: str | None = None
+
+
+@post(PATH, status_code=201, opt={"body": NewEndpoint, "example": EXAMPLE, "result": "new_endpoint"})
+async def create_endpoint(request: AnyRequest) -> Response[bytes]:
+    """Make a webhook endpoint. The answer's `secret` is shown this once."""
+    caller = await known_caller(request, WRITE)
+    only_query(request)
+    body = await read_json(request, NewEndpoint, LARGEST_BODY)
+    wish = Wish(
+        url=body.url,
+        events=ENDINGS if body.events is None else tuple(body.events),
+        include=body.include,
+        description=_description(body.description),
+        secret=body.secret,
+        metadata=checked_metadata(body.metadata),
+    )
+    made = await _endpoints(request).create(caller.org, wish)
+    _log.info("webhook endpoint created", endpoint=made.endpoint.id, org=caller.org, by=caller.subject)
+    base = request.app.state.settings.public_base_url
+    return _shown_once(made, 201, {"Location": f"{base}{PATH}/{made.endpoint.id}"})
+
+
+@get(PATH, opt={"result": "endpoints", "query": _CURSOR})
+async def list_endpoints(request: AnyRequest) -> Response[bytes]:
+    """The org's webhook endpoints, newest first."""
+    caller = await known_caller(request, READ)
+    query = only_query(request, frozenset(_CURSOR))
+    found, after = await _endpoints(request).page(caller.org, _cursor(query), _limit(query))
+    return _json({"object": "list", "endpoints": [endpoint_json(e) for e in found], "cursor": after})
+
+
+@get(f"{PATH}/{{endpoint_id:str}}", opt={"result": "endpoint"})
+async def get_endpoint(request: AnyRequest, endpoint_id: FromPath[str]) -> Response[bytes]:
+    """One webhook endpoint, without its secret."""
+    caller = await known_caller(request, READ)
+    only_query(request)
+    return _json(endpoint_json(await _endpoints(request).get(caller.org, known_endpoint(endpoint_id))))
+
+
+@patch(
+    f"{PATH}/{{endpoint_id:str}}",
+    opt={"body": EndpointChange, "example": {"description": "Both shops"}, "result": "endpoint"},
+)
+async def change_endpoint(request: AnyRequest, endpoint_id: FromPath[str]) -> Response[bytes]:
+    """Change a webhook endpoint; `enabled: false` gives up what waits for it."""
+    caller = await known_caller(request, WRITE)
+    only_query(request)
+    body = await read_json(request, EndpointChange, LARGEST_BODY)
+    fields = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}
+    if "enabled" in fields:
+        fields["disabled"] = None if fields.pop("enabled") else "by request"
+    if "events" in fields:
+        fields["events"] = tuple(fields["events"])
+    _description(fields.get("description"))
+    checked_metadata(fields.get("metadata", {}))
+    return _json(endpoint_json(await _endpoints(request).change(caller.org, known_endpoint(endpoint_id), fields)))
+
+
+@delete(f"{PATH}/{{endpoint_id:str}}", status_code=204, opt={"statuses": {204: "deleted"}})
+async def delete_endpoint(request: AnyRequest, endpoint_id: FromPath[str]) -> None:
+    """Delete a webhook endpoint; what waits for it is given up."""
+    caller = await known_caller(request, WRITE)
+    only_query(request)
+    await _endpoints(request).delete(caller.org, known_endpoint(endpoint_id))
+    _log.info("webhook endpoint deleted", endpoint=endpoint_id, org=caller.org, by=caller.subject)
+
+
+@post(f"{PATH}/{{endpoint_id:str}}/enable", status_code=200, opt={"result": "endpoint"})
+async def enable_endpoint(request: AnyRequest, endpoint_id: FromPath[str]) -> Response[bytes]:
+    """Enable a webhook endpoint again; what was given up meanwhile can be redelivered."""
+    caller = await known_caller(request, WRITE)
+    only_query(request)
+    return _json(
+        endpoint_json(await _endpoints(request).change(caller.org, known_endpoint(endpoint_id), {"disabled": None}))
+    )
+
+
+@post(
+    f"{PATH}/{{endpoint_id:str}}/rotate-secret",
+    status_code=200,
+    opt={"body": SecretRotation, "example": {"overlapSeconds": 3600}, "optional_body": True, "result": "new_endpoint"},
+)
+async def rotate_secret(request: AnyRequest, endpoint_id: FromPath[str]) -> Response[bytes]:
+    """Give a webhook endpoint a new secret, shown this once; posts carry both signatures for `overlapSeconds`."""
+    caller = await known_caller(request, WRITE)
+    only_query(request)
+    has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+    asked = await read_json(request, SecretRotation, LARGEST_BODY) if has_body else SecretRotation()
+    shown = await _endpoints(request).rotate(
+        caller.org, known_endpoint(endpoint_id), asked.overlap_seconds, asked.secret
+    )
+    _log.info("webhook secret rotated", endpoint=endpoint_id, org=caller.org, by=caller.subject)
+    return _shown_once(shown, 200, {})
+
+
+@post(f"{PATH}/{{endpoint_id:str}}/test", status_code=200, opt={"result": "ping"})
+async def ping_endpoint(request: AnyRequest, endpoint_id: FromPath[str]) -> Response[bytes]:
+    """Post a signed `webhook.test` now, and answer with what the receiver did."""
+    caller = await known_caller(request, WRITE)
+    only_query(request)
+    pinged = await _deliveries(request).ping(caller.org, known_endpoint(endpoint_id))
+    attempt = pinged.attempt
+    shown = {
+        "object": "webhook.test",
+        "endpointId": endpoint_id,
+        "eventId": pinged.event_id,
+        "delivered": delivered(attempt),
+        "status": attempt.status,
+        "tookMs": attempt.took_ms,
+        "error": attempt.error,
+        "response": attempt.response,
+    }
+    return _json(shown)
 
 
 @get("/.well-known/jwks.json", opt={"result": "jwks", "open": True})
@@ -21,4 +191,60 @@ async def jwks(request: AnyRequest) -> Response[bytes]:
     return Response(msgspec.json.encode({"keys": [signer.jwk()]}), headers=headers, media_type=MediaType.JSON)
 
 
-handlers: Final = (jwks,)
+def _endpoints(request: AnyRequest) -> Endpoints:
+    endpoints: Endpoints = request.app.state.endpoints
+    return endpoints
+
+
+def _deliveries(request: AnyRequest) -> DeliveryLog:
+    log: DeliveryLog = request.app.state.deliveries
+    return log
+
+
+def _description(text: str | None) -> str | None:
+    if text is not None and not 1 <= len(text) <= LONGEST_DESCRIPTION:
+        raise InvalidInput(f"must be 1 to {LONGEST_DESCRIPTION} characters", field="description")
+    return text
+
+
+def _shown_once(shown: Shown, status: int, headers: dict[str, str]) -> Response[bytes]:
+    return _json({**endpoint_json(shown.endpoint), "secret": shown.secret}, status, headers)
+
+
+def _json(data: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response[bytes]:
+    content = msgspec.json.encode(envelope(data))
+    told = {"Cache-Control": "no-store", **(headers or {})}
+    return Response(content, status_code=status, headers=told, media_type=MediaType.JSON)
+
+
+def _limit(query: dict[str, str]) -> int:
+    return min(number(query, "limit", PAGE), LARGEST_PAGE)
+
+
+def _cursor(query: dict[str, str]) -> str | None:
+    cursor = query.get("cursor")
+    if cursor is not None and not _ENDPOINT_ID.fullmatch(cursor):
+        raise InvalidInput("is not a cursor of ours", field="cursor")
+    return cursor
+
+
+def known_endpoint(endpoint_id: str) -> str:
+    """The id, when it can be one of ours. Raises `NotFound`."""
+    if not _ENDPOINT_ID.fullmatch(endpoint_id):
+        raise NotFound("no such endpoint")
+    return endpoint_id
+
+
+_ENDPOINT_ID: Final = re.compile(r"whe_[0-9a-z]{30}")
+
+handlers: Final = (
+    create_endpoint,
+    list_endpoints,
+    get_endpoint,
+    change_endpoint,
+    delete_endpoint,
+    enable_endpoint,
+    rotate_secret,
+    ping_endpoint,
+    jwks,
+)

@@ -10,6 +10,9 @@ if idem ~= '' then
     return {'known', known}
   end
 end
+if redis.call('EXISTS', P .. 'job:' .. id, P .. 'tomb:' .. id) > 0 then
+  return {'created', 0}  -- our own write, sent twice after a cut connection: no limit counts it again
+end
 local now = now_ms()
 if undelivered ~= '' then
   -- An earlier job of the same wish that nobody waits for and whose result nobody has: once, and not for ever.
@@ -50,9 +53,6 @@ if limits[2] and tonumber(redis.call('HGET', used, 'images') or '0') + images > 
 end
 if limits[3] and tonumber(redis.call('HGET', used, 'cost') or '0') + cost > tonumber(limits[3]) then
   return {'quota', 'costPerDay'}
-end
-if redis.call('EXISTS', P .. 'job:' .. id) == 1 then
-  return {'created', 0}  -- our own write, sent twice after a cut connection
 end
 redis.call('HSET', P .. 'job:' .. id, 'doc', doc, 'v', 1, 's', 'queued', 'org', org, 'q', provider, 'p', score, 'c', seconds, 'd', due)
 redis.call('XADD', P .. 'events:' .. id, sequence .. '-0', 'e', event)

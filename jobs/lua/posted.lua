@@ -1,15 +1,31 @@
--- Write what came of a delivery's attempt; refused (0) when another courier has written since it was read.
-local id, address, seen, count, doc, pause, keep_ms = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8]
-local key = P .. 'delivery:' .. id
+-- Write what came of a delivery's attempt; refused (0) when somebody has written since it was read.
+-- `verdict` is what it says of the receiver: 'good', 'bad' or '' (nothing).
+local id, queue, seen, doc, pause, keep_ms = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7]
+local verdict, failures, open_ms, longest_ms = ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+local key, receiver = P .. 'delivery:' .. id, P .. 'receiver:' .. queue
 if redis.call('HGET', key, 'n') ~= seen then
   return 0
 end
-redis.call('HSET', key, 'doc', doc, 'n', count)
+local now = now_ms()
+redis.call('HSET', key, 'doc', doc, 'n', seen + 1)
+redis.call('HDEL', key, 'l')
 if pause < 0 then
-  redis.call('ZREM', P .. 'outbox:' .. address, id)
+  redis.call('ZREM', P .. 'outbox:' .. queue, id)
   redis.call('PEXPIRE', key, keep_ms)
 else
-  redis.call('ZADD', P .. 'outbox:' .. address, now_ms() + pause, id)
+  redis.call('ZADD', P .. 'outbox:' .. queue, now + pause, id)
 end
-next_of(address)
+if verdict == 'good' then
+  redis.call('DEL', receiver)
+elseif verdict == 'bad' then
+  -- Posts that were under way when it shut say nothing new: only the single try makes the pause longer.
+  local shut = redis.call('HMGET', receiver, 'until', 'probe')
+  if redis.call('HINCRBY', receiver, 'n', 1) >= failures and (tonumber(shut[1] or '0') <= now or shut[2] == id) then
+    local doubled = open_ms * 2 ^ (redis.call('HINCRBY', receiver, 'trips', 1) - 1)
+    redis.call('HSET', receiver, 'until', now + math.min(doubled, longest_ms))
+    redis.call('HDEL', receiver, 'probe')
+  end
+  redis.call('PEXPIRE', receiver, 86400000)
+end
+next_of(queue)
 return 1

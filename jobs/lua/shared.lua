@@ -51,24 +51,35 @@ local function want_turn(turn, now, start_ms)
   return 0
 end
 
--- The outbox orders addresses by when the first of their deliveries is due.
-local function next_of(address)
-  local first = redis.call('ZRANGE', P .. 'outbox:' .. address, 0, 0, 'WITHSCORES')[2]
+-- The outbox orders queues (an endpoint's, or an address') by when something of theirs is due: the first delivery,
+-- but not before the breaker of its receiver lets another be tried.
+local function next_of(queue)
+  local first = redis.call('ZRANGE', P .. 'outbox:' .. queue, 0, 0, 'WITHSCORES')[2]
   if first then
-    redis.call('ZADD', P .. 'outbox', first, address)
+    local shut = tonumber(redis.call('HGET', P .. 'receiver:' .. queue, 'until') or '0')
+    redis.call('ZADD', P .. 'outbox', math.max(tonumber(first), shut), queue)
   else
-    redis.call('ZREM', P .. 'outbox', address)
+    redis.call('ZREM', P .. 'outbox', queue)
   end
 end
 
--- Put deliveries of a job into the outbox: id, address and document of each, from ARGV[first] on. Due at once.
+-- Put deliveries of a job into the outbox: id, queue, document and time of each, from ARGV[first] on. Due at once.
+-- An org's index of them outlasts the rows: one pending for days is kept from its end on.
 local function send(job, first, keep_ms)
-  for i = first, #ARGV, 3 do
+  if not ARGV[first] then
+    return
+  end
+  local now = now_ms()
+  local index = P .. 'deliveries_of:' .. redis.call('HGET', P .. 'job:' .. job, 'org')
+  redis.call('ZREMRANGEBYSCORE', index, '-inf', now - 2 * keep_ms)
+  for i = first, #ARGV, 4 do
     redis.call('HSET', P .. 'delivery:' .. ARGV[i], 'doc', ARGV[i + 2], 'n', 0, 'a', ARGV[i + 1])
-    redis.call('ZADD', P .. 'outbox:' .. ARGV[i + 1], now_ms(), ARGV[i])
+    redis.call('ZADD', P .. 'outbox:' .. ARGV[i + 1], now, ARGV[i])
     redis.call('RPUSH', P .. 'deliveries:' .. job, ARGV[i])
-    redis.call('PEXPIRE', P .. 'deliveries:' .. job, keep_ms)
+    redis.call('ZADD', index, ARGV[i + 3], ARGV[i])
     next_of(ARGV[i + 1])
     redis.call('PUBLISH', P .. 'outbox', ARGV[i])
   end
+  redis.call('PEXPIRE', index, 2 * keep_ms)
+  redis.call('PEXPIRE', P .. 'deliveries:' .. job, keep_ms)
 end

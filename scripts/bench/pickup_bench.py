@@ -17,6 +17,7 @@ from app.simulator.server import running_simulator
 from jobs import moves
 from jobs.catalog import Catalog
 from jobs.client import Ask, Jobs
+from jobs.endpoints import open_endpoints
 from jobs.inputs import Inputs
 from jobs.model import ImageRequest, Job, Options, now_ms
 from jobs.moves import Changed
@@ -73,6 +74,7 @@ async def measure(redis: RedisServer, environment: dict[str, str]) -> int:
         blobs=blobs,
         inputs=Inputs(store=store, blobs=blobs, settings=settings),
         outbox=Outbox(connection, settings.redis_prefix),
+        endpoints=open_endpoints(connection, settings),
         settings=settings,
     )
     costs = {depth: await commands_a_job(store, jobs, connection, depth) for depth in DEPTHS}

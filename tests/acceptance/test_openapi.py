@@ -36,8 +36,13 @@ def client(gateway, key):
 @pytest.fixture(scope="module")
 def ids(client):
     """What the path parameters may name."""
+    endpoint = client.post("/api/v1/webhooks", json={"url": "https://localhost:8443/hook"}).json()["data"]["id"]
     job = client.post(JOBS, json=MUG, headers={"Prefer": "wait=60"}).json()["data"]["id"]
-    return {"job_id": job, "key_id": client.post("/api/v1/keys", json={"name": "other"}).json()["data"]["id"]}
+    delivery = client.get(f"{JOBS}/{job}").json()["data"]["delivery"][0]["id"]
+    batch = client.post("/api/v1/batches", json={"items": [MUG]}).json()["data"]["id"]
+    key = client.post("/api/v1/keys", json={"name": "other"}).json()["data"]["id"]
+    hooks = {"endpoint_id": endpoint, "delivery_id": delivery}
+    return {"job_id": job, "batch_id": batch, "key_id": key, "org": "describers", **hooks}
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 import threading
 
+from jobs.model import now_ms
+from jobs.representation import moment
 from tests.neighbours import free_port, wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.sink import running_sink
@@ -62,3 +64,35 @@ def test_a_worker_killed_in_a_post_is_followed_by_one_that_posts_again_with_the_
 
     assert first.headers["webhook-id"] == again.headers["webhook-id"]
     assert first.body == again.body
+
+
+def made(client, url, **fields):
+    return client.post("/api/v1/webhooks", json={"url": url, **fields}).json()["data"]
+
+
+def in_state(client, state):
+    rows = client.get("/api/v1/webhook-deliveries", params={"state": state, "limit": 100}).json()["data"]["deliveries"]
+    return len(rows)
+
+
+def test_a_hundred_that_were_given_up_are_redelivered_once_each(redis_url, simulator):
+    with (
+        running_sink() as sink,
+        running_gateway(redis_url, simulator, workers=0, **LOOPBACK) as gateway,
+        gateway.client() as client,
+    ):
+        endpoint = made(client, sink.url, events=["image.job.queued", "image.job.canceled"])
+        path = f"/api/v1/webhooks/{endpoint['id']}"
+        for _ in range(50):
+            job_id = client.post("/api/v1/jobs", json=FOX).json()["data"]["id"]
+            client.post(f"/api/v1/jobs/{job_id}/cancel")
+        client.patch(path, json={"enabled": False})
+        gateway.start_worker()
+        wait_until(lambda: in_state(client, "dead") == 100, what="all to be given up")
+        client.post(f"{path}/enable")
+        span = {"since": endpoint["createdAt"], "until": moment(now_ms() + 60_000)}
+        first, second = (client.post(f"{path}/redeliver", json=span).json()["data"] for _ in range(2))
+        wait_until(lambda: in_state(client, "delivered") == 100, what="all to be delivered")
+
+    assert (first["redelivered"], first["since"], second["redelivered"]) == (100, None, 0)
+    assert len({p.headers["webhook-id"] for p in sink.posts}) == len(sink.posts) == 100

@@ -11,10 +11,9 @@ from standardwebhooks import Webhook as Receiver
 
 from jobs.errors import InvalidInput
 from jobs.model import Event, ImageRequest, Job, Options, Webhook
-from jobs.outbox import address
 from jobs.sealing import SealBroken, Sealer
 from jobs.settings import Settings
-from jobs.webhook import EVENTS, Delivery, DeliveryAttempt, Signer, deliveries, read_secret, tried, wanted
+from jobs.webhook import EVENTS, Delivery, DeliveryAttempt, Signer, address, deliveries, read_secret, tried, wanted
 
 SCHEDULE = Settings.model_fields["webhook_schedule"].default
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -94,7 +93,7 @@ def test_whatever_is_signed_verifies_with_the_receivers_library(key, body, offse
     now = int(dt.datetime.now(dt.UTC).timestamp()) - offset % 60
     delivery = replace(NEW, body=body)
 
-    headers = Signer(bytes(32)).headers(delivery, secret, now)
+    headers = Signer(bytes(32)).headers(delivery, [secret], now)
 
     signed = Receiver(secret).sign(delivery.event_id, dt.datetime.fromtimestamp(now, dt.UTC), body)
     assert headers["webhook-signature"] == signed
@@ -138,3 +137,22 @@ def test_what_was_sealed_opens_with_its_key_and_with_no_other(secret):
 )
 def test_a_receiver_has_one_queue_whatever_its_paths(url, whose):
     assert address(url) == whose
+
+
+def test_the_vector_that_standard_webhooks_libraries_are_tested_with_comes_out():
+    delivery = replace(NEW, event_id="msg_p5jXN8AQM9LWM0D4loKWxJek", body='{"test": 2432232314}')
+
+    headers = Signer(bytes(32)).headers(delivery, ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], 1614265330)
+
+    assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_each_secret_signs_and_their_signatures_stand_in_one_header():
+    other = "whsec_" + base64.b64encode(bytes(32)).decode()
+    now = int(dt.datetime.now(dt.UTC).timestamp())
+
+    both = Signer(bytes(32)).headers(NEW, [SECRET, other], now)
+
+    assert both["webhook-signature"].count(" ") == 1
+    for secret in (SECRET, other):
+        Receiver(secret).verify(NEW.body, both)

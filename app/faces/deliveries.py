@@ -1,0 +1,144 @@
+"""The deliveries face: what was posted to webhooks, what was given up, and sending it again."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from litestar import MediaType, Response, get, post
+from litestar.params import FromPath
+from msgspec import Struct
+
+from app.ask import AnyRequest, known_caller
+from app.auth import READ, WRITE
+from app.body import read_json
+from app.faces.webhooks import LARGEST_BODY, LARGEST_PAGE, PAGE, known_endpoint
+from app.faces.webhooks import PATH as ENDPOINTS
+from app.problems import envelope
+from app.query import instant, number, only_query
+from jobs.delivery_log import STATES, Redelivered, Wanted
+from jobs.errors import InvalidInput, NotFound
+from jobs.representation import delivery_log_json, moment
+from jobs.webhook import ENDINGS
+
+if TYPE_CHECKING:
+    from jobs.delivery_log import DeliveryLog
+
+PATH: Final = "/api/v1/webhook-deliveries"
+_QUERY: Final = {
+    "limit": "at most 100",
+    "cursor": "from the page before",
+    "endpointId": "",
+    "jobId": "",
+    "state": ", ".join(STATES),
+    "type": f"such as {ENDINGS[0]}",
+}
+
+
+class Redelivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """The body: `since` and `until`, with `states` if not the dead alone; or `jobId`."""
+
+    since: str | None = None
+    until: str | None = None
+    states: list[str] | None = None
+    job_id: str | None = None
+
+
+@post(
+    f"{ENDPOINTS}/{{endpoint_id:str}}/redeliver",
+    status_code=202,
+    opt={
+        "body": Redelivery,
+        "example": {"since": "2026-01-31T12:00:00Z", "until": "2026-02-01T12:00:00Z", "states": ["dead"]},
+        "result": "redelivery",
+    },
+)
+async def redeliver(request: AnyRequest, endpoint_id: FromPath[str]) -> Response[bytes]:
+    """Send an endpoint's deliveries of a time, or of a job, again: at most 1,000; `since` says where to go on."""
+    caller = await known_caller(request, WRITE)
+    only_query(request)
+    body = await read_json(request, Redelivery, LARGEST_BODY)
+    log, known = _deliveries(request), known_endpoint(endpoint_id)
+    if body.job_id is not None:
+        if body.since or body.until or body.states:
+            raise InvalidInput("stands alone: since, until and states are another way to say which", field="jobId")
+        return _redelivered(await log.again_of_job(caller.org, known, body.job_id))
+    since, until = instant(body.since, "since"), instant(body.until, "until")
+    if since is None or until is None:
+        raise InvalidInput("is missing: give since and until, or jobId", field="since" if since is None else "until")
+    states = ["dead"] if body.states is None else body.states
+    if not states or not set(states) <= _ENDED:
+        raise InvalidInput(f"must be of {', '.join(sorted(_ENDED))}", field="states")
+    return _redelivered(await log.again_between(caller.org, known, since, until, states))
+
+
+@get(PATH, opt={"result": "deliveries", "query": _QUERY})
+async def list_deliveries(request: AnyRequest) -> Response[bytes]:
+    """What was posted or is to be, newest first. A short page may still have a cursor: it ends where that is null."""
+    caller = await known_caller(request, READ)
+    query = only_query(request, frozenset(_QUERY))
+    if query.get("state", STATES[0]) not in STATES:
+        raise InvalidInput(f"must be of {', '.join(STATES)}", field="state")
+    wanted = Wanted(
+        endpoint_id=query.get("endpointId"), job_id=query.get("jobId"), state=query.get("state"), type=query.get("type")
+    )
+    found, after = await _deliveries(request).page(caller.org, wanted, _cursor(query), _limit(query))
+    return _json({"object": "list", "deliveries": [delivery_log_json(d) for d in found], "cursor": after})
+
+
+@get(f"{PATH}/{{delivery_id:str}}", opt={"result": "delivery"})
+async def get_delivery(request: AnyRequest, delivery_id: FromPath[str]) -> Response[bytes]:
+    """One delivery, with each attempt."""
+    caller = await known_caller(request, READ)
+    only_query(request)
+    found = await _deliveries(request).get(caller.org, _known(delivery_id))
+    return _json(delivery_log_json(found, with_attempts=True))
+
+
+@post(f"{PATH}/{{delivery_id:str}}/redeliver", status_code=202, opt={"result": "delivery"})
+async def redeliver_one(request: AnyRequest, delivery_id: FromPath[str]) -> Response[bytes]:
+    """Send one delivery again now, with the same `webhook-id` and body."""
+    caller = await known_caller(request, WRITE)
+    only_query(request)
+    again = await _deliveries(request).again(caller.org, _known(delivery_id))
+    return _json(delivery_log_json(again, with_attempts=True), 202)
+
+
+def _deliveries(request: AnyRequest) -> DeliveryLog:
+    log: DeliveryLog = request.app.state.deliveries
+    return log
+
+
+def _redelivered(told: Redelivered) -> Response[bytes]:
+    shown = {"object": "webhook.redelivery", "redelivered": told.count, "since": moment(told.since_ms)}
+    return _json(shown, 202)
+
+
+def _json(data: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response[bytes]:
+    content = msgspec.json.encode(envelope(data))
+    told = {"Cache-Control": "no-store", **(headers or {})}
+    return Response(content, status_code=status, headers=told, media_type=MediaType.JSON)
+
+
+def _limit(query: dict[str, str]) -> int:
+    return min(number(query, "limit", PAGE), LARGEST_PAGE)
+
+
+def _cursor(query: dict[str, str]) -> str | None:
+    cursor = query.get("cursor")
+    if cursor is not None and not _DELIVERY_ID.fullmatch(cursor):
+        raise InvalidInput("is not a cursor of ours", field="cursor")
+    return cursor
+
+
+def _known(delivery_id: str) -> str:
+    if not _DELIVERY_ID.fullmatch(delivery_id):
+        raise NotFound("no such delivery")
+    return delivery_id
+
+
+_DELIVERY_ID: Final = re.compile(r"dlv_[0-9a-z]{30}")
+_ENDED: Final = frozenset({"dead", "delivered"})
+
+handlers: Final = (redeliver, list_deliveries, get_delivery, redeliver_one)

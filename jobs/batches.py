@@ -1,0 +1,242 @@
+"""Many jobs asked for at once: accepted, completed after a crash, read and canceled."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from jobs.batch import PENDING, Batch, Item, Refusal, Row, standing
+from jobs.client import CANCEL_SECONDS, Ask
+from jobs.errors import DarkroomError, Gone, IdempotencyKeyReused, NotFound, ServiceUnavailable
+from jobs.ids import new_id
+from jobs.model import Job, now_ms
+from jobs.moves import RECORD_DAYS
+from jobs.records import Records
+from jobs.store import DAY_MS, TOMB_MS
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from jobs.client import Jobs
+
+AT_ONCE: Final = 20
+"""Items that are checked, created or canceled side by side."""
+LONGEST_MS: Final = TOMB_MS - DAY_MS
+"""A batch is forgotten before the ids of its erased jobs are: what is gone is never taken for what is to come."""
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+class Wish(Struct, frozen=True, kw_only=True):
+    """What a caller asks at once; of an item that cannot even be asked, why. `atomic`: all of it or nothing."""
+
+    org: str
+    subject: str
+    asks: Sequence[Ask | DarkroomError]
+    fingerprint: str
+    """Equal bodies have equal ones."""
+    atomic: bool = False
+    idempotency_key: str | None = None
+    metadata: dict[str, str] = {}
+    client_reference: str | None = None
+
+
+class Batches:
+    """The batches of every org. Raises only `errors.DarkroomError`."""
+
+    def __init__(self, redis: Redis, prefix: str, jobs: Jobs) -> None:
+        self._jobs = jobs
+        self._records = Records(redis, prefix, "batch", Batch, _names, lambda batch: batch.until_ms)
+
+    async def submit(self, wish: Wish) -> tuple[Batch, bool]:
+        """Accept what can be accepted; True: the idempotency key was known, and what was missing has been completed.
+
+        Raises the first item's error when the wish is atomic; nothing is created then.
+        """
+        batch = _planned(wish)
+        names = _names(batch)
+        known = await self._records.named(*names) if names else None
+        if known is None:
+            prepared, refused = await self._prepare(batch, wish, range(len(wish.asks)))
+            if wish.atomic and refused:
+                await self._discard(prepared)
+                raise refused[min(refused)]
+            batch = _marked(batch, refused)
+            known = await self._records.add(batch)
+            if known is None:
+                return await self._enter(batch, prepared, {}), False
+            await self._discard(prepared)
+        return await self._again(known, wish), True
+
+    async def get(self, org: str, batch_id: str) -> Batch:
+        """One batch of the org. Raises `NotFound`."""
+        return _found(await self._records.get(org, batch_id))
+
+    async def page(self, org: str, after: str | None, limit: int) -> tuple[list[Batch], str | None]:
+        """The org's batches, newest first, and the id to go on from (None at the end)."""
+        return await self._records.page(org, after, limit)
+
+    async def rows(self, batch: Batch, start: int = 0, stop: int | None = None) -> list[Row]:
+        """Items as they stand, in the order of the body, read in one round trip."""
+        items = batch.items[start:stop]
+        jobs = await self._jobs.many(batch.org, [item.job_id for item in items])
+        return [standing(batch, start + i, item, job) for i, (item, job) in enumerate(zip(items, jobs, strict=True))]
+
+    async def cancel(self, org: str, batch_id: str, *, by: str) -> Batch:
+        """End every job that lives, and create none of those to come; a batch that has ended stays as it is."""
+        batch = await self.get(org, batch_id)
+        rows = await self.rows(batch)
+        if any(row.live or row.status == PENDING for row in rows):
+            now = now_ms()
+            batch = _found(
+                await self._records.update(org, batch_id, lambda b: replace(b, canceled_ms=b.canceled_ms or now))
+            )
+            await self._cancel_jobs(batch, by)
+        return batch
+
+    async def _again(self, batch_id: str, wish: Wish) -> Batch:
+        batch = await self._records.find(batch_id)
+        if batch is None:
+            raise Gone("the batch of this idempotency key is past its retention", batchId=batch_id)
+        if batch.fingerprint != wish.fingerprint:
+            raise IdempotencyKeyReused("this idempotency key was used for another batch", batchId=batch_id)
+        missing = [row.index for row in await self.rows(batch) if row.status == PENDING]
+        return await self._enter(batch, *await self._prepare(batch, wish, missing))
+
+    async def _prepare(
+        self, batch: Batch, wish: Wish, indexes: Sequence[int]
+    ) -> tuple[dict[int, Job], dict[int, DarkroomError]]:
+        """The jobs of these items, and what is wrong with the others; nothing is created yet."""
+        prepared: dict[int, Job] = {}
+        refused: dict[int, DarkroomError] = {}
+
+        async def one(index: int) -> None:
+            ask = wish.asks[index]
+            try:
+                if isinstance(ask, DarkroomError):
+                    raise ask
+                named = replace(ask, batch_id=batch.id, job_id=batch.items[index].job_id)
+                prepared[index] = await self._jobs.prepare(named)
+            except DarkroomError as error:
+                refused[index] = _of_item(index, error)
+
+        try:
+            for part in _parts(indexes):
+                await _all(one, part)
+        except DarkroomError:
+            await self._discard(prepared)
+            raise
+        return prepared, refused
+
+    async def _enter(self, batch: Batch, prepared: dict[int, Job], refused: dict[int, DarkroomError]) -> Batch:
+        """Create the prepared jobs, as long as nobody cancels the batch, and note what was refused."""
+
+        async def one(index: int) -> None:
+            try:
+                await self._jobs.enter(prepared[index])
+            except DarkroomError as error:
+                refused[index] = _of_item(index, error)
+
+        for part in _parts(list(prepared)):
+            try:
+                now = await self._records.find(batch.id)
+                if now is not None and now.canceled_ms is not None:
+                    await self._discard({index: prepared[index] for index in part})
+                    continue
+                await _all(one, part)
+            except DarkroomError as error:
+                error.details["batchId"] = batch.id  # what there is of it can be looked at, completed and canceled
+                raise
+        if refused:
+            now = await self._records.update(batch.org, batch.id, lambda b: _marked(b, refused))
+        else:
+            now = await self._records.find(batch.id)
+        if now is not None and now.canceled_ms is not None:
+            await self._cancel_jobs(now, batch.subject)
+        return now or batch
+
+    async def _cancel_jobs(self, batch: Batch, by: str) -> None:
+        async def one(row: Row) -> None:
+            with contextlib.suppress(NotFound, Gone):
+                await self._jobs.cancel(batch.org, row.job_id, by=by)
+
+        for part in _parts([row for row in await self.rows(batch) if row.live]):
+            await _all(one, part)
+
+        async def ended(row: Row) -> None:
+            with contextlib.suppress(NotFound, Gone):
+                await self._jobs.wait(batch.org, row.job_id, CANCEL_SECONDS)
+
+        await _all(ended, [row for row in await self.rows(batch) if row.live])
+
+    async def _discard(self, prepared: Mapping[int, Job]) -> None:
+        for job in prepared.values():
+            await self._jobs.discard(job)
+
+
+def _planned(wish: Wish) -> Batch:
+    now = now_ms()
+    asks = [ask for ask in wish.asks if isinstance(ask, Ask)]
+    seconds = [a.options.cancel_after + (a.options.expires_after or RECORD_DAYS * 86_400) for a in asks]
+    return Batch(
+        id=new_id("bat"),
+        org=wish.org,
+        subject=wish.subject,
+        created_ms=now,
+        until_ms=now + min(max(seconds, default=86_400) * 1000, LONGEST_MS),
+        items=tuple(Item(new_id("job")) for _ in wish.asks),
+        fingerprint=wish.fingerprint,
+        idempotency_key=wish.idempotency_key,
+        metadata=wish.metadata,
+        client_reference=wish.client_reference,
+    )
+
+
+def _names(batch: Batch) -> dict[str, int | None]:
+    if batch.idempotency_key is None:
+        return {}
+    return {f"{batch.org}:{len(batch.subject)}:{batch.subject}:{batch.idempotency_key}": batch.until_ms}
+
+
+def _marked(batch: Batch, refused: Mapping[int, DarkroomError]) -> Batch:
+    def marked(index: int, item: Item) -> Item:
+        error = refused.get(index)
+        return item if error is None else Item(item.job_id, Refusal(error.code, error.message, error.details))
+
+    return replace(batch, items=tuple(marked(i, item) for i, item in enumerate(batch.items)))
+
+
+def _of_item(index: int, error: DarkroomError) -> DarkroomError:
+    """An item's own error, by its place in the body. What concerns all of them is raised again."""
+    away = isinstance(error, ServiceUnavailable) and error.details.get("reason") not in _ITEMS_OWN
+    if away or error.code == DarkroomError.code:
+        raise error
+    field = error.details.get("field")
+    error.details["field"] = f"items[{index}].{field}" if field else f"items[{index}]"
+    return error
+
+
+def _found(batch: Batch | None) -> Batch:
+    if batch is None:
+        raise NotFound("no such batch")
+    return batch
+
+
+def _parts(values: Sequence[A]) -> list[Sequence[A]]:
+    return [values[at : at + AT_ONCE] for at in range(0, len(values), AT_ONCE)]
+
+
+async def _all(work: Callable[[A], Awaitable[B]], values: Sequence[A]) -> None:
+    """Do it for each, side by side, each to its end; then raise what came first."""
+    for came in await asyncio.gather(*(work(value) for value in values), return_exceptions=True):
+        if isinstance(came, BaseException):
+            raise came
+
+
+_ITEMS_OWN: Final = frozenset({"provider_unconfigured", "circuit_open"})
+"""Reasons of `ServiceUnavailable` that other items need not share."""

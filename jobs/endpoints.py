@@ -1,0 +1,262 @@
+"""Webhook endpoints: where all news of an org are posted, kept as small records, and what their receivers do to them.
+
+Which of them are enabled is remembered for `KNOWN_SECONDS`, and forgotten at once by the process that changes one: a
+new endpoint hears of every event from that long after it was made at the latest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+
+from jobs.errors import InvalidInput, NotFound
+from jobs.ids import new_id
+from jobs.model import Webhook, now_ms
+from jobs.outbox import Outbox
+from jobs.outside import OutsideError, Policy, check, parse, webhook_policy
+from jobs.records import Records
+from jobs.representation import moment
+from jobs.sealing import Sealer
+from jobs.webhook import ENDINGS, SECRETS, DeliveryAttempt, Endpoint, Secret, delivered, new_secret, wanted
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from jobs.settings import Settings
+
+MOST: Final = 50
+"""Endpoints of an org."""
+KNOWN_SECONDS: Final = 5.0
+MOST_KNOWN: Final = 10_000
+"""Orgs whose endpoints a process remembers."""
+PATIENCE_MS: Final = 3 * 86_400_000
+"""An endpoint with nothing but failures for so long is disabled."""
+OVERLAP_SECONDS: Final = 86_400
+LONGEST_OVERLAP: Final = 7 * 86_400
+GONE_REASON: Final = "the receiver answered 410 Gone"
+FAILING_REASON: Final = "nothing but failures for three days"
+NO_ADDRESS: Final = (
+    "must be an https URL of a public host on port 443 or 8443, without user, password or fragment "
+    "(WEBHOOK_ALLOWED_NETWORKS lets addresses of your own network in)"
+)
+
+_log = structlog.get_logger()
+
+
+class Wish(Struct, frozen=True, kw_only=True):
+    """What an endpoint is to be."""
+
+    url: str
+    events: tuple[str, ...] = ENDINGS
+    include: str = "full"
+    description: str | None = None
+    secret: str | None = None
+    metadata: dict[str, str] = {}
+
+
+class Shown(Struct, frozen=True):
+    """An endpoint with its newest secret, which nobody can ask for again."""
+
+    endpoint: Endpoint
+    secret: str
+
+
+def open_endpoints(redis: Redis, settings: Settings) -> Endpoints:
+    """The endpoints, as the settings ask for them."""
+    return Endpoints(
+        redis,
+        settings.redis_prefix,
+        outbox=Outbox(redis, settings.redis_prefix),
+        sealer=Sealer(settings.derived_key(SECRETS)),
+        policy=webhook_policy(settings),
+    )
+
+
+class Endpoints:
+    """The endpoints of every org. `policy`: which addresses they may have."""
+
+    def __init__(  # noqa: PLR0913  # the composition root hands over each part by name
+        self,
+        redis: Redis,
+        prefix: str,
+        *,
+        outbox: Outbox,
+        sealer: Sealer,
+        policy: Policy,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._records = Records(redis, prefix, "endpoint", Endpoint)
+        self._outbox = outbox
+        self._sealer = sealer
+        self._policy = policy
+        self._known: dict[str, tuple[float, Sequence[Endpoint]]] = {}
+        self._changes = 0
+
+    async def create(self, org: str, wish: Wish) -> Shown:
+        """Make an endpoint. Raises `InvalidInput` naming the field as the API spells it."""
+        now, secret = now_ms(), new_secret() if wish.secret is None else wish.secret
+        endpoint = Endpoint(
+            id=new_id("whe"),
+            org=org,
+            url=wish.url,
+            events=wish.events,
+            include=wish.include,
+            description=wish.description,
+            secrets=(Secret(sealed=self._sealer.seal(secret)),),
+            created_ms=now,
+            updated_ms=now,
+            metadata=wish.metadata,
+        )
+        endpoint = self._checked(endpoint, secret)
+        await self._records.put(endpoint)
+        self._forget(org)
+        found, _ = await self._records.page(org, None, MOST + 1)
+        if len(found) > MOST:  # looked at after the write: of two at the same time neither passes unseen
+            await self._records.delete(org, endpoint.id)
+            raise InvalidInput(f"an org has at most {MOST} endpoints", reason="too_many_endpoints")
+        return Shown(endpoint, secret)
+
+    async def get(self, org: str, endpoint_id: str) -> Endpoint:
+        """One endpoint of the org. Raises `NotFound`."""
+        return _found(await self._records.get(org, endpoint_id))
+
+    async def find(self, endpoint_id: str) -> Endpoint | None:
+        """The endpoint, whosever it is: for the courier."""
+        return await self._records.find(endpoint_id)
+
+    async def page(self, org: str, after: str | None, limit: int) -> tuple[list[Endpoint], str | None]:
+        """The org's endpoints, newest first, and the id to go on from (None at the end)."""
+        return await self._records.page(org, after, limit)
+
+    async def enabled(self, org: str) -> Sequence[Endpoint]:
+        """The org's enabled endpoints, as they were at most `KNOWN_SECONDS` ago."""
+        known = self._known.get(org)
+        if known is not None and known[0] > self._clock():
+            return known[1]
+        changes = self._changes
+        found, _ = await self._records.page(org, None, MOST)
+        enabled = tuple(e for e in found if e.disabled is None)
+        if changes == self._changes:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[org] = (self._clock() + KNOWN_SECONDS, enabled)
+        return enabled
+
+    async def named(self, org: str, endpoint_id: str) -> Webhook:
+        """The webhook of a job that names an enabled endpoint. Raises `InvalidInput`."""
+        endpoint = await self._records.get(org, endpoint_id)
+        if endpoint is None or endpoint.disabled is not None:
+            what = "no such endpoint" if endpoint is None else "the endpoint is disabled"
+            raise InvalidInput(what, field="webhook.endpointId")
+        return Webhook(url=endpoint.url, events=endpoint.events, include=endpoint.include, endpoint_id=endpoint_id)
+
+    async def change(self, org: str, endpoint_id: str, fields: Mapping[str, Any]) -> Endpoint:
+        """Replace fields of the record; `disabled` is a reason, or None. Raises `NotFound`, `InvalidInput`."""
+        more = {"failing_since_ms": None} if "disabled" in fields else {}
+
+        def changed(endpoint: Endpoint) -> Endpoint:
+            return self._checked(replace(endpoint, **fields, **more, updated_ms=now_ms()))
+
+        endpoint = _found(await self._records.update(org, endpoint_id, changed))
+        self._forget(org)
+        if "disabled" in fields or "url" in fields:
+            await self._outbox.hasten(endpoint_id)
+        return endpoint
+
+    async def delete(self, org: str, endpoint_id: str) -> None:
+        """Forget an endpoint; what waits for it is given up. Raises `NotFound`."""
+        if not await self._records.delete(org, endpoint_id):
+            raise NotFound("no such endpoint")
+        self._forget(org)
+        await self._outbox.hasten(endpoint_id)
+
+    async def rotate(self, org: str, endpoint_id: str, overlap_seconds: int, secret: str | None = None) -> Shown:
+        """Give it a new secret; the one before signs beside it for the overlap. Raises `InvalidInput`, `NotFound`."""
+        if not 0 <= overlap_seconds <= LONGEST_OVERLAP:
+            raise InvalidInput(f"must be 0 to {LONGEST_OVERLAP}", field="overlapSeconds")
+        now, given = now_ms(), new_secret() if secret is None else secret
+        new = Secret(sealed=self._sealer.seal(given))
+
+        def change(endpoint: Endpoint) -> Endpoint:
+            before = replace(endpoint.secrets[0], until_ms=now + overlap_seconds * 1000)
+            secrets = (new, before) if overlap_seconds else (new,)
+            return self._checked(replace(endpoint, secrets=secrets, updated_ms=now), given)
+
+        return Shown(_found(await self._records.update(org, endpoint_id, change)), given)
+
+    async def fared(self, endpoint: Endpoint, attempt: DeliveryAttempt) -> None:
+        """What an attempt says of its endpoint: it recovers, fails on, or is disabled."""
+        if delivered(attempt):
+            if endpoint.failing_since_ms is not None:
+                await self._records.update(endpoint.org, endpoint.id, lambda e: replace(e, failing_since_ms=None))
+            return
+        since = endpoint.failing_since_ms
+        if attempt.status == 410:  # noqa: PLR2004  # RFC 9110 15.5.11: Gone
+            await self._disable(endpoint, GONE_REASON)
+        elif since is not None and attempt.at_ms - since >= PATIENCE_MS:
+            await self._disable(endpoint, FAILING_REASON)
+        elif since is None:
+            at = attempt.at_ms
+            await self._records.update(
+                endpoint.org, endpoint.id, lambda e: replace(e, failing_since_ms=e.failing_since_ms or at)
+            )
+
+    async def hasten_if_ended(self, endpoint_id: str) -> None:
+        """Of an endpoint that was deleted or disabled while something was posted, nothing waits for its time."""
+        endpoint = await self.find(endpoint_id)
+        if endpoint is None or endpoint.disabled is not None:
+            await self._outbox.hasten(endpoint_id)
+
+    async def _disable(self, endpoint: Endpoint, reason: str) -> None:
+        _log.warning("webhook endpoint disabled", endpoint=endpoint.id, org=endpoint.org, reason=reason)
+        await self._records.update(
+            endpoint.org, endpoint.id, lambda e: replace(e, disabled=reason, failing_since_ms=None, updated_ms=now_ms())
+        )
+        self._forget(endpoint.org)
+        await self._outbox.hasten(endpoint.id)
+
+    def _checked(self, endpoint: Endpoint, secret: str | None = None) -> Endpoint:
+        asked = Webhook(url=endpoint.url, events=endpoint.events, include=endpoint.include, secret=secret)
+        webhook = wanted(asked, place="")
+        try:
+            check(parse(endpoint.url), self._policy)
+        except OutsideError:
+            raise InvalidInput(NO_ADDRESS, field="url") from None
+        return replace(endpoint, events=webhook.events)
+
+    def _forget(self, org: str) -> None:
+        self._changes += 1
+        self._known.pop(org, None)
+
+
+def endpoint_json(endpoint: Endpoint) -> dict[str, Any]:
+    """An endpoint as callers read it: without its secrets, and without the query of its address, which may hold one."""
+    overlap = endpoint.secrets[1].until_ms if len(endpoint.secrets) > 1 else None
+    return {
+        "object": "webhook.endpoint",
+        "id": endpoint.id,
+        "orgId": endpoint.org,
+        "url": endpoint.url.partition("?")[0],
+        "events": list(endpoint.events),
+        "include": endpoint.include,
+        "description": endpoint.description,
+        "status": "enabled" if endpoint.disabled is None else "disabled",
+        "reason": endpoint.disabled,
+        "failingSince": moment(endpoint.failing_since_ms),
+        "overlapUntil": moment(overlap if overlap is not None and overlap > now_ms() else None),
+        "createdAt": moment(endpoint.created_ms),
+        "updatedAt": moment(endpoint.updated_ms),
+        "metadata": endpoint.metadata,
+    }
+
+
+def _found(endpoint: Endpoint | None) -> Endpoint:
+    if endpoint is None:
+        raise NotFound("no such endpoint")
+    return endpoint

@@ -1,0 +1,57 @@
+"""A job that is created twice under one id, as after an answer that was lost: the second time changes nothing."""
+
+import pytest
+from redis.asyncio import Redis
+
+from jobs.errors import QuotaExceeded
+from jobs.ids import new_id
+from jobs.model import ImageRequest, Job, Options, now_ms
+from jobs.store import Created, RedisJobStore
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def store(redis_url):
+    async with Redis.from_url(redis_url) as redis:
+        yield RedisJobStore(redis, "{test}:", "http://localhost")
+
+
+def new_job():
+    now = now_ms()
+    return Job(
+        id=new_id("job"),
+        org="acme",
+        subject="tester",
+        face="jobs",
+        request=ImageRequest(provider="gemini", model="m", prompt="p"),
+        options=Options(),
+        created_ms=now,
+        updated_ms=now,
+        cancel_at_ms=now + 60_000,
+    )
+
+
+async def test_a_write_sent_twice_does_not_meet_the_limit_that_it_used_up_itself(store):
+    await store.redis.hset("{test}:limits:acme", mapping={"imagesPerDay": 1, "maxQueued": 1})
+    job = new_job()
+
+    told = [await store.create(job) for _ in range(2)]
+
+    assert all(isinstance(answer, Created) for answer in told)
+    assert await store.many("acme", [job.id]) == [job]
+    await store.redis.hdel("{test}:limits:acme", "maxQueued")
+    with pytest.raises(QuotaExceeded):
+        await store.create(new_job())
+
+
+async def test_an_erased_job_is_not_created_again_under_its_id(store):
+    job = new_job()
+    await store.create(job)
+    await store.erase(job)
+
+    await store.create(job)
+
+    assert await store.get(job.id) is None
+    assert await store.many("acme", [job.id, new_id("job")]) == [True, False]
+    assert await store.many("rival", [job.id]) == [False]

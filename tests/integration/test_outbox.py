@@ -1,0 +1,205 @@
+"""The outbox on a real Redis: leases, the breaker of an endpoint, and what is put on its way again."""
+
+import asyncio
+
+import pytest
+from msgspec.structs import replace
+from redis.asyncio import Redis
+
+from jobs.endpoints import KNOWN_SECONDS, Endpoints, Wish
+from jobs.ids import new_id
+from jobs.model import Event, ImageRequest, Job, Options, now_ms
+from jobs.moves import Changed
+from jobs.outbox import Outbox
+from jobs.outside import Policy
+from jobs.sealing import Sealer
+from jobs.store import RedisJobStore
+from jobs.webhook import DeliveryAttempt, Endpoint, Secret, deliveries, given_up, tried
+
+pytestmark = pytest.mark.anyio
+PREFIX = "{test}:"
+SCHEDULE = (0, *[1] * 20)
+ENDPOINT = Endpoint(
+    id="whe_x", org="acme", url="https://r.example/", events=("image.job.queued",), secrets=(Secret(sealed="s"),),
+    created_ms=0, updated_ms=0,
+)  # fmt: skip
+
+
+@pytest.fixture
+async def redis(redis_url):
+    async with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def outbox(redis):
+    return Outbox(redis, PREFIX)
+
+
+@pytest.fixture
+def store(redis):
+    async def endpoints(_):
+        return (ENDPOINT,)
+
+    return RedisJobStore(redis, PREFIX, "https://darkroom.test", endpoints=endpoints)
+
+
+def job(org="acme"):
+    now = now_ms()
+    request = ImageRequest(provider="gemini", model="m", prompt="p")
+    return Job(
+        id=new_id("job"), org=org, subject="s", face="jobs", request=request, options=Options(),
+        created_ms=now, updated_ms=now, cancel_at_ms=now + 600_000,
+    )  # fmt: skip
+
+
+def answered(status):
+    return DeliveryAttempt(at_ms=now_ms(), took_ms=0, status=status)
+
+
+async def due(outbox, most=100, **under_way):
+    return (await outbox.due(most, 30_000, 4, under_way)).deliveries
+
+
+async def fail(outbox, *rows, status=500):
+    for row in rows:
+        after = tried(row, answered(status), SCHEDULE, spread=1.0, patience=None)
+        assert await outbox.settle(row, after, 60_000, good=200 <= status < 300)
+
+
+async def reopened(redis):
+    """The pause of the breaker is over."""
+    await redis.hset(f"{PREFIX}receiver:whe_x", "until", now_ms() - 1)
+    await redis.zadd(f"{PREFIX}outbox", {"whe_x": now_ms() - 1})
+
+
+async def test_a_receiver_that_fails_five_times_in_a_row_gets_one_try_at_a_time_ever_more_seldom(redis, outbox, store):
+    for _ in range(30):
+        await store.create(job())
+    await fail(outbox, *await due(outbox))
+    await fail(outbox, *await due(outbox, 1))
+
+    pauses = []
+    for _ in range(7):
+        found = await outbox.due(100, 30_000, 4, {})
+        assert found.deliveries == ()
+        pauses.append(round(found.next_in_ms / 1000))
+        await reopened(redis)
+        (single,) = await due(outbox)
+        assert await due(outbox) == ()
+        await fail(outbox, single)
+
+    assert pauses == [30, 60, 120, 240, 480, 600, 600]
+
+
+async def test_one_success_gives_the_receiver_its_whole_room_again(redis, outbox, store):
+    for _ in range(20):
+        await store.create(job())
+    for _ in range(2):
+        await fail(outbox, *await due(outbox))
+    await reopened(redis)
+
+    await fail(outbox, *await due(outbox), status=200)
+
+    assert len(await due(outbox)) == 4
+
+
+async def test_posts_that_were_under_way_when_it_shut_make_the_pause_no_longer(outbox, store):
+    for _ in range(20):
+        await store.create(job())
+    first, second = await due(outbox), await due(outbox)
+
+    await fail(outbox, *first, *second)
+
+    assert round((await outbox.due(100, 30_000, 4, {})).next_in_ms / 1000) == 30
+
+
+async def test_of_two_couriers_with_the_same_row_the_second_is_refused(outbox, store):
+    await store.create(job())
+    (row,) = await due(outbox)
+
+    assert await outbox.settle(row, given_up(row, "one"), 0) is True
+    assert await outbox.settle(row, given_up(row, "two"), 0) is False
+    assert (await outbox.get("acme", row.id)).reason == "one"
+
+
+async def test_a_row_is_put_on_its_way_again_by_one_of_two_at_the_same_time_and_kept_until_its_end(
+    redis, outbox, store
+):
+    await store.create(job())
+    (row,) = await due(outbox)
+    await outbox.settle(row, given_up(row, "gone"), 0)
+    dead = await outbox.get("acme", row.id)
+    key = f"{PREFIX}delivery:{row.id}"
+    assert await redis.pttl(key) > 0
+
+    counts = await asyncio.gather(outbox.again([dead]), outbox.again([dead]))
+    (again,) = await due(outbox)
+
+    assert sorted(counts) == [0, 1]
+    assert await redis.pttl(key) == -1
+    assert (again.id, again.event_id, again.body, again.reason) == (row.id, row.event_id, row.body, None)
+
+
+async def test_what_is_being_posted_is_neither_hastened_nor_sent_again_beside_itself(outbox, store):
+    await store.create(job())
+    (row,) = await due(outbox)
+
+    await outbox.hasten(row.queue)
+
+    assert await due(outbox) == ()
+    assert await outbox.again([row]) == 0
+    await fail(outbox, row)
+    await outbox.hasten(row.queue)
+    assert [d.id for d in await due(outbox)] == [row.id]
+
+
+async def test_a_job_that_is_erased_takes_its_rows_out_of_log_and_queue(outbox, store):
+    erased, kept = job(), job()
+    for made in (erased, kept):
+        await store.create(made)
+
+    await store.erase(erased)
+
+    ids = await outbox.below("acme", None, 10)
+    assert [d.job_id for d in await outbox.many("acme", ids)] == [kept.id]
+    assert [d.job_id for d in await due(outbox)] == [kept.id]
+
+
+async def test_an_org_without_endpoints_writes_no_row(redis):
+    store = RedisJobStore(redis, PREFIX, "https://darkroom.test")
+
+    await store.create(job())
+
+    assert [k for k in await redis.keys("*") if b"deliver" in k or b"outbox" in k] == []
+
+
+async def test_who_is_enabled_is_remembered_for_seconds_and_forgotten_by_the_process_that_changes_it(
+    redis_url, redis, outbox
+):
+    seconds, parts = [0.0], {"sealer": Sealer(bytes(32)), "policy": Policy(), "clock": lambda: seconds[0]}
+    here = Endpoints(redis, PREFIX, outbox=outbox, **parts)
+    assert list(await here.enabled("acme")) == []
+    async with Redis.from_url(redis_url) as other:
+        there = Endpoints(other, PREFIX, outbox=Outbox(other, PREFIX), **parts)
+        assert list(await there.enabled("acme")) == []
+
+        made = (await here.create("acme", Wish(url="https://r.example/"))).endpoint
+
+        assert list(await here.enabled("acme")) == [made]
+        assert list(await there.enabled("acme")) == []
+        seconds[0] += KNOWN_SECONDS
+        assert list(await there.enabled("acme")) == [made]
+        await here.change("acme", made.id, {"disabled": "by request"})
+        assert list(await here.enabled("acme")) == []
+
+
+def test_an_event_goes_to_each_endpoint_that_names_it_and_to_the_jobs_own_webhook_once():
+    own = ENDPOINT.url
+    event = Event(id="evt_x", type="image.job.queued", timestamp="t", sequence=1, job_id="job_x", data={"id": "job_x"})
+    told = event.data | {"status": "queued", "urls": {}}
+    other = replace(ENDPOINT, id="whe_y", events=("image.job.failed",))
+
+    found = deliveries(Changed(job(), "image.job.queued").job, replace(event, data=told), (ENDPOINT, other))
+
+    assert [(d.endpoint_id, d.url, d.secret) for d in found] == [("whe_x", own, None)]
