@@ -50,6 +50,8 @@ READ_AT_MOST: Final = 1_000
 CREATE_SECONDS: Final = 5.0
 """How long a submission outlasts a Redis that is away."""
 RETRY_SECONDS: Final = 0.25
+ENOUGH: Final = 5
+"""Measured calls from which times are told instead of the catalog's."""
 CANCEL_SECONDS: Final = 2.0
 """How long the worker that has a job may take to end it."""
 
@@ -87,6 +89,15 @@ class Submitted(Struct, frozen=True):
     job: Job
     replayed: bool = False
     adopted: bool = False
+
+
+class Estimate(Struct, frozen=True):
+    """A job that was not made, the seconds that its calls take, and how many of its org's jobs would be ahead."""
+
+    job: Job
+    p50_seconds: float
+    p90_seconds: float
+    ahead: int
 
 
 class Filters(Struct, frozen=True, kw_only=True):
@@ -340,14 +351,24 @@ class Jobs:
         """The queue in numbers."""
         return await self._store.counts()
 
-    async def prepare(self, ask: Ask) -> Job:
+    async def estimate(self, ask: Ask) -> Estimate:
+        """What a job of this ask would be, cost and take. Nothing is stored, nobody is called."""
+        job = await self.prepare(ask, stage=False)
+        family = self._catalog.family(job.request.provider, job.request.model)
+        took = sorted((await self._store.health(job.request.provider)).took_ms)
+        p50, p90 = family.p50_seconds, family.p90_seconds
+        if len(took) >= ENOUGH:
+            p50, p90 = (took[int(len(took) * share)] / 1000 for share in (0.5, 0.9))
+        return Estimate(job, p50, p90, await self._store.waiting(job))
+
+    async def prepare(self, ask: Ask, *, stage: bool = True) -> Job:
         """The job of an ask, which is checked, its pictures staged, and nothing else stored."""
         named = replace(ask.request, images=tuple(map(_named, ask.images)), mask=ask.mask and _named(ask.mask))
         checked = self._catalog.check(named, face=ask.face)
         self._require_provider(ask.request.provider)
         options = ask.options
         webhook = ask.webhook and await self._webhook(ask.org, ask.webhook)
-        images, mask = await self._inputs.take(ask.org, ask.images, ask.mask, options.cancel_after)
+        images, mask = await self._inputs.take(ask.org, ask.images, ask.mask, options.cancel_after, stage=stage)
         request = replace(checked.request, images=images, mask=mask)
         now = now_ms()
         warnings = checked.warnings

@@ -62,9 +62,9 @@ class Inputs:
         self._known_policy: Policy | None = None
 
     async def take(
-        self, org: str, images: tuple[Given, ...], mask: Given | None, seconds: int
+        self, org: str, images: tuple[Given, ...], mask: Given | None, seconds: int, *, stage: bool = True
     ) -> tuple[tuple[Source, ...], Source | None]:
-        """Check pictures as far as that goes without dialling, and stage those that came as bytes.
+        """Check pictures as far as that goes without dialling, and `stage` those that came as bytes.
 
         `seconds` is how long their job lives at most. Raises `InvalidPicture` naming the field; nothing is
         stored then.
@@ -73,6 +73,8 @@ class Inputs:
         first = checked[0] if checked else None
         size = (first.width, first.height) if isinstance(first, Admitted) else None
         cut = None if mask is None else await self._checked(org, mask, lambda given: self._admitted_mask(given, size))
+        if not stage:
+            return tuple(map(_seen, checked)), None if cut is None else _seen(cut)
         until_ms = now_ms() + (seconds + ORPHAN_SECONDS) * 1000
         kept = tuple([await self._kept(org, picture, until_ms) for picture in checked])
         return kept, None if cut is None else await self._kept(org, cut, until_ms)
@@ -194,6 +196,10 @@ class Inputs:
         if self._known_policy is None:
             self._known_policy = reference_policy(self._settings, self._blobs.host)
         return self._known_policy
+
+
+def _seen(picture: Admitted | Source) -> Source:
+    return Blob("", picture.media_type) if isinstance(picture, Admitted) else picture
 
 
 _NOT_FETCHED: Final = (

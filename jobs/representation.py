@@ -33,7 +33,7 @@ def job_json(job: Job, base_url: str, *, with_request: bool = True) -> dict[str,
         "attempts": [_attempt_json(a) for a in job.attempts],
         "result": result_json(job),
         "error": job.failure and failure_json(job.failure, job),
-        "billing": _billing_json(job),
+        "billing": billing_json(job),
         "cancel": _cancel_json(job),
         "deadline": _present(startBy=moment(job.start_by_ms), cancelAt=moment(job.cancel_at_ms)),
         "warnings": [to_builtins(w) for w in job.warnings] or None,
@@ -204,7 +204,7 @@ def _webhook_json(webhook: Webhook) -> dict[str, Any]:
     }
 
 
-def _billing_json(job: Job) -> dict[str, Any]:
+def billing_json(job: Job) -> dict[str, Any]:
     """What is known of the money; costs by the catalog's list prices, where it has one."""
     shown: dict[str, Any] = {"state": str(job.billing), "providerCalls": len(job.attempts)}
     if job.unit_price:

@@ -314,6 +314,11 @@ class RedisJobStore:
             lane = f"{self.prefix}ready:{job.org}/{job.request.provider}"
             return cast("int | None", await self.redis.zrank(lane, job.id))
 
+    async def waiting(self, job: Job) -> int:
+        """How many of its org's jobs for the same provider are ready."""
+        with reachable():
+            return cast("int", await self.redis.zcard(f"{self.prefix}ready:{job.org}/{job.request.provider}"))
+
     async def events(self, job_id: str, after: int = 0) -> list[dict[str, Any]]:
         """The job's events with a sequence above `after`, in order."""
         with reachable():

@@ -32,10 +32,10 @@ from app.new_job import NewJob, new_ask
 from app.problems import envelope, request_id
 from app.query import instant, number, only_query
 from app.streams import require_room, stream, wants_stream
-from jobs.client import CANCEL_SECONDS, Ask, Filters
+from jobs.client import CANCEL_SECONDS, Ask, Estimate, Filters
 from jobs.errors import InvalidInput, NotAcceptable, NotFound
 from jobs.model import Job, Status
-from jobs.representation import PATH, delivery_json
+from jobs.representation import PATH, billing_json, delivery_json, request_json, warnings_json
 
 if TYPE_CHECKING:
     from jobs.client import Jobs
@@ -52,12 +52,20 @@ EXAMPLE: Final = {
 }
 
 
-@post(PATH, status_code=202, opt={"body": NewJob, "example": EXAMPLE, "result": "job"})
+@post(
+    PATH,
+    status_code=202,
+    opt={"body": NewJob, "example": EXAMPLE, "result": "job", "query": {"dryRun": "true: validate and estimate only"}},
+)
 async def create_job(request: AnyRequest) -> Response[Any]:
-    """Create a job: 202 with the job, or 200 when `Prefer: wait=n` saw it finish."""
+    """Create a job: 202 with the job, or 200 when `Prefer: wait=n` saw it finish.
+
+    `?dryRun=true` answers 200 with what the job would be, cost and take; nothing is stored, nobody is called.
+    """
     caller = await known_caller(request, WRITE)
-    only_query(request)
     jobs: Jobs = request.app.state.jobs
+    if _flag(only_query(request, frozenset({"dryRun"})), "dryRun"):
+        return _estimated(await jobs.estimate(await _ask(request, caller)))
     prefer = preference(request, request.app.state.settings.wait_seconds)
     follows = wants_stream(request)
     if follows:
@@ -221,6 +229,26 @@ def _filters(query: dict[str, str]) -> Filters:
 def _seen_version(request: AnyRequest, job: Job) -> int:
     found = _WEAK_TAG.fullmatch(request.headers.get("if-none-match", "").strip())
     return int(found[1]) if found else job.version
+
+
+def _flag(query: dict[str, str], name: str) -> bool:
+    value = query.get(name, "false")
+    if value not in {"true", "false"}:
+        raise InvalidInput("must be true or false", field=name)
+    return value == "true"
+
+
+def _estimated(estimate: Estimate) -> Response[bytes]:
+    job = estimate.job
+    data = {
+        "object": "image.job.estimate",
+        "request": request_json(job.request),
+        "warnings": warnings_json(job.warnings),
+        "billing": billing_json(job),
+        "estimatedSeconds": {"p50": round(estimate.p50_seconds, 2), "p90": round(estimate.p90_seconds, 2)},
+        "queue": {"ahead": estimate.ahead},
+    }
+    return Response(msgspec.json.encode(envelope(data)), status_code=200, media_type=MediaType.JSON)
 
 
 def _known_id(job_id: str) -> str:

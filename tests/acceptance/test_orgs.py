@@ -194,3 +194,20 @@ def test_the_queue_in_numbers(redis_url, simulator):
     assert (stats["ready"], stats["running"], stats["workers"], stats["slots"]) == (2, 0, 0, 0)
     assert 0 <= stats["oldestReadySeconds"] < 10
     assert stats["here"] == {"waits": 0, "streams": 0}
+
+
+def test_a_dry_run_says_what_a_job_would_be_and_makes_none(gateway, far_end):
+    with gateway.client("dry") as client:
+        body = {**GEMINI, "prompt": "Only asked", "size": "1000x500", "n": 3, "quality": "high"}
+        told = client.post(f"{JOBS}?dryRun=true", json=body)
+        wrong = client.post(f"{JOBS}?dryRun=true", json={**body, "n": 99})
+        unclear = client.post(f"{JOBS}?dryRun=maybe", json=body)
+        listed = client.get(JOBS).json()["data"]["jobs"]
+
+    data = told.json()["data"]
+    assert (told.status_code, data["object"], data["request"]["size"]) == (200, "image.job.estimate", "16:9")
+    assert data["billing"] == {"state": "none", "providerCalls": 0, "estimatedCost": 0.117, "currency": "USD"}
+    assert {w["field"] for w in data["warnings"]} == {"size", "quality"}
+    assert data["estimatedSeconds"]["p50"] <= data["estimatedSeconds"]["p90"]
+    assert (wrong.status_code, unclear.status_code, listed) == (400, 400, [])
+    assert far_end.bench.calls("Only asked") == []

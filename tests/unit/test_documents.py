@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jobs.settings import table, variables
+from jobs.settings import Settings, table, variables
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -42,6 +42,13 @@ def test_compose_has_a_redis_that_keeps_what_it_is_told_and_a_worker_with_time_t
     assert "--appendonly yes --appendfsync always --maxmemory-policy noeviction" in command
     assert COMPOSE["services"]["worker"]["stop_grace_period"] == "340s"
     assert "healthcheck" in COMPOSE["services"]["api"]
+
+
+def test_what_a_worker_spools_outlives_its_container():
+    volume, _, folder = COMPOSE["services"]["worker"]["volumes"][0].partition(":")
+
+    assert volume in COMPOSE["volumes"]
+    assert folder == f"/home/darkroom/{Settings.model_fields['data_dir'].default}"
 
 
 @pytest.mark.parametrize("name", ["api", "worker"])
