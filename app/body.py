@@ -46,6 +46,12 @@ async def read_json(
         raise _invalid(str(error)) from None
 
 
+async def read_optional_json(request: Request[Any, Any, Any], kind: type[T], largest: int = LARGEST) -> T:
+    """The same for a body that may be left out: all of its fields have defaults."""
+    has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+    return await read_json(request, kind, largest) if has_body else kind()
+
+
 def parse(body: bytes | bytearray) -> Any:
     """JSON (RFC 8259) without its loose ends: no duplicate names, NaN, NUL, lone surrogates or deep nesting."""
     try:

@@ -58,6 +58,12 @@ def envelope(data: Any) -> dict[str, Any]:
     return {"data": data, "metadata": {"success": True, "timestamp": int(time.time())}}
 
 
+def answer(data: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response[bytes]:
+    """`data` in its envelope."""
+    content = msgspec.json.encode(envelope(data))
+    return Response(content, status_code=status, headers=headers or {}, media_type=MediaType.JSON)
+
+
 def failure_response(request: Request[Any, Any, Any], failure: Failure, details: dict[str, Any]) -> Response[bytes]:
     """What went wrong with a job, as the answer of a synchronous call."""
     return _response(request, failure.code, failure.message, details, failure.retry_after)

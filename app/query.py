@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
-from jobs.errors import InvalidInput
+from jobs.errors import InvalidInput, NotFound
 from jobs.representation import read_moment
 
 if TYPE_CHECKING:
     from litestar import Request
+
+PAGE: Final = 20
+LARGEST_PAGE: Final = 100
 
 
 def only_query(
@@ -33,6 +37,25 @@ def number(query: dict[str, str], name: str, default: int, least: int = 1) -> in
     if not value.isascii() or not value.isdigit() or len(value) > 6 or int(value) < least:  # noqa: PLR2004  # plenty
         raise InvalidInput(f"must be a number, at least {least}", field=name)
     return int(value)
+
+
+def page(query: dict[str, str], kind: str) -> tuple[str | None, int]:
+    """`cursor`, which is the id of a thing of that kind, and `limit`."""
+    cursor = query.get("cursor")
+    if cursor is not None and not _is_id(cursor, kind):
+        raise InvalidInput("is not a cursor of ours", field="cursor")
+    return cursor, min(number(query, "limit", PAGE), LARGEST_PAGE)
+
+
+def known_id(text: str, kind: str, what: str) -> str:
+    """An id in a path, when it can be one of ours (`ids.new_id`). Raises `NotFound`."""
+    if not _is_id(text, kind):
+        raise NotFound(f"no such {what}")
+    return text
+
+
+def _is_id(text: str, kind: str) -> bool:
+    return re.fullmatch(rf"{kind}_[0-9a-z]{{30}}", text) is not None
 
 
 def instant(value: str | None, field: str) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -12,6 +11,7 @@ from msgspec.structs import replace
 
 from jobs.model import now_ms
 from jobs.reachable import reachable
+from jobs.scripts import scripts
 from jobs.webhook import Delivery, once_more
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Outbox:
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
         self.prefix = prefix
-        self._scripts = {name: redis.register_script(_source(name)) for name in ("post", "posted", "again", "hasten")}
+        self._scripts = scripts(redis, ("post", "posted", "again", "hasten"))
 
     async def due(self, most: int, lease_ms: int, room: int, under_way: Mapping[str, int]) -> Due:
         """Lease at most `most` rows that are due; no queue gets more than `room`, less what is `under_way` to it."""
@@ -117,11 +117,6 @@ class Outbox:
 def rows(deliveries: tuple[Delivery, ...]) -> list[str | bytes]:
     """Deliveries as the scripts of the job store take them: id, queue, document, time, and so on."""
     return [part for d in deliveries for part in (d.id, d.queue, _encoder.encode(d), str(d.created_ms))]
-
-
-def _source(name: str) -> str:
-    folder = files("jobs") / "lua"
-    return (folder / "shared.lua").read_text() + (folder / f"{name}.lua").read_text()
 
 
 _encoder = msgspec.json.Encoder()

@@ -450,12 +450,17 @@ class Runner:
         await asyncio.to_thread(self._spool.drop, name)
 
     async def _salvage(self, name: str) -> None:
-        data = await asyncio.to_thread(self._spool.find, name)
-        job = None if data is None else await self._job_of(name)
-        if data is None or (job is not None and not job.status.terminal):
-            return  # a live job's picture is taken by whoever claims the job
+        job_id = await asyncio.to_thread(self._spool.job_of, name)
+        if job_id is None:
+            return
+        job = await self._store.get(job_id)
         if job is None:
             await asyncio.to_thread(self._spool.drop, name)
+            return
+        if not job.status.terminal:
+            return  # a live job's picture is taken by whoever claims the job
+        data = await asyncio.to_thread(self._spool.find, name)
+        if data is None:
             return
         for row in job.attempts:
             for index in row.indexes:
@@ -464,10 +469,6 @@ class Runner:
                     await self._upload(name, data)
                     with contextlib.suppress(moves.MoveRefused, Stale):
                         await self._store.commit(job, moves.salvage(job, now_ms(), row.call, image))
-
-    async def _job_of(self, name: str) -> Job | None:
-        job_id = await asyncio.to_thread(self._spool.job_of, name)
-        return None if job_id is None else await self._store.get(job_id)
 
     async def _own_spool(self) -> str:
         return await asyncio.to_thread(self._spool.name)

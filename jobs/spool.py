@@ -40,11 +40,18 @@ class Spool:
 
     def find(self, name: str) -> bytes | None:
         """What was kept under a blob's name."""
-        return self._read(name)[1]
+        try:
+            return self._path(name).read_bytes().partition(b"\n")[2]
+        except OSError:
+            return None
 
     def job_of(self, name: str) -> str | None:
-        """Whose picture it is."""
-        return self._read(name)[0]
+        """Whose picture it is; the picture itself is not read."""
+        try:
+            with self._path(name).open("rb") as file:
+                return file.readline().decode().rstrip("\n")
+        except OSError:
+            return None
 
     def drop(self, name: str) -> None:
         """The blob store has it."""
@@ -60,13 +67,6 @@ class Spool:
                 else:
                     found.append(path.name.removesuffix(_ENDING).replace("~", "/"))
         return found
-
-    def _read(self, name: str) -> tuple[str | None, bytes | None]:
-        try:
-            job_id, _, data = self._path(name).read_bytes().partition(b"\n")
-        except OSError:
-            return None, None
-        return job_id.decode(), data
 
     def _files(self) -> list[Path]:
         return list(self._folder.glob(f"*{_ENDING}"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import msgspec
@@ -16,6 +15,7 @@ from jobs.moves import Changed
 from jobs.outbox import KEPT_MS, rows
 from jobs.reachable import reachable
 from jobs.representation import job_json, moment
+from jobs.scripts import scripts
 from jobs.webhook import Endpoint, deliveries
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class RedisJobStore:
         self.redis = redis
         self.prefix = prefix
         self.base_url = base_url
-        self._scripts = {name: redis.register_script(_source(name)) for name in _SCRIPTS}
+        self._scripts = scripts(redis, _SCRIPTS)
         self._room = Room(redis)
 
     async def create(
@@ -509,11 +509,6 @@ _decoder = msgspec.json.Decoder(Job)
 
 async def _no_endpoints(_: str) -> Sequence[Endpoint]:
     return ()
-
-
-def _source(name: str) -> str:
-    folder = files("jobs") / "lua"
-    return (folder / "shared.lua").read_text() + (folder / f"{name}.lua").read_text()
 
 
 def _pack(job: Job) -> bytes:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from litestar import MediaType, Response, get, post
+from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Stream
 from msgspec import Struct
@@ -20,11 +19,11 @@ from app.auth import READ, WRITE
 from app.body import read_json
 from app.lifting import Base64Text
 from app.new_job import NewJob, NewWebhook, checked_metadata, new_ask
-from app.problems import envelope, request_id
-from app.query import number, only_query
+from app.problems import answer, request_id
+from app.query import known_id, only_query, page
 from jobs.batch import REJECTED, counts, status
 from jobs.batches import Wish
-from jobs.errors import DarkroomError, InvalidInput, InvalidPicture, NotFound
+from jobs.errors import DarkroomError, InvalidInput, InvalidPicture
 from jobs.representation import failure_json, moment, result_json
 
 if TYPE_CHECKING:
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
 PATH: Final = "/api/v1/batches"
 MOST_ITEMS: Final = 500
 READ_AT_ONCE: Final = 100
-PAGE: Final = 20
-LARGEST_PAGE: Final = 100
 NDJSON: Final = "application/x-ndjson"
 EXAMPLE: Final = {
     "defaults": {"provider": "gemini", "model": "gemini-3.1-flash-image-preview", "size": "16:9"},
@@ -89,13 +86,9 @@ async def list_batches(request: AnyRequest) -> Response[bytes]:
     """The org's batches, newest first, without what became of their items."""
     caller = await known_caller(request, READ)
     query = only_query(request, frozenset({"limit", "cursor"}))
-    cursor = query.get("cursor")
-    if cursor is not None and not _BATCH_ID.fullmatch(cursor):
-        raise InvalidInput("is not a cursor of ours", field="cursor")
-    limit = min(number(query, "limit", PAGE), LARGEST_PAGE)
-    found, after = await _batches(request).page(caller.org, cursor, limit)
+    found, after = await _batches(request).page(caller.org, *page(query, "bat"))
     shown = [{**_about(request, batch), "counts": {"total": len(batch.items)}} for batch in found]
-    return _json({"object": "list", "batches": shown, "cursor": after}, 200, {})
+    return answer({"object": "list", "batches": shown, "cursor": after})
 
 
 @get(f"{PATH}/{{batch_id:str}}", opt={"result": "batch"})
@@ -164,7 +157,7 @@ async def _answer(
         code, headers = unfinished or code, {"Retry-After": "2", **headers}
     items = [_item(row) for row in rows]
     data = {**_about(request, batch), "status": stands, "counts": counts(rows), "items": items}
-    return _json(data, code, headers)
+    return answer(data, code, headers)
 
 
 def _about(request: AnyRequest, batch: Batch) -> dict[str, Any]:
@@ -246,18 +239,10 @@ def _batches(request: AnyRequest) -> Batches:
     return batches
 
 
-def _json(data: Any, code: int, headers: dict[str, str]) -> Response[bytes]:
-    content = msgspec.json.encode(envelope(data))
-    return Response(content, status_code=code, headers=headers, media_type=MediaType.JSON)
-
-
 def _known_id(batch_id: str) -> str:
-    if not _BATCH_ID.fullmatch(batch_id):
-        raise NotFound("no such batch")
-    return batch_id
+    return known_id(batch_id, "bat", "batch")
 
 
-_BATCH_ID: Final = re.compile(r"bat_[0-9a-z]{30}")
 _PICTURES: Final = frozenset({"referenceImage", "referenceImages", "mask"})
 
 handlers: Final = (create_batch, list_batches, get_batch, get_results, cancel_batch)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import msgspec
-from litestar import MediaType, Response, get, post
+from litestar import Response, get, post
 from litestar.params import FromPath
 from msgspec import Struct
 
 from app.ask import AnyRequest, known_caller
 from app.auth import READ, WRITE
 from app.body import read_json
-from app.faces.webhooks import LARGEST_BODY, LARGEST_PAGE, PAGE, known_endpoint
+from app.faces.webhooks import LARGEST_BODY, known_endpoint
 from app.faces.webhooks import PATH as ENDPOINTS
-from app.problems import envelope
-from app.query import instant, number, only_query
+from app.problems import answer
+from app.query import instant, known_id, only_query, page
 from jobs.delivery_log import STATES, Redelivered, Wanted
-from jobs.errors import InvalidInput, NotFound
+from jobs.errors import InvalidInput
 from jobs.representation import delivery_log_json, moment
 from jobs.webhook import ENDINGS
 
@@ -83,8 +81,8 @@ async def list_deliveries(request: AnyRequest) -> Response[bytes]:
     wanted = Wanted(
         endpoint_id=query.get("endpointId"), job_id=query.get("jobId"), state=query.get("state"), type=query.get("type")
     )
-    found, after = await _deliveries(request).page(caller.org, wanted, _cursor(query), _limit(query))
-    return _json({"object": "list", "deliveries": [delivery_log_json(d) for d in found], "cursor": after})
+    found, after = await _deliveries(request).page(caller.org, wanted, *page(query, "dlv"))
+    return answer({"object": "list", "deliveries": [delivery_log_json(d) for d in found], "cursor": after})
 
 
 @get(f"{PATH}/{{delivery_id:str}}", opt={"result": "delivery"})
@@ -93,7 +91,7 @@ async def get_delivery(request: AnyRequest, delivery_id: FromPath[str]) -> Respo
     caller = await known_caller(request, READ)
     only_query(request)
     found = await _deliveries(request).get(caller.org, _known(delivery_id))
-    return _json(delivery_log_json(found, with_attempts=True))
+    return answer(delivery_log_json(found, with_attempts=True))
 
 
 @post(f"{PATH}/{{delivery_id:str}}/redeliver", status_code=202, opt={"result": "delivery"})
@@ -102,7 +100,7 @@ async def redeliver_one(request: AnyRequest, delivery_id: FromPath[str]) -> Resp
     caller = await known_caller(request, WRITE)
     only_query(request)
     again = await _deliveries(request).again(caller.org, _known(delivery_id))
-    return _json(delivery_log_json(again, with_attempts=True), 202)
+    return answer(delivery_log_json(again, with_attempts=True), 202)
 
 
 def _deliveries(request: AnyRequest) -> DeliveryLog:
@@ -112,33 +110,13 @@ def _deliveries(request: AnyRequest) -> DeliveryLog:
 
 def _redelivered(told: Redelivered) -> Response[bytes]:
     shown = {"object": "webhook.redelivery", "redelivered": told.count, "since": moment(told.since_ms)}
-    return _json(shown, 202)
-
-
-def _json(data: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response[bytes]:
-    content = msgspec.json.encode(envelope(data))
-    told = {"Cache-Control": "no-store", **(headers or {})}
-    return Response(content, status_code=status, headers=told, media_type=MediaType.JSON)
-
-
-def _limit(query: dict[str, str]) -> int:
-    return min(number(query, "limit", PAGE), LARGEST_PAGE)
-
-
-def _cursor(query: dict[str, str]) -> str | None:
-    cursor = query.get("cursor")
-    if cursor is not None and not _DELIVERY_ID.fullmatch(cursor):
-        raise InvalidInput("is not a cursor of ours", field="cursor")
-    return cursor
+    return answer(shown, 202)
 
 
 def _known(delivery_id: str) -> str:
-    if not _DELIVERY_ID.fullmatch(delivery_id):
-        raise NotFound("no such delivery")
-    return delivery_id
+    return known_id(delivery_id, "dlv", "delivery")
 
 
-_DELIVERY_ID: Final = re.compile(r"dlv_[0-9a-z]{30}")
 _ENDED: Final = frozenset({"dead", "delivered"})
 
 handlers: Final = (redeliver, list_deliveries, get_delivery, redeliver_one)

@@ -30,10 +30,10 @@ from app.auth import READ, WRITE, Caller
 from app.body import read_json
 from app.new_job import NewJob, new_ask
 from app.problems import envelope, request_id
-from app.query import instant, number, only_query
+from app.query import instant, known_id, number, only_query, page
 from app.streams import require_room, stream, wants_stream
 from jobs.client import CANCEL_SECONDS, Ask, Estimate, Filters
-from jobs.errors import InvalidInput, NotAcceptable, NotFound
+from jobs.errors import InvalidInput, NotAcceptable
 from jobs.model import Job, Status
 from jobs.representation import PATH, billing_json, delivery_json, request_json, warnings_json
 
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from jobs.client import Jobs
 
 LONGEST_WAIT: Final = 60
-PAGE: Final = 20
-LARGEST_PAGE: Final = 100
 EXAMPLE: Final = {
     "provider": "gemini",
     "model": "gemini-3.1-flash-image-preview",
@@ -94,11 +92,7 @@ async def list_jobs(request: AnyRequest) -> Response[bytes]:
     caller = await known_caller(request, READ)
     query = only_query(request, _LIST_QUERY, prefix="metadata[")
     jobs: Jobs = request.app.state.jobs
-    cursor = query.get("cursor")
-    if cursor is not None and not _JOB_ID.fullmatch(cursor):
-        raise InvalidInput("is not a cursor of ours", field="cursor")
-    limit = min(number(query, "limit", PAGE), LARGEST_PAGE)
-    found, after = await jobs.page(caller.org, _filters(query), cursor, limit)
+    found, after = await jobs.page(caller.org, _filters(query), *page(query, "job"))
     data = {"object": "list", "jobs": [shown(request, job) for job in found], "cursor": after}
     return Response(msgspec.json.encode(envelope(data)), media_type=MediaType.JSON)
 
@@ -252,12 +246,9 @@ def _estimated(estimate: Estimate) -> Response[bytes]:
 
 
 def _known_id(job_id: str) -> str:
-    if not _JOB_ID.fullmatch(job_id):
-        raise NotFound("no such job")
-    return job_id
+    return known_id(job_id, "job", "job")
 
 
-_JOB_ID: Final = re.compile(r"job_[0-9a-z]{30}")
 _WEAK_TAG: Final = re.compile(r'W/"(\d{1,9})"')
 _LIST_QUERY: Final = frozenset(
     {

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import msgspec
 import structlog
-from litestar import MediaType, Response, delete, get, post
+from litestar import Response, delete, get, post
 from litestar.params import FromPath
 from msgspec import Struct
 
 from app.ask import AnyRequest, known_caller
 from app.auth import ADMIN
-from app.body import read_json
-from app.problems import envelope
-from app.query import instant, number, only_query
+from app.body import read_json, read_optional_json
+from app.problems import answer
+from app.query import instant, known_id, only_query, page
 from jobs.api_key import Grant, Limits, Wish, key_json
-from jobs.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from app.auth import Caller
     from jobs.keys import Issued, Keys
 
 PATH: Final = "/api/v1/keys"
-PAGE: Final = 20
-LARGEST_PAGE: Final = 100
 LARGEST_BODY: Final = 64 * 1024
 EXAMPLE: Final = {
     "name": "Nightly catalogue run",
@@ -79,14 +74,10 @@ async def list_keys(request: AnyRequest) -> Response[bytes]:
     """The org's keys, newest first, also those that expired or were revoked."""
     caller = await known_caller(request, ADMIN)
     query = only_query(request, frozenset({"limit", "cursor"}))
-    cursor = query.get("cursor")
-    if cursor is not None and not _KEY_ID.fullmatch(cursor):
-        raise InvalidInput("is not a cursor of ours", field="cursor")
-    limit = min(number(query, "limit", PAGE), LARGEST_PAGE)
-    found, after = await _keys(request).page(caller.org, cursor, limit)
+    found, after = await _keys(request).page(caller.org, *page(query, "key"))
     used = await _keys(request).last_used(found)
     shown = [key_json(key, ms) for key, ms in zip(found, used, strict=True)]
-    return _json({"object": "list", "keys": shown, "cursor": after})
+    return answer({"object": "list", "keys": shown, "cursor": after})
 
 
 @get(f"{PATH}/{{key_id:str}}", opt={"result": "key"})
@@ -96,7 +87,7 @@ async def get_key(request: AnyRequest, key_id: FromPath[str]) -> Response[bytes]
     only_query(request)
     key = await _keys(request).get(caller.org, _known_id(key_id))
     (used,) = await _keys(request).last_used([key])
-    return _json(key_json(key, used))
+    return answer(key_json(key, used))
 
 
 @delete(f"{PATH}/{{key_id:str}}", status_code=204, opt={"statuses": {204: "revoked"}})
@@ -117,7 +108,7 @@ async def rotate_key(request: AnyRequest, key_id: FromPath[str]) -> Response[byt
     """Give a key a new secret, shown this once; the one before stays valid for `overlapSeconds` (default 0)."""
     caller = await known_caller(request, ADMIN)
     only_query(request)
-    asked = await read_json(request, Rotation, LARGEST_BODY) if _has_body(request) else Rotation()
+    asked = await read_optional_json(request, Rotation, LARGEST_BODY)
     keys = _keys(request)
     caller.require_grant((await keys.get(caller.org, _known_id(key_id))).grant)
     issued = await keys.rotate(caller.org, key_id, asked.overlap_seconds)
@@ -139,26 +130,12 @@ def _name(caller: Caller) -> str:
     return caller.subject if caller.key is None else caller.key.id
 
 
-def _has_body(request: AnyRequest) -> bool:
-    return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
-
-
 def _shown_once(issued: Issued, status: int, headers: dict[str, str]) -> Response[bytes]:
-    return _json({**key_json(issued.key), "key": issued.secret}, status, headers)
-
-
-def _json(data: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response[bytes]:
-    content = msgspec.json.encode(envelope(data))
-    told = {"Cache-Control": "no-store", **(headers or {})}
-    return Response(content, status_code=status, headers=told, media_type=MediaType.JSON)
+    return answer({**key_json(issued.key), "key": issued.secret}, status, headers)
 
 
 def _known_id(key_id: str) -> str:
-    if not _KEY_ID.fullmatch(key_id):
-        raise NotFound("no such key")
-    return key_id
+    return known_id(key_id, "key", "key")
 
-
-_KEY_ID: Final = re.compile(r"key_[0-9a-z]{30}")
 
 handlers: Final = (create_key, list_keys, get_key, revoke_key, rotate_key)

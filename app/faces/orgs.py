@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from litestar import MediaType, Response, get, patch
+from litestar import Response, get, patch
 from litestar.params import FromPath
 
 from app.ask import AnyRequest, known_caller
 from app.auth import ADMIN, ORG, READ
 from app.body import read_json
-from app.problems import envelope
+from app.problems import answer
 from app.query import only_query
 from jobs.errors import NotFound
 from jobs.orgs import OrgChange, OrgLimits
@@ -31,7 +31,7 @@ async def get_limits(request: AnyRequest) -> Response[bytes]:
     caller = await known_caller(request, READ)
     only_query(request)
     own = None if caller.key is None else msgspec.to_builtins(caller.key.limits)
-    return _json({**await _shown(request, caller.org), "keyRateLimits": own})
+    return answer({**await _shown(request, caller.org), "keyRateLimits": own})
 
 
 @get(f"{PATH}/{{org:str}}", opt={"result": "limits"})
@@ -39,7 +39,7 @@ async def get_org(request: AnyRequest, org: FromPath[str]) -> Response[bytes]:
     """What an org may do and has used."""
     _own(await known_caller(request, ADMIN), org)
     only_query(request)
-    return _json(await _shown(request, org))
+    return answer(await _shown(request, org))
 
 
 @patch(f"{PATH}/{{org:str}}", status_code=200, opt={"body": OrgChange, "example": EXAMPLE, "result": "limits"})
@@ -48,7 +48,7 @@ async def change_org(request: AnyRequest, org: FromPath[str]) -> Response[bytes]
     _own(await known_caller(request, ADMIN), org)
     only_query(request)
     await _orgs(request).change(org, await read_json(request, OrgChange, LARGEST_BODY))
-    return _json(await _shown(request, org))
+    return answer(await _shown(request, org))
 
 
 async def _shown(request: AnyRequest, org: str) -> dict[str, Any]:
@@ -74,10 +74,6 @@ def _own(caller: Caller, org: str) -> None:
 def _orgs(request: AnyRequest) -> Orgs:
     orgs: Orgs = request.app.state.orgs
     return orgs
-
-
-def _json(data: Any) -> Response[bytes]:
-    return Response(msgspec.json.encode(envelope(data)), media_type=MediaType.JSON)
 
 
 handlers: Final = (get_limits, get_org, change_org)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-from litestar import MediaType, Response, get
+from litestar import Response, get
 
 from app.ask import AnyRequest, known_caller
 from app.auth import READ
-from app.problems import envelope
+from app.problems import answer
 from app.query import only_query
 
 if TYPE_CHECKING:
@@ -30,8 +29,7 @@ async def list_providers(request: AnyRequest) -> Response[bytes]:
     jobs: Jobs = request.app.state.jobs
     settings: Settings = request.app.state.settings
     shown = [_shown(name, played, health, settings) for name, played, health in await jobs.providers()]
-    body = envelope({"object": "list", "providers": shown})
-    return Response(msgspec.json.encode(body), media_type=MediaType.JSON)
+    return answer({"object": "list", "providers": shown})
 
 
 def _shown(name: str, played: str, health: Health, settings: Settings) -> dict[str, Any]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import structlog
@@ -13,12 +12,12 @@ from msgspec import UNSET, Struct, UnsetType
 
 from app.ask import AnyRequest, known_caller
 from app.auth import READ, WRITE
-from app.body import read_json
+from app.body import read_json, read_optional_json
 from app.new_job import checked_metadata
-from app.problems import envelope
-from app.query import number, only_query
+from app.problems import answer
+from app.query import known_id, only_query, page
 from jobs.endpoints import OVERLAP_SECONDS, Wish, endpoint_json
-from jobs.errors import InvalidInput, NotFound
+from jobs.errors import InvalidInput
 from jobs.webhook import ENDINGS, SIGNING, Signer, delivered
 
 if TYPE_CHECKING:
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
 PATH: Final = "/api/v1/webhooks"
 FRESH_SECONDS: Final = 300
-PAGE: Final = 20
-LARGEST_PAGE: Final = 100
 LARGEST_BODY: Final = 64 * 1024
 LONGEST_DESCRIPTION: Final = 256
 EXAMPLE: Final = {
@@ -95,8 +92,8 @@ async def list_endpoints(request: AnyRequest) -> Response[bytes]:
     """The org's webhook endpoints, newest first."""
     caller = await known_caller(request, READ)
     query = only_query(request, frozenset(_CURSOR))
-    found, after = await _endpoints(request).page(caller.org, _cursor(query), _limit(query))
-    return _json({"object": "list", "endpoints": [endpoint_json(e) for e in found], "cursor": after})
+    found, after = await _endpoints(request).page(caller.org, *page(query, "whe"))
+    return answer({"object": "list", "endpoints": [endpoint_json(e) for e in found], "cursor": after})
 
 
 @get(f"{PATH}/{{endpoint_id:str}}", opt={"result": "endpoint"})
@@ -104,7 +101,7 @@ async def get_endpoint(request: AnyRequest, endpoint_id: FromPath[str]) -> Respo
     """One webhook endpoint, without its secret."""
     caller = await known_caller(request, READ)
     only_query(request)
-    return _json(endpoint_json(await _endpoints(request).get(caller.org, known_endpoint(endpoint_id))))
+    return answer(endpoint_json(await _endpoints(request).get(caller.org, known_endpoint(endpoint_id))))
 
 
 @patch(
@@ -123,7 +120,7 @@ async def change_endpoint(request: AnyRequest, endpoint_id: FromPath[str]) -> Re
         fields["events"] = tuple(fields["events"])
     _description(fields.get("description"))
     checked_metadata(fields.get("metadata", {}))
-    return _json(endpoint_json(await _endpoints(request).change(caller.org, known_endpoint(endpoint_id), fields)))
+    return answer(endpoint_json(await _endpoints(request).change(caller.org, known_endpoint(endpoint_id), fields)))
 
 
 @delete(f"{PATH}/{{endpoint_id:str}}", status_code=204, opt={"statuses": {204: "deleted"}})
@@ -140,7 +137,7 @@ async def enable_endpoint(request: AnyRequest, endpoint_id: FromPath[str]) -> Re
     """Enable a webhook endpoint again; what was given up meanwhile can be redelivered."""
     caller = await known_caller(request, WRITE)
     only_query(request)
-    return _json(
+    return answer(
         endpoint_json(await _endpoints(request).change(caller.org, known_endpoint(endpoint_id), {"disabled": None}))
     )
 
@@ -154,8 +151,7 @@ async def rotate_secret(request: AnyRequest, endpoint_id: FromPath[str]) -> Resp
     """Give a webhook endpoint a new secret, shown this once; posts carry both signatures for `overlapSeconds`."""
     caller = await known_caller(request, WRITE)
     only_query(request)
-    has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
-    asked = await read_json(request, SecretRotation, LARGEST_BODY) if has_body else SecretRotation()
+    asked = await read_optional_json(request, SecretRotation, LARGEST_BODY)
     shown = await _endpoints(request).rotate(
         caller.org, known_endpoint(endpoint_id), asked.overlap_seconds, asked.secret
     )
@@ -180,7 +176,7 @@ async def ping_endpoint(request: AnyRequest, endpoint_id: FromPath[str]) -> Resp
         "error": attempt.error,
         "response": attempt.response,
     }
-    return _json(shown)
+    return answer(shown)
 
 
 @get("/.well-known/jwks.json", opt={"result": "jwks", "open": True})
@@ -208,34 +204,13 @@ def _description(text: str | None) -> str | None:
 
 
 def _shown_once(shown: Shown, status: int, headers: dict[str, str]) -> Response[bytes]:
-    return _json({**endpoint_json(shown.endpoint), "secret": shown.secret}, status, headers)
-
-
-def _json(data: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response[bytes]:
-    content = msgspec.json.encode(envelope(data))
-    told = {"Cache-Control": "no-store", **(headers or {})}
-    return Response(content, status_code=status, headers=told, media_type=MediaType.JSON)
-
-
-def _limit(query: dict[str, str]) -> int:
-    return min(number(query, "limit", PAGE), LARGEST_PAGE)
-
-
-def _cursor(query: dict[str, str]) -> str | None:
-    cursor = query.get("cursor")
-    if cursor is not None and not _ENDPOINT_ID.fullmatch(cursor):
-        raise InvalidInput("is not a cursor of ours", field="cursor")
-    return cursor
+    return answer({**endpoint_json(shown.endpoint), "secret": shown.secret}, status, headers)
 
 
 def known_endpoint(endpoint_id: str) -> str:
     """The id, when it can be one of ours. Raises `NotFound`."""
-    if not _ENDPOINT_ID.fullmatch(endpoint_id):
-        raise NotFound("no such endpoint")
-    return endpoint_id
+    return known_id(endpoint_id, "whe", "endpoint")
 
-
-_ENDPOINT_ID: Final = re.compile(r"whe_[0-9a-z]{30}")
 
 handlers: Final = (
     create_endpoint,
