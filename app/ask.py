@@ -19,7 +19,8 @@ from jobs.representation import failure_json, job_json, job_urls, result_json
 
 if TYPE_CHECKING:
     from app.auth import Caller
-    from jobs.client import Ask, Jobs
+    from jobs.client import Jobs
+    from jobs.draft import Ask
     from jobs.settings import Settings
 
 AnyRequest = Request[Any, Any, Any]

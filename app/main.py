@@ -29,8 +29,11 @@ from jobs.blobs_local import LocalBlobs
 from jobs.catalog import Catalog
 from jobs.client import Jobs
 from jobs.delivery_log import DeliveryLog
+from jobs.draft import Drafts
 from jobs.endpoints import open_endpoints
 from jobs.errors import DarkroomError, NotFound
+from jobs.expiring import Expiring
+from jobs.gauges import Gauges
 from jobs.inputs import Inputs
 from jobs.keys import Keys
 from jobs.logs import configure
@@ -60,15 +63,17 @@ def create_app(settings: Settings) -> Litestar:
     authenticator = Authenticator(settings, keys)
     outbox, endpoints = Outbox(redis, settings.redis_prefix), open_endpoints(redis, settings)
     store = job_store(redis, settings, endpoints.enabled)
+    inputs = Inputs(expiring=Expiring(redis, settings.redis_prefix), blobs=blobs, settings=settings)
     jobs = Jobs(
         store=store,
+        gauges=Gauges(redis, settings.redis_prefix),
         turns=Turns(arq_redis(pool, settings.redis_prefix), settings.redis_prefix),
         waiting=waiting,
         catalog=catalog,
         blobs=blobs,
-        inputs=Inputs(store=store, blobs=blobs, settings=settings),
+        inputs=inputs,
         outbox=outbox,
-        endpoints=endpoints,
+        drafts=Drafts(catalog=catalog, inputs=inputs, endpoints=endpoints, settings=settings),
         settings=settings,
     )
 

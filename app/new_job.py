@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from app.ask import checked_options, client_reference, permitted
 from app.pictures_in import Mask, ReferenceImage, mask, reference
-from jobs.client import Ask
+from jobs.draft import Ask
 from jobs.errors import InvalidInput, InvalidPicture
 from jobs.model import ImageRequest, Options, Webhook
 from jobs.webhook import ENDINGS

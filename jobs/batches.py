@@ -11,7 +11,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from jobs.batch import PENDING, Batch, Item, Refusal, Row, standing
-from jobs.client import CANCEL_SECONDS, Ask
+from jobs.client import CANCEL_SECONDS
+from jobs.draft import Ask
 from jobs.errors import DarkroomError, Gone, IdempotencyKeyReused, NotFound, ServiceUnavailable
 from jobs.ids import new_id
 from jobs.model import Job, now_ms

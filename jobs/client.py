@@ -4,39 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
 from jobs import moves
-from jobs.catalog import expected_seconds, unit_price
-from jobs.endpoints import NO_ADDRESS
 from jobs.errors import (
     DarkroomError,
     Gone,
     IdempotencyKeyReused,
-    InvalidInput,
     NotFound,
     QueueFull,
     ServiceUnavailable,
 )
-from jobs.ids import new_id
-from jobs.model import Blob, ImageRequest, Job, Link, Options, Source, Status, Warning_, Webhook, now_ms
-from jobs.outside import OutsideError, check, parse, webhook_policy
+from jobs.model import Job, Status, now_ms
 from jobs.providers import PROVIDERS
-from jobs.sealing import Sealer
 from jobs.store import ADOPT_MS, Adopted, Created, Full, Key, Known, Stale
-from jobs.webhook import SECRETS, wanted
 
 if TYPE_CHECKING:
     from jobs.blobs import BlobInfo, BlobStore
     from jobs.catalog import Catalog
-    from jobs.endpoints import Endpoints
-    from jobs.inputs import Given, Inputs
+    from jobs.draft import Ask, Drafts
+    from jobs.gauges import Gauges
+    from jobs.inputs import Inputs
     from jobs.model import Health
     from jobs.outbox import Outbox
     from jobs.queue import Turns
@@ -54,30 +45,6 @@ ENOUGH: Final = 5
 """Measured calls from which times are told instead of the catalog's."""
 CANCEL_SECONDS: Final = 2.0
 """How long the worker that has a job may take to end it."""
-
-
-class Ask(Struct, frozen=True, kw_only=True):
-    """A caller's wish for pictures: who asks, through which face, for what, and how it is to be run."""
-
-    org: str
-    subject: str
-    face: str
-    request: ImageRequest
-    """Without its input pictures: they are `images` and `mask`, as they were handed in."""
-    images: tuple[Given, ...] = ()
-    mask: Given | None = None
-    options: Options = Options()
-    idempotency_key: str | None = None
-    metadata: dict[str, str] = {}
-    client_reference: str | None = None
-    webhook: Webhook | None = None
-    """As it was asked for: its secret is not sealed yet."""
-    wait_seconds: float | None = None
-    """How long the caller waits in this very request; None: it does not, or comes back for the job by itself."""
-    request_id: str | None = None
-    batch_id: str | None = None
-    job_id: str | None = None
-    """The id that the job is to have; None: a new one."""
 
 
 class Submitted(Struct, frozen=True):
@@ -138,28 +105,30 @@ class Jobs:
         self,
         *,
         store: RedisJobStore,
+        gauges: Gauges,
         turns: Turns,
         waiting: Waiting,
         catalog: Catalog,
         blobs: BlobStore,
         inputs: Inputs,
         outbox: Outbox,
-        endpoints: Endpoints,
+        drafts: Drafts,
         settings: Settings,
     ) -> None:
         self._store = store
+        self._gauges = gauges
         self._turns = turns
         self._waiting = waiting
         self._catalog = catalog
         self._blobs = blobs
         self._inputs = inputs
         self._outbox = outbox
-        self._endpoints = endpoints
+        self._drafts = drafts
         self._settings = settings
 
     async def submit(self, ask: Ask) -> Submitted:
         """Accept a job, or join the one that the idempotency key names. Nothing is stored on a refusal."""
-        job = await self.prepare(ask)
+        job = await self._drafts.prepare(ask)
         key = None if ask.idempotency_key is None else Key(ask.idempotency_key, job.fingerprint)
         try:
             created = await self._create(
@@ -194,6 +163,10 @@ class Jobs:
             raise
         if isinstance(created, Created) and created.turn is not None:
             await self._turns.ring(created.turn)
+
+    async def prepare(self, ask: Ask) -> Job:
+        """The job of an ask, which is checked, its pictures staged, and nothing else stored."""
+        return await self._drafts.prepare(ask)
 
     async def discard(self, job: Job) -> None:
         """A prepared job is not created after all."""
@@ -277,7 +250,7 @@ class Jobs:
 
     async def position(self, job: Job) -> int | None:
         """How many jobs of the same org are ahead; None once it has left the queue."""
-        return await self._store.position(job) if job.status is Status.QUEUED else None
+        return await self._gauges.position(job) if job.status is Status.QUEUED else None
 
     async def deliveries(self, job: Job) -> tuple[Delivery, ...]:
         """How the news of the job fared, its own webhook's and those of the org's endpoints, oldest first."""
@@ -344,78 +317,22 @@ class Jobs:
         for name, entry in PROVIDERS.items():
             missing = entry.missing(self._settings)
             played = "simulated" if name in self._settings.simulated else "configured"
-            found.append((name, missing or played, await self._store.health(name)))
+            found.append((name, missing or played, await self._gauges.health(name)))
         return found
 
     async def counts(self) -> dict[str, int]:
         """The queue in numbers."""
-        return await self._store.counts()
+        return await self._gauges.counts()
 
     async def estimate(self, ask: Ask) -> Estimate:
         """What a job of this ask would be, cost and take. Nothing is stored, nobody is called."""
-        job = await self.prepare(ask, stage=False)
+        job = await self._drafts.prepare(ask, stage=False)
         family = self._catalog.family(job.request.provider, job.request.model)
-        took = sorted((await self._store.health(job.request.provider)).took_ms)
+        took = sorted((await self._gauges.health(job.request.provider)).took_ms)
         p50, p90 = family.p50_seconds, family.p90_seconds
         if len(took) >= ENOUGH:
             p50, p90 = (took[int(len(took) * share)] / 1000 for share in (0.5, 0.9))
-        return Estimate(job, p50, p90, await self._store.waiting(job))
-
-    async def prepare(self, ask: Ask, *, stage: bool = True) -> Job:
-        """The job of an ask, which is checked, its pictures staged, and nothing else stored."""
-        named = replace(ask.request, images=tuple(map(_named, ask.images)), mask=ask.mask and _named(ask.mask))
-        checked = self._catalog.check(named, face=ask.face)
-        self._require_provider(ask.request.provider)
-        options = ask.options
-        webhook = ask.webhook and await self._webhook(ask.org, ask.webhook)
-        images, mask = await self._inputs.take(ask.org, ask.images, ask.mask, options.cancel_after, stage=stage)
-        request = replace(checked.request, images=images, mask=mask)
-        now = now_ms()
-        warnings = checked.warnings
-        if ask.request.provider in self._settings.simulated:
-            message = f"{ask.request.provider} is played by the simulator: no model made this picture"
-            warnings = (*warnings, Warning_(code="simulated", message=message))
-        return Job(
-            id=ask.job_id or new_id("job"),
-            org=ask.org,
-            subject=ask.subject,
-            face=ask.face,
-            request=request,
-            options=options,
-            created_ms=now,
-            updated_ms=now,
-            start_by_ms=None if options.start_within is None else now + options.start_within * 1000,
-            cancel_at_ms=now + options.cancel_after * 1000,
-            warnings=warnings,
-            metadata=ask.metadata,
-            client_reference=ask.client_reference,
-            idempotency_key=ask.idempotency_key,
-            adoptable=self._settings.adopt_undelivered and ask.wait_seconds is not None and ask.idempotency_key is None,
-            webhook=webhook,
-            fingerprint=fingerprint(request, options),
-            unit_price=unit_price(request, checked.family),
-            expected_seconds=expected_seconds(request, checked.family),
-            batch_id=ask.batch_id,
-            request_id=ask.request_id,
-        )
-
-    async def _webhook(self, org: str, asked: Webhook) -> Webhook:
-        if asked.endpoint_id is not None:
-            return await self._endpoints.named(org, asked.endpoint_id)
-        webhook = wanted(asked)
-        try:
-            check(parse(webhook.url), webhook_policy(self._settings))
-        except OutsideError:
-            raise InvalidInput(NO_ADDRESS, field="webhook.url") from None
-        if webhook.secret is None:
-            return webhook
-        return replace(webhook, secret=Sealer(self._settings.derived_key(SECRETS)).seal(webhook.secret))
-
-    def _require_provider(self, name: str) -> None:
-        missing = PROVIDERS[name].missing(self._settings)
-        if missing is not None:
-            message = f"{name} is not configured here: {missing} is not set"
-            raise ServiceUnavailable(message, reason="provider_unconfigured", provider=name, variable=missing)
+        return Estimate(job, p50, p90, await self._gauges.waiting(job))
 
     async def _create(
         self, job: Job, key: Key | None, wait: float | None, *, waited: bool
@@ -455,27 +372,6 @@ class Jobs:
                 return await self._store.commit(job, moves.overdue(job, now))
             except Stale:
                 continue
-
-
-def fingerprint(request: ImageRequest, options: Options) -> str:
-    """SHA-256 (hex) of what was asked, whichever face asked it: input pictures count by their content."""
-    by_content = replace(
-        request,
-        images=tuple(_content(s) for s in request.images),
-        mask=request.mask and _content(request.mask),
-    )
-    canonical = msgspec.json.encode((by_content, options), order="deterministic")
-    return hashlib.sha256(canonical).hexdigest()
-
-
-def _content(source: Source) -> Source:
-    """Staged bytes count by their digest; a picture of ours never changes under its name."""
-    return replace(source, name="") if isinstance(source, Blob) and source.sha256 else source
-
-
-def _named(given: Given) -> Source:
-    """A picture that nobody has looked at yet: that there is one is all that the catalog asks."""
-    return Link(given.url or "", given.media_type or "")
 
 
 def _unknown(job_id: str) -> NotFound:

@@ -20,9 +20,9 @@ from jobs.pictures import EXTENSIONS, Admitted, NotAPicture, admit, admit_mask, 
 
 if TYPE_CHECKING:
     from jobs.blobs import BlobStore
+    from jobs.expiring import Expiring
     from jobs.outside import Policy
     from jobs.settings import Settings
-    from jobs.store import RedisJobStore
 
 AT_ONCE: Final = 2
 """Pictures that one process decodes at a time: each may take 200 MB."""
@@ -53,8 +53,8 @@ class Loaded(Struct, frozen=True):
 class Inputs:
     """Both ends of an input picture's way. `blobs` must be open before the first call."""
 
-    def __init__(self, *, store: RedisJobStore, blobs: BlobStore, settings: Settings) -> None:
-        self._store = store
+    def __init__(self, *, expiring: Expiring, blobs: BlobStore, settings: Settings) -> None:
+        self._expiring = expiring
         self._blobs = blobs
         self._settings = settings
         self._decoding = asyncio.Semaphore(AT_ONCE)
@@ -105,13 +105,13 @@ class Inputs:
         try:
             for name in names:
                 await self._blobs.delete(name)
-            await self._store.forget_blobs(*names)
+            await self._expiring.forget(*names)
         except DarkroomError as error:
             _log.warning("blobs stay for now", error=str(error))
 
     async def sweep(self) -> None:
         """Delete blobs whose time has come: staged inputs, and pictures past their retention."""
-        await self.discard(*await self._store.expired_blobs())
+        await self.discard(*await self._expiring.due())
 
     async def _checked(
         self, org: str, given: Given, admitted: Callable[[Given], Awaitable[Admitted]]
@@ -153,7 +153,7 @@ class Inputs:
         if not isinstance(picture, Admitted):
             return picture
         name = f"{STAGED}{org}/{uuid.uuid4()}.{EXTENSIONS[picture.media_type]}"
-        await self._store.expire_blobs(until_ms, name)
+        await self._expiring.add(until_ms, name)
         await self._blobs.put(name, picture.data, picture.media_type)
         digest = await asyncio.to_thread(lambda: hashlib.sha256(picture.data).hexdigest())
         return Blob(name, picture.media_type, digest)

@@ -4,42 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import random
-import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from jobs import moves
-from jobs.blobs import BlobExists, BlobMissing, BlobRefused, BlobStoreDown
+from jobs.blobs import BlobRefused, BlobStoreDown
 from jobs.errors import DarkroomError, InvalidPicture, Outcome, ProviderError, ServiceUnavailable, TimedOut
-from jobs.model import Failure, Image, Job, Phase, Picture, Progress, Status, Usage, Warning_, now_ms
-from jobs.moves import Changed
-from jobs.pictures import EXTENSIONS, NotAPicture, measure
+from jobs.held import PAUSE_SECONDS, Held
+from jobs.model import Failure, Job, Phase, Picture, Progress, Status, Usage, Warning_, now_ms
 from jobs.providers.base import Accepted, Answered, Order, Progressed, Text, Warned
-from jobs.store import Fenced, Stale
+from jobs.providers.outcomes import bad_response
+from jobs.store import Fenced
 
 if TYPE_CHECKING:
-    from jobs.blobs import BlobStore
     from jobs.catalog import Catalog
+    from jobs.gauges import Breaker, Gauges
     from jobs.inputs import Inputs, Loaded
+    from jobs.keeping import Keeper
     from jobs.providers.base import Provider, Step
-    from jobs.spool import Spool
-    from jobs.store import Breaker, Claim, RedisJobStore
+    from jobs.store import Claim, RedisJobStore
 
 GRACE_SECONDS: Final = 5.0
 """Beyond its own timeout a provider gets this long to say how its call ended."""
 MOST_UNKNOWN: Final = 5
 """With `onAmbiguous: retry`: calls of unknown outcome after which the job gives up."""
-STORE_PAUSE_SECONDS: Final = 1.0
-LOST_MS: Final = 86_400_000
-"""How long a picture is kept that came after its job had gone to another worker."""
-SPOOL_AFTER_SECONDS: Final = 2.0
-"""An upload that takes longer than this has its bytes on disk meanwhile."""
 ELSEWHERE_MS: Final = 2_000
 """How long a job is left to the worker that has its picture on disk before anybody looks again."""
 
@@ -53,9 +45,9 @@ class Runner:
         self,
         *,
         store: RedisJobStore,
-        blobs: BlobStore,
+        gauges: Gauges,
+        keeper: Keeper,
         inputs: Inputs,
-        spool: Spool,
         catalog: Catalog,
         providers: Mapping[str, Provider],
         provider_seconds: float,
@@ -63,9 +55,9 @@ class Runner:
         breaker: Breaker,
     ) -> None:
         self._store = store
-        self._blobs = blobs
+        self._gauges = gauges
+        self._keeper = keeper
         self._inputs = inputs
-        self._spool = spool
         self._held: dict[str, Held] = {}
         self._catalog = catalog
         self._providers = providers
@@ -95,16 +87,6 @@ class Runner:
             with contextlib.suppress(moves.MoveRefused, Fenced):
                 await job.apply(moves.stop)
 
-    async def salvage(self) -> None:
-        """Bring what waits on disk to the blob store, when its job has ended without it."""
-        for name in await asyncio.to_thread(self._spool.names):
-            try:
-                await self._salvage(name)
-            except BlobStoreDown:
-                return
-            except BlobRefused as error:
-                _log.warning("spooled picture refused", blob=name, error=error.message)
-
     async def _run(self, job: Held) -> None:
         try:
             await self._begin(job)
@@ -130,14 +112,14 @@ class Runner:
         """A worker died in a call: what it stored is taken, what lies on another's disk waits, the rest is lost."""
         for row in moves.open_rows(job.now):
             for index in row.indexes:
-                image = await self._find(job.now, row.call, index)
+                image = await self._keeper.find(job.now, row.call, index)
                 if image is not None:
                     await job.apply(partial(moves.checkpoint, image=image, upload_ms=0))
             if {i.index for i in job.now.images} >= set(row.indexes):
                 await job.apply(partial(moves.settle, call=row.call, outcome="succeeded", charged=True))
         if job.now.overdue(now_ms()):
             return  # the store may not have been reached: what is on disk is salvaged later
-        own = await self._own_spool()
+        own = await self._keeper.own_spool()
         if any(row.spool in {None, own} for row in moves.open_rows(job.now)):
             await job.apply(partial(moves.lose, spool=own))
 
@@ -169,7 +151,7 @@ class Runner:
             except BlobStoreDown:
                 if job.now.overdue(now_ms()):
                     raise InvalidPicture("the picture could not be read in time", field="referenceImage") from None
-                await asyncio.sleep(STORE_PAUSE_SECONDS)
+                await asyncio.sleep(PAUSE_SECONDS)
 
     async def _conclude(self, job: Held) -> None:
         """Everything has been tried that may be tried now."""
@@ -210,7 +192,7 @@ class Runner:
     async def _report(self, job: Held, word: str, began: int) -> None:
         """Tell the breaker; it is no part of the job, so a Redis that is away is no hindrance."""
         with contextlib.suppress(ServiceUnavailable):
-            await self._store.report(job.now.request.provider, word, now_ms() - began, self._breaker)
+            await self._gauges.report(job.now.request.provider, word, now_ms() - began, self._breaker)
 
     async def _settle(self, job: Held, call: int, answer: Answer) -> None:
         _log.info(
@@ -250,7 +232,7 @@ class Runner:
             if trouble is not None:
                 raise trouble
         if not answer.pictures:
-            raise _bad_response("the provider answered without a picture")
+            raise bad_response("the provider answered without a picture")
 
     async def _receive(  # noqa: PLR0913, PLR0917  # one call's parts
         self,
@@ -266,7 +248,7 @@ class Runner:
             async with asyncio.timeout(seconds + GRACE_SECONDS):
                 async for step in steps:
                     if isinstance(step, Picture):
-                        keeping.append(asyncio.create_task(self._keep(job, *of, step)))
+                        keeping.append(asyncio.create_task(self._keeper.keep(job, *of, step)))
                     else:
                         await self._take(job, of[0], step, answer)
         except TimeoutError:
@@ -294,65 +276,6 @@ class Runner:
                 answer.text = step.text
             case Warned():
                 answer.warnings.append(Warning_(code=step.code, message=step.message, field=step.field))
-
-    async def _keep(self, job: Held, call: int, indexes: tuple[int, ...], picture: Picture) -> None:
-        """Bytes first: they are in durable storage before the job says so. Each picture of an answer by itself."""
-        if picture.index >= len(indexes):
-            return  # one more than was asked for
-        begun, index = now_ms(), indexes[picture.index]
-        try:
-            image = self._image(job.now, call, index, picture)
-        except NotAPicture as error:
-            raise _bad_response(f"the provider's bytes are no picture: {error}") from error
-        await self._store_bytes(job, call, image, picture.data)
-        try:
-            try:
-                await job.apply(lambda j, now: moves.checkpoint(j, now, image, now - begun))
-            except moves.MoveRefused:
-                await job.apply(lambda j, now: moves.salvage(j, now, call, image))
-        except Fenced:
-            await self._let_go(job.now.id, call, image)
-            raise
-
-    async def _let_go(self, job_id: str, call: int, image: Image) -> None:
-        """A picture came to a worker that has lost its job: it may change nothing, and the picture is nobody's."""
-        job = await self._store.get(job_id)
-        if job is None:  # erased meanwhile
-            await self._blobs.delete(image.blob)
-        elif moves.row_of(job, call).ended_ms is not None and image.blob not in {i.blob for i in job.images}:
-            _log.warning("picture of a lost call, kept for a day", blob=image.blob)
-            await self._store.expire_blobs(now_ms() + LOST_MS, image.blob)
-
-    async def _store_bytes(self, job: Held, call: int, image: Image, data: bytes) -> None:
-        """Upload, for as long as it takes; while the blob store does not take them the bytes are on disk, too."""
-        spooled = False
-        while True:
-            upload = asyncio.create_task(self._blobs.put(image.blob, data, image.media_type))
-            try:
-                await asyncio.wait([upload], timeout=SPOOL_AFTER_SECONDS)
-                if not spooled and (not upload.done() or isinstance(upload.exception(), BlobStoreDown)):
-                    spooled = await self._spool_bytes(job, call, image, data)
-                await upload
-            except BlobExists:
-                break
-            except BlobStoreDown as error:
-                _log.warning("blob store down", error=error.message, spooled=spooled)
-                if now_ms() >= job.now.cancel_at_ms:
-                    raise
-                await asyncio.sleep(STORE_PAUSE_SECONDS)
-            else:
-                break
-            finally:
-                upload.cancel()
-        if spooled:
-            await asyncio.to_thread(self._spool.drop, image.blob)
-
-    async def _spool_bytes(self, job: Held, call: int, image: Image, data: bytes) -> bool:
-        if not await asyncio.to_thread(self._spool.keep, image.blob, job.now.id, data):
-            return False
-        with contextlib.suppress(moves.MoveRefused):
-            await job.apply(partial(moves.spooled, call=call, spool=await self._own_spool()))
-        return True
 
     async def _settle_failed(self, job: Held, call: int, answer: Answer, error: ProviderError) -> None:
         charged = _CHARGED[error.outcome] if not answer.pictures else True
@@ -403,76 +326,6 @@ class Runner:
             timeout=max(0.1, min(self._provider_seconds, left)),
         )
 
-    def _image(self, job: Job, call: int, index: int, picture: Picture) -> Image:
-        measured = measure(picture.data)
-        name = f"{_stem(job, call, index)}.{EXTENSIONS[measured.media_type]}"
-        return Image(
-            index=index,
-            url=self._blobs.link(name),
-            blob=name,
-            media_type=measured.media_type,
-            bytes=len(picture.data),
-            sha256=hashlib.sha256(picture.data).hexdigest(),
-            width=measured.width,
-            height=measured.height,
-            revised_prompt=picture.revised_prompt,
-        )
-
-    async def _find(self, job: Job, call: int, index: int) -> Image | None:
-        """The picture of a call whose end nobody saw: in the blob store, or on this machine's disk."""
-        for extension in EXTENSIONS.values():
-            name = f"{_stem(job, call, index)}.{extension}"
-            data = await self._stored(job, name)
-            if data is not None:
-                return self._image(job, call, index, Picture(data=data, media_type=""))
-        return None
-
-    async def _stored(self, job: Job, name: str) -> bytes | None:
-        """The bytes, which are in the blob store by then; a blob store that is down is waited for."""
-        while True:
-            try:
-                spooled = await asyncio.to_thread(self._spool.find, name)
-                if spooled is None:
-                    return await self._blobs.read(name)
-                await self._upload(name, spooled)
-            except BlobMissing:
-                return None
-            except BlobStoreDown:
-                if job.overdue(now_ms()):
-                    return None
-                await asyncio.sleep(STORE_PAUSE_SECONDS)
-            else:
-                return spooled
-
-    async def _upload(self, name: str, data: bytes) -> None:
-        with contextlib.suppress(BlobExists):
-            await self._blobs.put(name, data, measure(data).media_type)
-        await asyncio.to_thread(self._spool.drop, name)
-
-    async def _salvage(self, name: str) -> None:
-        job_id = await asyncio.to_thread(self._spool.job_of, name)
-        if job_id is None:
-            return
-        job = await self._store.get(job_id)
-        if job is None:
-            await asyncio.to_thread(self._spool.drop, name)
-            return
-        if not job.status.terminal:
-            return  # a live job's picture is taken by whoever claims the job
-        data = await asyncio.to_thread(self._spool.find, name)
-        if data is None:
-            return
-        for row in job.attempts:
-            for index in row.indexes:
-                if name.startswith(_stem(job, row.call, index)):
-                    image = self._image(job, row.call, index, Picture(data=data, media_type=""))
-                    await self._upload(name, data)
-                    with contextlib.suppress(moves.MoveRefused, Stale):
-                        await self._store.commit(job, moves.salvage(job, now_ms(), row.call, image))
-
-    async def _own_spool(self) -> str:
-        return await asyncio.to_thread(self._spool.name)
-
     def _delay_ms(self, job: Job) -> int | None:
         """How long to back off before the next call, by the provider's word first; None: no more tries."""
         if sum(a.outcome == Outcome.UNKNOWN for a in job.attempts) >= MOST_UNKNOWN:
@@ -497,50 +350,6 @@ class Answer:
         self.warnings: list[Warning_] = []
 
 
-class Held:
-    """A job in a worker's hands: applies moves to the newest record, one at a time, under the fence."""
-
-    def __init__(self, store: RedisJobStore, claim: Claim) -> None:
-        self._store = store
-        self.fence = claim.fence
-        self._one = asyncio.Lock()
-        self._reported_ms = 0
-        self.now = claim.job
-
-    async def apply(self, move: Callable[[Job, int], Changed]) -> Job:
-        """Make a move on the record as it stands. Raises `Fenced`, `moves.MoveRefused`."""
-        async with self._one:
-            while True:
-                changed = move(self.now, now_ms())
-                try:
-                    self.now = await self._store.commit(self.now, changed, self.fence)
-                except Stale:
-                    self.now = await self._newest()
-                except ServiceUnavailable as error:  # a commit that was written is known when it comes again
-                    _log.warning("move not written yet", error=error.message)
-                    await asyncio.sleep(STORE_PAUSE_SECONDS)
-                else:
-                    return self.now
-
-    async def _newest(self) -> Job:
-        while True:
-            try:
-                return await self._store.get(self.now.id) or _vanished(self.now)
-            except ServiceUnavailable:
-                await asyncio.sleep(STORE_PAUSE_SECONDS)
-
-    async def look(self) -> None:
-        """Take the newest record."""
-        async with self._one:
-            self.now = await self._newest()
-
-    async def report(self, progress: Progress) -> None:
-        """Pass progress on, at most once a second."""
-        if now_ms() - self._reported_ms >= 1000:  # noqa: PLR2004  # a second
-            self._reported_ms = now_ms()
-            await self.apply(lambda j, now: moves.progress(j, now, progress))
-
-
 _CHARGED: Final[Mapping[Outcome, bool | None]] = {
     Outcome.NOT_SENT: False,
     Outcome.THROTTLED: False,
@@ -548,15 +357,6 @@ _CHARGED: Final[Mapping[Outcome, bool | None]] = {
     Outcome.BAD_RESPONSE: True,
     Outcome.UNKNOWN: None,
 }
-
-
-def _stem(job: Job, call: int, index: int) -> str:
-    day = datetime.fromtimestamp(job.created_ms / 1000, UTC).date().isoformat()
-    return f"images/{job.org}/{day}/{uuid.uuid5(_NAMES, f'{job.id}/{call}/{index}')}"
-
-
-_NAMES: Final = uuid.UUID("5b0d7a53-9f1e-5d7c-8c55-6d9a7a3f2b10")
-"""The UUIDv5 namespace (RFC 9562) of our pictures: a call of a job names each of its pictures for good."""
 
 
 def _final(job: Job) -> Failure:
@@ -577,11 +377,3 @@ def _word(error: ProviderError) -> str:
 def _not_stored(error: DarkroomError) -> ProviderError:
     error.details["reason"] = "upload_failed"
     return ProviderError(Outcome.BAD_RESPONSE, error)
-
-
-def _bad_response(message: str) -> ProviderError:
-    return ProviderError(Outcome.BAD_RESPONSE, ServiceUnavailable(message, reason="provider_bad_response"))
-
-
-def _vanished(job: Job) -> Job:
-    raise Fenced(job.id)

@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from jobs.errors import QueueFull, QuotaExceeded, ServiceUnavailable
-from jobs.ids import made_ms, new_id
-from jobs.model import Event, Health, Job, now_ms
+from jobs.ids import new_id
+from jobs.model import Event, Job, now_ms
 from jobs.moves import Changed
 from jobs.outbox import KEPT_MS, rows
 from jobs.reachable import reachable
@@ -32,7 +32,6 @@ ADOPT_MS: Final = 600_000
 """How long a result that nobody has is kept for whoever asks the same again."""
 PROBE_MS: Final = 15_000
 """How long the one job that tries a provider out keeps the others waiting."""
-LONGEST_OPEN_MS: Final = 300_000
 LOOK_MS: Final = 1_000
 MOST_USED: Final = 0.9
 """The share of `maxmemory` beyond which new work is refused."""
@@ -117,13 +116,6 @@ class Beat(Struct, frozen=True):
     canceling: frozenset[str]
 
 
-class Breaker(Struct, frozen=True):
-    """After `failures` bad calls in a row a provider gets no jobs for `open_ms`, twice as long each time."""
-
-    failures: int
-    open_ms: int
-
-
 class Page(Struct, frozen=True):
     """Jobs, newest first; `cursor` continues below, `None` at the end."""
 
@@ -154,10 +146,6 @@ class JobStore(Protocol):
 
     async def page(self, org: str, after: str | None, limit: int) -> Page:
         """An org's jobs, newest first, below the id `after`."""
-        ...
-
-    async def position(self, job: Job) -> int | None:
-        """How many of the org's jobs for the same provider are ahead of a queued one."""
         ...
 
 
@@ -308,17 +296,6 @@ class RedisJobStore:
         jobs = tuple(_unpack(doc) for doc in docs if doc is not None)
         return Page(jobs, ids[-1] if len(ids) == limit else None)
 
-    async def position(self, job: Job) -> int | None:
-        """See `JobStore.position`."""
-        with reachable():
-            lane = f"{self.prefix}ready:{job.org}/{job.request.provider}"
-            return cast("int | None", await self.redis.zrank(lane, job.id))
-
-    async def waiting(self, job: Job) -> int:
-        """How many of its org's jobs for the same provider are ready."""
-        with reachable():
-            return cast("int", await self.redis.zcard(f"{self.prefix}ready:{job.org}/{job.request.provider}"))
-
     async def events(self, job_id: str, after: int = 0) -> list[dict[str, Any]]:
         """The job's events with a sequence above `after`, in order."""
         with reachable():
@@ -357,24 +334,6 @@ class RedisJobStore:
         offered = [f"{self.prefix}{new_id('turn')}" for _ in range(most)]
         return [t.decode() for t in await self._run("turns", TURN_START_MS, most, *offered, *self._limits)]
 
-    async def report(self, provider: str, word: str, took_ms: int, breaker: Breaker) -> None:
-        """A provider's call has ended: `good`, `bad` or `busy` (which says nothing of its health)."""
-        bounds = breaker.failures, breaker.open_ms, LONGEST_OPEN_MS
-        await self._run("report", provider, word, took_ms, *bounds)
-
-    async def health(self, provider: str) -> Health:
-        """How a provider does just now, by what every worker has seen of it."""
-        now = now_ms()
-        with reachable():
-            pipe = self.redis.pipeline(transaction=True)
-            pipe.hmget(f"{self.prefix}breaker:{provider}", ["until", "probe"])
-            pipe.zcount(f"{self.prefix}running:{provider}", now, "+inf")
-            pipe.lrange(f"{self.prefix}took:{provider}", 0, -1)
-            (until, probe), running, took = await pipe.execute()
-        shut_ms = max(0, int(float(until)) - now) if until else 0
-        state = "closed" if until is None else "half_open" if probe or not shut_ms else "open"
-        return Health(state, shut_ms, running, tuple(int(ms) for ms in took))
-
     async def erase(self, job: Job) -> None:
         """Forget a job, its events and its deliveries; its id is known to be gone."""
         await self._run("erase", job.id, job.org, TOMB_MS)
@@ -393,48 +352,6 @@ class RedisJobStore:
         """Somebody has the job's result: it is nobody else's to adopt."""
         with reachable():
             await self.redis.zrem(self._undelivered(job), job.id)
-
-    async def expire_blobs(self, at_ms: int, *names: str) -> None:
-        """Remember blobs that are to be deleted at a time; a later word replaces an earlier one."""
-        with reachable():
-            await self.redis.zadd(f"{self.prefix}expiring", dict.fromkeys(names, at_ms))
-
-    async def expired_blobs(self, most: int = 100) -> list[str]:
-        """Blobs whose time has come."""
-        with reachable():
-            found = await self.redis.zrangebyscore(f"{self.prefix}expiring", "-inf", now_ms(), 0, most)
-        return [name.decode() for name in found]
-
-    async def forget_blobs(self, *names: str) -> None:
-        """Blobs have been deleted."""
-        with reachable():
-            await self.redis.zrem(f"{self.prefix}expiring", *names)
-
-    async def counts(self) -> dict[str, int]:
-        """What waits, runs and backs off, what workers offer, and how long the first in line has waited."""
-        orgs = [o.decode() for o in await self.redis.zrange(f"{self.prefix}orgs", 0, -1)]
-        pipe = self.redis.pipeline(transaction=True)
-        for org in orgs:
-            pipe.smembers(f"{self.prefix}lanes:{org}")
-        lanes = [(o, p.decode()) for o, found in zip(orgs, await pipe.execute(), strict=True) for p in found]
-        for name in ("running", "later", "turns"):
-            pipe.zcard(f"{self.prefix}{name}")
-        for name in ("slots", "workers"):
-            pipe.zcount(f"{self.prefix}{name}", now_ms(), "+inf")
-        for org, provider in lanes:
-            pipe.zcard(f"{self.prefix}ready:{org}/{provider}")
-            pipe.zrange(f"{self.prefix}ready:{org}/{provider}", 0, 0)
-        running, deferred, turns, slots, workers, *found = await pipe.execute()
-        first = min((made_ms(ids[0].decode()) for ids in found[1::2] if ids), default=now_ms())
-        return {
-            "ready": sum(found[0::2]),
-            "running": running,
-            "deferred": deferred,
-            "turns": turns,
-            "slots": slots,
-            "workers": workers,
-            "oldestReadySeconds": max(0, now_ms() - first) // 1000,
-        }
 
     async def ready(self) -> None:
         """One round trip. Raises `ServiceUnavailable`."""
@@ -502,7 +419,7 @@ class Room:
             raise ServiceUnavailable(message, reason="store_full", retry_after=30)
 
 
-_SCRIPTS: Final = ("create", "claim", "commit", "beat", "lost", "turns", "leave", "erase", "report")
+_SCRIPTS: Final = ("create", "claim", "commit", "beat", "lost", "turns", "leave", "erase")
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Job)
 

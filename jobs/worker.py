@@ -15,13 +15,15 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from jobs import moves
-from jobs.blobs import BlobStore
 from jobs.catalog import Catalog
 from jobs.courier import Courier
 from jobs.endpoints import Endpoints, open_endpoints
 from jobs.errors import DarkroomError, ServiceUnavailable
+from jobs.expiring import Expiring
+from jobs.gauges import Breaker, Gauges
 from jobs.ids import new_id
 from jobs.inputs import Inputs
+from jobs.keeping import Keeper
 from jobs.logs import configure
 from jobs.model import now_ms
 from jobs.news import end, listen
@@ -33,7 +35,7 @@ from jobs.reachable import connections
 from jobs.run import Runner
 from jobs.spool import Spool
 from jobs.storage import blob_store, job_store
-from jobs.store import Breaker, Claim, RedisJobStore, Stale
+from jobs.store import Claim, RedisJobStore, Stale
 
 if TYPE_CHECKING:
     from jobs.providers.base import Provider
@@ -68,9 +70,12 @@ async def _serve(settings: Settings) -> None:
     providers = await open_providers(settings)
     await blobs.open()
     arq = arq_redis(pool, settings.redis_prefix)
-    inputs = Inputs(store=store, blobs=blobs, settings=settings)
-    runner = _runner(settings, store, blobs, inputs, providers)
-    hands = Hands(store, runner, inputs, Turns(arq, settings.redis_prefix), settings)
+    expiring = Expiring(redis, settings.redis_prefix)
+    inputs = Inputs(expiring=expiring, blobs=blobs, settings=settings)
+    gauges = Gauges(redis, settings.redis_prefix)
+    keeper = Keeper(store=store, blobs=blobs, spool=Spool(settings.data_dir / "spool"), expiring=expiring)
+    runner = _runner(settings, store, gauges, keeper, inputs, providers)
+    hands = Hands(store, runner, keeper, inputs, Turns(arq, settings.redis_prefix), settings)
     worker = WakeWorker(
         functions=[func(_turn, name=TURN, timeout=TURN_TIMEOUT_SECONDS, max_tries=1, keep_result=0)],
         queue_name=queue_name(settings.redis_prefix),
@@ -122,14 +127,19 @@ def _drain(worker: WakeWorker, hands: Hands, number: signal.Signals) -> None:
     worker.handle_sig_wait_for_completion(number)
 
 
-def _runner(
-    settings: Settings, store: RedisJobStore, blobs: BlobStore, inputs: Inputs, providers: dict[str, Provider]
+def _runner(  # noqa: PLR0913, PLR0917  # the composition root hands over each part
+    settings: Settings,
+    store: RedisJobStore,
+    gauges: Gauges,
+    keeper: Keeper,
+    inputs: Inputs,
+    providers: dict[str, Provider],
 ) -> Runner:
     return Runner(
         store=store,
-        blobs=blobs,
+        gauges=gauges,
+        keeper=keeper,
         inputs=inputs,
-        spool=Spool(settings.data_dir / "spool"),
         catalog=Catalog.load(settings.models_file),
         providers=providers,
         provider_seconds=settings.provider_seconds,
@@ -164,11 +174,20 @@ async def _turn(ctx: dict[str, Any]) -> None:
 class Hands:
     """What one worker process does beside arq: turns, heartbeat, and looking after the lost."""
 
-    def __init__(self, store: RedisJobStore, runner: Runner, inputs: Inputs, turns: Turns, settings: Settings) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917  # the composition root hands over each part
+        self,
+        store: RedisJobStore,
+        runner: Runner,
+        keeper: Keeper,
+        inputs: Inputs,
+        turns: Turns,
+        settings: Settings,
+    ) -> None:
         self.name = f"{socket.gethostname()}/{os.getpid()}/{new_id('w')[-6:]}"
         self.draining = False
         self._store = store
         self._runner = runner
+        self._keeper = keeper
         self._inputs = inputs
         self._turns = turns
         self._slots = settings.worker_slots
@@ -232,7 +251,7 @@ class Hands:
     async def _salvage_on(self) -> None:
         while True:
             try:
-                await self._runner.salvage()
+                await self._keeper.salvage()
             except (DarkroomError, OSError) as error:
                 _log.warning("spool not emptied", error=str(error))
             await asyncio.sleep(SALVAGE_SECONDS)

@@ -22,7 +22,7 @@ from app.body import read_json
 from app.pictures_in import Mask, ReferenceImage, mask, reference
 from app.problems import request_id
 from app.streams import require_room, stream, wants_stream
-from jobs.client import Ask
+from jobs.draft import Ask
 from jobs.errors import InvalidInput
 from jobs.model import ImageRequest
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from app.auth import Caller
     from jobs.batch import Batch, Row
     from jobs.batches import Batches
-    from jobs.client import Ask
+    from jobs.draft import Ask
     from jobs.model import Options
 
 PATH: Final = "/api/v1/batches"

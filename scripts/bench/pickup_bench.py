@@ -16,8 +16,11 @@ from redis.asyncio import Redis
 from app.simulator.server import running_simulator
 from jobs import moves
 from jobs.catalog import Catalog
-from jobs.client import Ask, Jobs
+from jobs.client import Jobs
+from jobs.draft import Ask, Drafts
 from jobs.endpoints import open_endpoints
+from jobs.expiring import Expiring
+from jobs.gauges import Gauges
 from jobs.inputs import Inputs
 from jobs.model import ImageRequest, Job, Options, now_ms
 from jobs.moves import Changed
@@ -65,23 +68,27 @@ async def measure(redis: RedisServer, environment: dict[str, str]) -> int:
     settings = Settings.load(env_file=None)
     connection = Redis.from_url(redis.url)
     store = RedisJobStore(connection, settings.redis_prefix, settings.public_base_url)
+    gauges, catalog = Gauges(connection, settings.redis_prefix), Catalog.load()
     blobs = blob_store(settings)
+    inputs = Inputs(expiring=Expiring(connection, settings.redis_prefix), blobs=blobs, settings=settings)
+    endpoints = open_endpoints(connection, settings)
     jobs = Jobs(
         store=store,
+        gauges=gauges,
         turns=Turns(arq_redis(connection.connection_pool, settings.redis_prefix), settings.redis_prefix),
         waiting=Waiting(connection, settings.redis_prefix),
-        catalog=Catalog.load(),
+        catalog=catalog,
         blobs=blobs,
-        inputs=Inputs(store=store, blobs=blobs, settings=settings),
+        inputs=inputs,
         outbox=Outbox(connection, settings.redis_prefix),
-        endpoints=open_endpoints(connection, settings),
+        drafts=Drafts(catalog=catalog, inputs=inputs, endpoints=endpoints, settings=settings),
         settings=settings,
     )
     costs = {depth: await commands_a_job(store, jobs, connection, depth) for depth in DEPTHS}
     await connection.flushall()
     worker = start([sys.executable, "-m", "app.cli", "worker"], env=environment)
     try:
-        await until_slots(store)
+        await until_slots(gauges)
         await asyncio.sleep(3)
         before, begun = redis.commands(), time.monotonic()
         await asyncio.sleep(20)
@@ -129,9 +136,9 @@ async def commands_a_job(store: RedisJobStore, jobs: Jobs, connection: Redis, de
     return ((await connection.info("stats"))["total_commands_processed"] - before - 1) / 20
 
 
-async def until_slots(store: RedisJobStore) -> None:
+async def until_slots(gauges: Gauges) -> None:
     """Until a worker is there."""
-    while not (await store.counts())["slots"]:  # noqa: ASYNC110  # another process's doing
+    while not (await gauges.counts())["slots"]:  # noqa: ASYNC110  # another process's doing
         await asyncio.sleep(0.05)
 
 

@@ -27,6 +27,7 @@ from redis.exceptions import ResponseError
 
 from jobs import moves
 from jobs.errors import Outcome
+from jobs.gauges import Gauges
 from jobs.model import TERMINAL, BillingState, Failure, Image, ImageRequest, Job, Options, Phase, Status, now_ms
 from jobs.moves import Changed, MoveRefused
 from jobs.store import Claim, Created, Fenced, Full, Key, Known, RedisJobStore, Stale
@@ -200,6 +201,7 @@ class Engine(RuleBasedStateMachine):
         self.redis.edit = edit
         self.prefix = f"machine{next(PREFIXES)}:"
         self.store = RedisJobStore(self.redis, self.prefix, "https://darkroom.test")
+        self.gauges = Gauges(self.redis, self.prefix)
         self.jobs: dict[str, Kept] = {}
         self.keys: dict[tuple[str, str], Known] = {}
         self.workers: list[list[Holding]] = [[], []]
@@ -386,7 +388,7 @@ class Engine(RuleBasedStateMachine):
             else:
                 held = kept.claimed or kept.lease_ms is not None
                 assert held or kept.job.id in ready, f"{kept.job.id} is stranded"
-        counts = self.run(self.store.counts())
+        counts = self.run(self.gauges.counts())
         assert counts["ready"] == len(ready)
         assert counts["running"] == sum(k.claimed for k in jobs)
         assert counts["deferred"] == sum(k.later_ms is not None for k in jobs)
@@ -451,7 +453,7 @@ class Engine(RuleBasedStateMachine):
         return self.loop.run(coroutine)
 
     def position(self, kept):
-        return self.run(self.store.position(kept.job))
+        return self.run(self.gauges.position(kept.job))
 
     def picked(self, pick):
         return list(self.jobs.values())[pick % len(self.jobs)]

@@ -1,0 +1,141 @@
+"""A wish made a job that is not stored yet: checked against the catalog, its input pictures staged."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from jobs.catalog import expected_seconds, unit_price
+from jobs.endpoints import NO_ADDRESS
+from jobs.errors import InvalidInput, ServiceUnavailable
+from jobs.ids import new_id
+from jobs.model import Blob, ImageRequest, Job, Link, Options, Source, Target, Warning_, Webhook, now_ms
+from jobs.outside import OutsideError, check, parse, webhook_policy
+from jobs.providers import PROVIDERS
+from jobs.sealing import Sealer
+from jobs.webhook import SECRETS, wanted
+
+if TYPE_CHECKING:
+    from jobs.catalog import Catalog
+    from jobs.endpoints import Endpoints
+    from jobs.inputs import Given, Inputs
+    from jobs.settings import Settings
+
+
+class Ask(Struct, frozen=True, kw_only=True):
+    """A caller's wish for pictures: who asks, through which face, for what, and how it is to be run."""
+
+    org: str
+    subject: str
+    face: str
+    request: ImageRequest
+    """Without its input pictures: they are `images` and `mask`, as they were handed in."""
+    images: tuple[Given, ...] = ()
+    mask: Given | None = None
+    options: Options = Options()
+    idempotency_key: str | None = None
+    metadata: dict[str, str] = {}
+    client_reference: str | None = None
+    webhook: Webhook | None = None
+    """As it was asked for: its secret is not sealed yet."""
+    wait_seconds: float | None = None
+    """How long the caller waits in this very request; None: it does not, or comes back for the job by itself."""
+    request_id: str | None = None
+    batch_id: str | None = None
+    key_id: str | None = None
+    """The API key by which it is asked."""
+    fallbacks: tuple[Target, ...] = ()
+    """Where else the job may go when its provider cannot serve it and has not charged, in this order."""
+    job_id: str | None = None
+    """The id that the job is to have; None: a new one."""
+
+
+class Drafts:
+    """Makes jobs of wishes. Raises only `errors.DarkroomError`."""
+
+    def __init__(self, *, catalog: Catalog, inputs: Inputs, endpoints: Endpoints, settings: Settings) -> None:
+        self._catalog = catalog
+        self._inputs = inputs
+        self._endpoints = endpoints
+        self._settings = settings
+
+    async def prepare(self, ask: Ask, *, stage: bool = True) -> Job:
+        """The job of an ask, which is checked, its pictures staged, and nothing else stored."""
+        named = replace(ask.request, images=tuple(map(_named, ask.images)), mask=ask.mask and _named(ask.mask))
+        checked = self._catalog.check(named, face=ask.face)
+        self._require_provider(ask.request.provider)
+        options = ask.options
+        webhook = ask.webhook and await self._webhook(ask.org, ask.webhook)
+        images, mask = await self._inputs.take(ask.org, ask.images, ask.mask, options.cancel_after, stage=stage)
+        request = replace(checked.request, images=images, mask=mask)
+        now = now_ms()
+        warnings = checked.warnings
+        if ask.request.provider in self._settings.simulated:
+            message = f"{ask.request.provider} is played by the simulator: no model made this picture"
+            warnings = (*warnings, Warning_(code="simulated", message=message))
+        return Job(
+            id=ask.job_id or new_id("job"),
+            org=ask.org,
+            subject=ask.subject,
+            face=ask.face,
+            request=request,
+            options=options,
+            created_ms=now,
+            updated_ms=now,
+            start_by_ms=None if options.start_within is None else now + options.start_within * 1000,
+            cancel_at_ms=now + options.cancel_after * 1000,
+            warnings=warnings,
+            metadata=ask.metadata,
+            client_reference=ask.client_reference,
+            idempotency_key=ask.idempotency_key,
+            adoptable=self._settings.adopt_undelivered and ask.wait_seconds is not None and ask.idempotency_key is None,
+            webhook=webhook,
+            fingerprint=fingerprint(request, options),
+            unit_price=unit_price(request, checked.family),
+            expected_seconds=expected_seconds(request, checked.family),
+            batch_id=ask.batch_id,
+            request_id=ask.request_id,
+        )
+
+    async def _webhook(self, org: str, asked: Webhook) -> Webhook:
+        if asked.endpoint_id is not None:
+            return await self._endpoints.named(org, asked.endpoint_id)
+        webhook = wanted(asked)
+        try:
+            check(parse(webhook.url), webhook_policy(self._settings))
+        except OutsideError:
+            raise InvalidInput(NO_ADDRESS, field="webhook.url") from None
+        if webhook.secret is None:
+            return webhook
+        return replace(webhook, secret=Sealer(self._settings.derived_key(SECRETS)).seal(webhook.secret))
+
+    def _require_provider(self, name: str) -> None:
+        missing = PROVIDERS[name].missing(self._settings)
+        if missing is not None:
+            message = f"{name} is not configured here: {missing} is not set"
+            raise ServiceUnavailable(message, reason="provider_unconfigured", provider=name, variable=missing)
+
+
+def fingerprint(request: ImageRequest, options: Options) -> str:
+    """SHA-256 (hex) of what was asked, whichever face asked it: input pictures count by their content."""
+    by_content = replace(
+        request,
+        images=tuple(_content(s) for s in request.images),
+        mask=request.mask and _content(request.mask),
+    )
+    canonical = msgspec.json.encode((by_content, options), order="deterministic")
+    return hashlib.sha256(canonical).hexdigest()
+
+
+def _content(source: Source) -> Source:
+    """Staged bytes count by their digest; a picture of ours never changes under its name."""
+    return replace(source, name="") if isinstance(source, Blob) and source.sha256 else source
+
+
+def _named(given: Given) -> Source:
+    """A picture that nobody has looked at yet: that there is one is all that the catalog asks."""
+    return Link(given.url or "", given.media_type or "")

@@ -1,0 +1,71 @@
+"""A job in a worker's hands: moves on the newest record, one at a time, under the fence."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from jobs import moves
+from jobs.errors import ServiceUnavailable
+from jobs.model import Job, Progress, now_ms
+from jobs.moves import Changed
+from jobs.store import Fenced, Stale
+
+if TYPE_CHECKING:
+    from jobs.store import Claim, RedisJobStore
+
+PAUSE_SECONDS: Final = 1.0
+"""Between two tries at a store that is away."""
+
+_log = structlog.get_logger()
+
+
+class Held:
+    """What a claim gave; `now` is the record as this worker knows it."""
+
+    def __init__(self, store: RedisJobStore, claim: Claim) -> None:
+        self._store = store
+        self.fence = claim.fence
+        self._one = asyncio.Lock()
+        self._reported_ms = 0
+        self.now = claim.job
+
+    async def apply(self, move: Callable[[Job, int], Changed]) -> Job:
+        """Make a move on the record as it stands. Raises `Fenced`, `moves.MoveRefused`."""
+        async with self._one:
+            while True:
+                changed = move(self.now, now_ms())
+                try:
+                    self.now = await self._store.commit(self.now, changed, self.fence)
+                except Stale:
+                    self.now = await self._newest()
+                except ServiceUnavailable as error:  # a commit that was written is known when it comes again
+                    _log.warning("move not written yet", error=error.message)
+                    await asyncio.sleep(PAUSE_SECONDS)
+                else:
+                    return self.now
+
+    async def _newest(self) -> Job:
+        while True:
+            try:
+                return await self._store.get(self.now.id) or _vanished(self.now)
+            except ServiceUnavailable:
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def look(self) -> None:
+        """Take the newest record."""
+        async with self._one:
+            self.now = await self._newest()
+
+    async def report(self, progress: Progress) -> None:
+        """Pass progress on, at most once a second."""
+        if now_ms() - self._reported_ms >= 1000:  # noqa: PLR2004  # a second
+            self._reported_ms = now_ms()
+            await self.apply(lambda j, now: moves.progress(j, now, progress))
+
+
+def _vanished(job: Job) -> Job:
+    raise Fenced(job.id)
