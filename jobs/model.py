@@ -50,6 +50,15 @@ class ImageRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """0 to 100; jpeg and webp only."""
     seed: int | None = None
     steps: int | None = None
+    moderation: str | None = None
+    """`auto` or `low`."""
+    input_fidelity: str | None = None
+    """`low` or `high`: how closely an edit keeps to its reference images."""
+    user: str | None = None
+    safety_identifier: str | None = None
+    """Who the caller's own end user is, for the provider's abuse checks; `user` is its older name."""
+    partial_images: int | None = None
+    """Previews (0 to 3) that a call shall bring on its way to the picture."""
     images: tuple[Source, ...] = ()
     """Reference images; any makes the request an edit."""
     mask: Source | None = None
@@ -66,6 +75,24 @@ class ImageRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Names of the input pictures that were stored for this request alone."""
         sources = self.images if self.mask is None else (*self.images, self.mask)
         return tuple(s.name for s in sources if isinstance(s, Blob) and s.name.startswith(STAGED))
+
+
+class Target(Struct, frozen=True):
+    """A provider and its own name for the model: where a job is sent."""
+
+    provider: str
+    model: str
+
+
+class Fallback(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a job goes on when the provider before it is known not to have charged: the request in that one's words."""
+
+    target: Target
+    changes: dict[str, Any] = {}
+    """Fields of the request that differ there: what that model ignores, or takes in another form."""
+    warnings: tuple[Warning_, ...] = ()
+    unit_price: int = 0
+    expected_seconds: float = 1.0
 
 
 class Picture(Struct, frozen=True, kw_only=True):
@@ -173,6 +200,9 @@ class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     indexes: tuple[int, ...]
     """Which pictures of the job the call is for."""
     started_ms: int
+    provider: str = ""
+    model: str = ""
+    """Whom it went to."""
     ended_ms: int | None = None
     outcome: str | None = None
     """`succeeded`, or a value of `errors.Outcome`; `None` while the call is open."""
@@ -277,6 +307,10 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     fingerprint: str = ""
     """SHA-256 (hex) of the canonical request and options: equal asks through two faces are equal."""
     batch_id: str | None = None
+    key_id: str | None = None
+    """The API key by which it was asked for: its daily quotas count the job."""
+    fallbacks: tuple[Fallback, ...] = ()
+    """Where else it may go, in this order."""
     adoptable: bool = False
     """Asked for by a synchronous call without a key: who asks the same again may get its result (JOBS.md 4)."""
     webhook: Webhook | None = None
