@@ -209,6 +209,7 @@ class RedisJobStore:
             job.request.n,
             job.request.n * job.unit_price,
             USED_MS,
+            job.subject,
             *posts,
         )
         match answer:
@@ -266,6 +267,7 @@ class RedisJobStore:
             job.not_before_ms or 0,
             KEPT_MS,
             TOMB_MS,
+            job.subject,
             _day(job),
             job.used_images - before.used_images,
             job.used_cost - before.used_cost,
@@ -336,7 +338,7 @@ class RedisJobStore:
 
     async def erase(self, job: Job) -> None:
         """Forget a job, its events and its deliveries; its id is known to be gone."""
-        await self._run("erase", job.id, job.org, TOMB_MS)
+        await self._run("erase", job.id, job.org, TOMB_MS, job.subject)
 
     async def erased(self, org: str, job_id: str) -> bool:
         """Whether the org once had a job of that id, which was erased or is past its retention."""

@@ -2,8 +2,8 @@
 -- Refused when another move came first ('stale') or another worker holds the job ('fenced').
 local id, doc, seen, version, fence = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local status, org, due, event, keep_until, later = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12]
-local keep_deliveries_ms, tomb_ms = ARGV[13], ARGV[14]
-local day, images, cost, blobs = ARGV[15], tonumber(ARGV[16]), tonumber(ARGV[17]), tonumber(ARGV[18])
+local keep_deliveries_ms, tomb_ms, subject = ARGV[13], ARGV[14], ARGV[15]
+local day, images, cost, blobs = ARGV[16], tonumber(ARGV[17]), tonumber(ARGV[18]), tonumber(ARGV[19])
 local key = P .. 'job:' .. id
 local held = redis.call('HMGET', key, 'v', 'f', 'doc', 'l', 'q')
 if not held[1] then
@@ -46,12 +46,12 @@ if images ~= 0 or cost ~= 0 then  -- what was reserved at the acceptance, made t
   redis.call('HINCRBY', P .. 'used:' .. org .. ':' .. day, 'images', images)
   redis.call('HINCRBY', P .. 'used:' .. org .. ':' .. day, 'cost', cost)
 end
-for i = 19, 18 + 2 * blobs, 2 do
+for i = 20, 19 + 2 * blobs, 2 do
   redis.call('ZADD', P .. 'expiring', ARGV[i + 1], ARGV[i])  -- a blob, and when it is to be deleted
 end
 if status == 'canceling' then
   redis.call('PUBLISH', P .. 'cancel', id)
 end
-send(id, 19 + 2 * blobs, keep_deliveries_ms)
-redis.call('PUBLISH', P .. 'news', id .. ' ' .. version)
+send(id, 20 + 2 * blobs, keep_deliveries_ms)
+tell(id, version, org, subject)
 return 'ok'

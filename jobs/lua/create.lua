@@ -4,6 +4,7 @@ local idem, claim, idem_ms, turn, start_ms = ARGV[9], ARGV[10], ARGV[11], ARGV[1
 local most, keep_ms, provider = tonumber(ARGV[14]), ARGV[15], ARGV[16]
 local undelivered, wait_ms, adopt_ms = ARGV[17], tonumber(ARGV[18]), tonumber(ARGV[19])
 local seconds, day, images, cost, used_ms = ARGV[20], ARGV[21], tonumber(ARGV[22]), tonumber(ARGV[23]), ARGV[24]
+local subject = ARGV[25]
 if idem ~= '' then
   local known = redis.call('GET', idem)
   if known and known ~= claim then
@@ -70,5 +71,6 @@ end
 if idem ~= '' then
   redis.call('SET', idem, claim, 'PX', idem_ms)
 end
-send(id, 25, keep_ms)
+send(id, 26, keep_ms)
+tell(id, sequence, org, subject)
 return {'created', want_turn(turn, now, start_ms)}

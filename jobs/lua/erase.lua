@@ -1,5 +1,5 @@
 -- Forget a job and all that was said of it; what stays is whose it was, so that asking for it is answered with 410.
-local id, org, tomb_ms = ARGV[2], ARGV[3], ARGV[4]
+local id, org, tomb_ms, subject = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 for _, delivery in ipairs(redis.call('LRANGE', P .. 'deliveries:' .. id, 0, -1)) do
   local address = redis.call('HGET', P .. 'delivery:' .. delivery, 'a')
   redis.call('DEL', P .. 'delivery:' .. delivery)
@@ -20,5 +20,5 @@ for _, index in ipairs({'due', 'later', 'running'}) do
   redis.call('ZREM', P .. index, id)
 end
 redis.call('SET', P .. 'tomb:' .. id, org, 'PX', tomb_ms)
-redis.call('PUBLISH', P .. 'news', id .. ' 0')
+tell(id, 0, org, subject)
 return 1

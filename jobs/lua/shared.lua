@@ -40,6 +40,11 @@ local function rooms(first, now)
   end
 end
 
+-- Tell every process that a job has changed, and whose it is. The subject comes last: it is the rest of the line.
+local function tell(id, version, org, subject)
+  redis.call('PUBLISH', P .. 'news', id .. ' ' .. version .. ' ' .. org .. ' ' .. subject)
+end
+
 -- A turn is one run of a worker's loop (an arq job). Ask for one when fewer are under way than slots live.
 local function want_turn(turn, now, start_ms)
   redis.call('ZREMRANGEBYSCORE', P .. 'turns', '-inf', now)

@@ -1,0 +1,70 @@
+"""What every process is told of each change of a job: which job, its version, and whose it is; on a real Redis."""
+
+import asyncio
+
+import pytest
+from msgspec.structs import replace
+from redis.asyncio import Redis
+
+from jobs import moves
+from jobs.ids import new_id
+from jobs.model import ImageRequest, Job, Options, now_ms
+from jobs.store import RedisJobStore, Stale
+
+pytestmark = pytest.mark.anyio
+SUBJECT = "auth0|someone with a space"
+
+
+@pytest.fixture
+async def redis(redis_url):
+    async with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def store(redis):
+    return RedisJobStore(redis, "{test}:", "http://here")
+
+
+def new_job():
+    now = now_ms()
+    return Job(
+        id=new_id("job"),
+        org="acme",
+        subject=SUBJECT,
+        face="jobs",
+        request=ImageRequest(provider="gemini", model="m", prompt="p"),
+        options=Options(),
+        created_ms=now,
+        updated_ms=now,
+        cancel_at_ms=now + 60_000,
+    )
+
+
+async def heard(news, count):
+    """So many messages, and that no other follows."""
+    found = []
+    async with asyncio.timeout(5):
+        while len(found) < count:
+            message = await news.get_message(ignore_subscribe_messages=True, timeout=1)
+            found += [] if message is None else [message["data"].decode()]
+    assert await news.get_message(ignore_subscribe_messages=True, timeout=0.1) is None
+    return found
+
+
+async def test_each_change_is_told_once_with_its_owner(redis, store):
+    job = new_job()
+    async with redis.pubsub() as news:
+        await news.subscribe("{test}:news")
+        assert (await news.get_message(timeout=5))["type"] == "subscribe"
+
+        for _ in range(2):  # the answer to the first was lost
+            await store.create(job)
+        canceled = moves.cancel(job, now_ms(), by="me")
+        await store.commit(job, canceled)
+        with pytest.raises(Stale):
+            await store.commit(job, replace(canceled, job=replace(canceled.job, metadata={"other": "write"})))
+        await store.erase(job)
+        found = await heard(news, 3)
+
+    assert found == [f"{job.id} {version} acme {SUBJECT}" for version in (1, 2, 0)]
