@@ -8,8 +8,10 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from jobs.catalog import Catalog
 from jobs.errors import ConfigurationError, DarkroomError
 from jobs.providers import PROVIDERS
+from jobs.routing import Router
 from jobs.settings import Settings
 from jobs.storage import blob_store
 
@@ -36,6 +38,7 @@ async def findings(settings: Settings) -> list[Finding]:
         *await _redis(settings),
         await _storage(settings),
         *_providers(settings),
+        _routes(settings),
     ]
 
 
@@ -84,3 +87,11 @@ def _providers(settings: Settings) -> list[Finding]:
     if all(states.values()):
         found.append(Finding("warning", "providers", "none is configured: every request will be refused with 503"))
     return found
+
+
+def _routes(settings: Settings) -> Finding:
+    try:
+        offered = Router(Catalog.load(settings.models_file), settings).names()
+    except ConfigurationError as error:
+        return Finding("error", "models", str(error))
+    return Finding("ok", "models", f"{len(offered)} names are offered")

@@ -43,6 +43,7 @@ from jobs.posting import poster
 from jobs.queue import Turns, arq_redis
 from jobs.rates import Rates
 from jobs.reachable import connections
+from jobs.routing import Router
 from jobs.settings import Settings
 from jobs.storage import blob_store, job_store
 from jobs.waiting import Waiting
@@ -74,6 +75,7 @@ def create_app(settings: Settings) -> Litestar:
         inputs=inputs,
         outbox=outbox,
         drafts=Drafts(catalog=catalog, inputs=inputs, endpoints=endpoints, settings=settings),
+        router=Router(catalog, settings),
         settings=settings,
     )
 

@@ -21,6 +21,8 @@ FACE_0: Final = "agents"
 """The face whose documents name fewer sizes and qualities than the models have."""
 MODEL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 """A model's name is a segment of the far end's path."""
+ANY: Final = "*"
+"""The pattern of a row for the models that no other row names."""
 
 
 class SizeRule(Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,6 +59,7 @@ class Family(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str
     providers: tuple[str, ...]
     match: tuple[str, ...]
+    names: tuple[str, ...] = ()
     sizes: tuple[str, ...] | None = None
     face_sizes: tuple[str, ...] | None = None
     size_rule: SizeRule | None = None
@@ -111,6 +114,11 @@ class Catalog:
     def providers(self) -> tuple[str, ...]:
         """Every provider that the table names, in its order."""
         return tuple(dict.fromkeys(p for family in self.families for p in family.providers))
+
+    def knows(self, provider: str, model: str) -> bool:
+        """Whether a row of the provider's names the model, not only the one for whatever else there may be."""
+        rows = (family for family in self.families if provider in family.providers)
+        return any(p != ANY and fnmatchcase(model, p) for family in rows for p in family.match)
 
     def family(self, provider: str, model: str) -> Family:
         """The first row that matches. Raises `InvalidInput` for a provider without any."""

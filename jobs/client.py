@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from jobs.draft import Ask, Drafts
     from jobs.gauges import Gauges
     from jobs.inputs import Inputs
-    from jobs.model import Health
+    from jobs.model import Health, Target
     from jobs.outbox import Outbox
     from jobs.queue import Turns
+    from jobs.routing import Offered, Router
     from jobs.settings import Settings
     from jobs.store import RedisJobStore
     from jobs.waiting import Waiting
@@ -113,6 +114,7 @@ class Jobs:
         inputs: Inputs,
         outbox: Outbox,
         drafts: Drafts,
+        router: Router,
         settings: Settings,
     ) -> None:
         self._store = store
@@ -124,7 +126,20 @@ class Jobs:
         self._inputs = inputs
         self._outbox = outbox
         self._drafts = drafts
+        self._router = router
         self._settings = settings
+
+    def targets(self, name: str, provider: str | None = None) -> tuple[Target, ...]:
+        """Where a model's name leads: the first target is to be asked, the others are its fallbacks.
+
+        `provider`: whose a name is that the deployment has given no meaning of its own. Raises `InvalidInput`,
+        `ServiceUnavailable`.
+        """
+        return self._router.targets(name, provider)
+
+    def offered(self) -> tuple[Offered, ...]:
+        """The names that can be listed, in their order; others may be known, too."""
+        return self._router.names()
 
     async def submit(self, ask: Ask) -> Submitted:
         """Accept a job, or join the one that the idempotency key names. Nothing is stored on a refusal."""

@@ -11,11 +11,12 @@ from msgspec.structs import replace
 
 from jobs.catalog import expected_seconds, unit_price
 from jobs.endpoints import NO_ADDRESS
-from jobs.errors import InvalidInput, ServiceUnavailable
+from jobs.errors import InvalidInput
 from jobs.ids import new_id
 from jobs.model import Blob, ImageRequest, Job, Link, Options, Source, Target, Warning_, Webhook, now_ms
 from jobs.outside import OutsideError, check, parse, webhook_policy
 from jobs.providers import PROVIDERS
+from jobs.routing import unconfigured
 from jobs.sealing import Sealer
 from jobs.webhook import SECRETS, wanted
 
@@ -116,8 +117,7 @@ class Drafts:
     def _require_provider(self, name: str) -> None:
         missing = PROVIDERS[name].missing(self._settings)
         if missing is not None:
-            message = f"{name} is not configured here: {missing} is not set"
-            raise ServiceUnavailable(message, reason="provider_unconfigured", provider=name, variable=missing)
+            raise unconfigured(name, missing)
 
 
 def fingerprint(request: ImageRequest, options: Options) -> str:

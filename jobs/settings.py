@@ -22,6 +22,7 @@ Secret = SecretStr | None
 Names = Annotated[frozenset[str], NoDecode]
 Networks = Annotated[tuple[IPv4Network, ...], NoDecode]
 Counts = Annotated[dict[str, Annotated[int, Field(ge=1, le=100_000)]], NoDecode]
+Routes = Annotated[dict[str, str], NoDecode]
 Seconds = Annotated[tuple[Annotated[int, Field(ge=0, le=604_800)], ...], NoDecode]
 
 
@@ -145,6 +146,12 @@ class Settings(BaseSettings):
         default={},
         about="jobs of a provider that run at once, over all workers",
         example="azure-openai=10,gemini=30",
+    )
+    routes: Routes = _named(
+        "DARKROOM_ROUTES",
+        default={},
+        about="names of our own for models, each with the targets that make its pictures, in the order of preference",
+        example="fast=openai/gpt-image-2.5-flare,best=azure-openai/prod-image|openai/gpt-image-2",
     )
     breaker_failures: int = _named(
         "DARKROOM_BREAKER_FAILURES",
@@ -286,6 +293,17 @@ class Settings(BaseSettings):
             return value
         pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
         return {name.strip(): count.strip() for name, _, count in pairs}
+
+    @field_validator("routes", mode="before")
+    @classmethod
+    def _routed(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        routes = {name.strip(): "|".join(target.strip() for target in told.split("|")) for name, _, told in pairs}
+        if len(routes) < len(pairs):
+            raise ValueError("names the same model twice")
+        return routes
 
     @field_validator("image_ref_allowed_hosts")
     @classmethod

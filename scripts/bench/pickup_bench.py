@@ -26,6 +26,7 @@ from jobs.model import ImageRequest, Job, Options, now_ms
 from jobs.moves import Changed
 from jobs.outbox import Outbox
 from jobs.queue import Turns, arq_redis
+from jobs.routing import Router
 from jobs.settings import Settings
 from jobs.storage import blob_store
 from jobs.store import RedisJobStore
@@ -82,6 +83,7 @@ async def measure(redis: RedisServer, environment: dict[str, str]) -> int:
         inputs=inputs,
         outbox=Outbox(connection, settings.redis_prefix),
         drafts=Drafts(catalog=catalog, inputs=inputs, endpoints=endpoints, settings=settings),
+        router=Router(catalog, settings),
         settings=settings,
     )
     costs = {depth: await commands_a_job(store, jobs, connection, depth) for depth in DEPTHS}
