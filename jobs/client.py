@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
-from jobs import moves
+from jobs import fallback, moves
 from jobs.errors import (
     DarkroomError,
     Gone,
@@ -20,7 +20,7 @@ from jobs.errors import (
 )
 from jobs.model import Job, Status, now_ms
 from jobs.providers import PROVIDERS
-from jobs.store import ADOPT_MS, Adopted, Created, Full, Key, Known, Stale
+from jobs.store import ADOPT_MS, Adopted, CircuitOpen, Created, Full, Key, Known, Stale
 
 if TYPE_CHECKING:
     from jobs.blobs import BlobInfo, BlobStore
@@ -146,7 +146,7 @@ class Jobs:
         job = await self._drafts.prepare(ask)
         key = None if ask.idempotency_key is None else Key(ask.idempotency_key, job.fingerprint)
         try:
-            created = await self._create(
+            job, created = await self._create(
                 job, key, ask.wait_seconds if job.adoptable else None, waited=bool(ask.wait_seconds)
             )
         except DarkroomError:
@@ -169,7 +169,7 @@ class Jobs:
     async def enter(self, job: Job) -> None:
         """Create a prepared job; a second time changes nothing. On a refusal its staged pictures are discarded."""
         try:
-            created = await self._create(job, None, None, waited=False)
+            job, created = await self._create(job, None, None, waited=False)
             if isinstance(created, Full):
                 raise self._full(job, created.ahead)
         except DarkroomError as error:
@@ -351,13 +351,20 @@ class Jobs:
 
     async def _create(
         self, job: Job, key: Key | None, wait: float | None, *, waited: bool
-    ) -> Created | Known | Full | Adopted:
-        """A write whose answer was lost is made again: a caller who is told 503 shall not own a job unawares."""
+    ) -> tuple[Job, Created | Known | Full | Adopted]:
+        """The job as it was created, perhaps at a target after those whose breakers are open.
+
+        A write whose answer was lost is made again: a caller who is told 503 shall not own a job unawares.
+        """
         end = now_ms() + CREATE_SECONDS * 1000
         wait_ms = None if wait is None else round((wait + CREATE_SECONDS) * 1000)
         while True:
             try:
-                return await self._store.create(job, key, wait_ms, waited=waited)
+                return job, await self._store.create(job, key, wait_ms, waited=waited)
+            except CircuitOpen:
+                if not job.fallbacks:
+                    raise
+                job = fallback.redirected(job, fallback.SHUT)
             except ServiceUnavailable as error:
                 if now_ms() > end or error.details.get("reason") != "store_unavailable":
                     raise

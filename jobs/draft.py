@@ -9,11 +9,24 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from jobs import fallback
 from jobs.catalog import expected_seconds, unit_price
 from jobs.endpoints import NO_ADDRESS
-from jobs.errors import InvalidInput
+from jobs.errors import InvalidInput, InvalidPicture, ServiceUnavailable
 from jobs.ids import new_id
-from jobs.model import Blob, ImageRequest, Job, Link, Options, Source, Target, Warning_, Webhook, now_ms
+from jobs.model import (
+    Blob,
+    Fallback,
+    ImageRequest,
+    Job,
+    Link,
+    Options,
+    Source,
+    Target,
+    Warning_,
+    Webhook,
+    now_ms,
+)
 from jobs.outside import OutsideError, check, parse, webhook_policy
 from jobs.providers import PROVIDERS
 from jobs.routing import unconfigured
@@ -21,7 +34,7 @@ from jobs.sealing import Sealer
 from jobs.webhook import SECRETS, wanted
 
 if TYPE_CHECKING:
-    from jobs.catalog import Catalog
+    from jobs.catalog import Catalog, Checked
     from jobs.endpoints import Endpoints
     from jobs.inputs import Given, Inputs
     from jobs.settings import Settings
@@ -74,10 +87,6 @@ class Drafts:
         images, mask = await self._inputs.take(ask.org, ask.images, ask.mask, options.cancel_after, stage=stage)
         request = replace(checked.request, images=images, mask=mask)
         now = now_ms()
-        warnings = checked.warnings
-        if ask.request.provider in self._settings.simulated:
-            message = f"{ask.request.provider} is played by the simulator: no model made this picture"
-            warnings = (*warnings, Warning_(code="simulated", message=message))
         return Job(
             id=ask.job_id or new_id("job"),
             org=ask.org,
@@ -89,7 +98,7 @@ class Drafts:
             updated_ms=now,
             start_by_ms=None if options.start_within is None else now + options.start_within * 1000,
             cancel_at_ms=now + options.cancel_after * 1000,
-            warnings=warnings,
+            warnings=self._warnings(checked),
             metadata=ask.metadata,
             client_reference=ask.client_reference,
             idempotency_key=ask.idempotency_key,
@@ -99,8 +108,39 @@ class Drafts:
             unit_price=unit_price(request, checked.family),
             expected_seconds=expected_seconds(request, checked.family),
             batch_id=ask.batch_id,
+            key_id=ask.key_id,
+            fallbacks=self._fallbacks(ask, named, checked.request),
             request_id=ask.request_id,
         )
+
+    def _fallbacks(self, ask: Ask, named: ImageRequest, before: ImageRequest) -> tuple[Fallback, ...]:
+        """The further targets that are configured and can take the request, each told by what differs at it."""
+        found: list[Fallback] = []
+        for target in ask.fallbacks:
+            there = replace(named, provider=target.provider, model=target.model)
+            try:
+                self._require_provider(target.provider)
+                checked = self._catalog.check(there, face=ask.face)
+            except (InvalidInput, InvalidPicture, ServiceUnavailable):
+                continue
+            found.append(
+                Fallback(
+                    target=target,
+                    changes=fallback.changes(before, checked.request),
+                    warnings=self._warnings(checked),
+                    unit_price=unit_price(checked.request, checked.family),
+                    expected_seconds=expected_seconds(checked.request, checked.family),
+                )
+            )
+            before = checked.request
+        return tuple(found)
+
+    def _warnings(self, checked: Checked) -> tuple[Warning_, ...]:
+        provider = checked.request.provider
+        if provider not in self._settings.simulated:
+            return checked.warnings
+        message = f"{provider} is played by the simulator: no model made this picture"
+        return (*checked.warnings, Warning_(code="simulated", message=message))
 
     async def _webhook(self, org: str, asked: Webhook) -> Webhook:
         if asked.endpoint_id is not None:

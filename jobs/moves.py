@@ -8,6 +8,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from jobs import fallback
 from jobs.errors import DarkroomError, Outcome
 from jobs.model import (
     Attempt,
@@ -37,6 +38,8 @@ class Move(StrEnum):
     CALL = "call"
     """A new paid call."""
     REQUEUE = "requeue"
+    FALL_BACK = "fall_back"
+    """On to the next target."""
     SUCCEED = "succeed"
     FAIL = "fail"
     EXPIRE = "expire"
@@ -57,6 +60,7 @@ TABLE: Final[dict[Move, tuple[Status | None, ...]]] = {
     Move.CALL:    (_NO,    _R,     _NO,      _NO,      _NO,   _NO,     _NO),
     Move.WORK:    (_NO,    _R,     _C,       _NO,      _NO,   _NO,     _NO),
     Move.REQUEUE: (_NO,    _Q,     _NO,      _NO,      _NO,   _NO,     _NO),
+    Move.FALL_BACK: (_Q,   _Q,     _NO,      _NO,      _NO,   _NO,     _NO),
     Move.SUCCEED: (_OK,    _OK,    _OK,      _NO,      _NO,   _NO,     _NO),
     Move.FAIL:    (_BAD,   _BAD,   _NO,      _NO,      _NO,   _NO,     _NO),
     Move.EXPIRE:  (_LATE,  _NO,    _NO,      _NO,      _NO,   _NO,     _NO),
@@ -100,7 +104,13 @@ def start(job: Job, now: int) -> Changed:
 
 def intend(job: Job, now: int, indexes: tuple[int, ...]) -> Changed:
     """Write the ledger row of a paid call, before it leaves."""
-    row = Attempt(call=len(job.attempts) + 1, indexes=indexes, started_ms=now)
+    row = Attempt(
+        call=len(job.attempts) + 1,
+        indexes=indexes,
+        started_ms=now,
+        provider=job.request.provider,
+        model=job.request.model,
+    )
     return Changed(
         replace(_moved(job, Move.CALL, now), phase=Phase.GENERATING, attempts=(*job.attempts, row), progress=None)
     )
@@ -197,6 +207,14 @@ def back_off(job: Job, now: int, delay_ms: int, phase: Phase = Phase.BACKOFF) ->
         ),
         "image.job.queued",
     )
+
+
+def fall_back(job: Job, now: int, why: str) -> Changed:
+    """Give the job back to the queue of its next target, where it begins anew: nothing was charged so far."""
+    if not fallback.allowed(job):
+        raise MoveRefused(job, Move.FALL_BACK)
+    moved = fallback.redirected(_moved(job, Move.FALL_BACK, now), why)
+    return Changed(replace(moved, phase=Phase.QUEUED, not_before_ms=None, backed_off_ms=0), "image.job.queued")
 
 
 def succeed(job: Job, now: int) -> Changed:
@@ -348,7 +366,8 @@ def to_make(job: Job) -> tuple[int, ...]:
     """The pictures for which a call may still be made (JOBS.md 6.4 and 6.6): none for those of an open call."""
     again = RETRIED | {Outcome.UNKNOWN} if job.options.on_ambiguous == "retry" else RETRIED
     have = {i.index for i in job.images}
-    final = {i for a in job.attempts if a.outcome not in again for i in a.indexes}
+    rows = (a for a in job.attempts if not fallback.left_behind(job, a))
+    final = {i for a in rows if a.outcome not in again for i in a.indexes}
     return tuple(i for i in range(job.request.n) if i not in have and i not in final)
 
 
@@ -374,4 +393,5 @@ def _ended(job: Job, move: Move, now: int) -> Job:
         expires_ms=now + keep_ms,
         not_before_ms=None,
         request=replace(job.request, **forgotten),
+        fallbacks=(),
     )

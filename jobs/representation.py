@@ -223,6 +223,8 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
     return _present(
         call=attempt.call,
         indexes=list(attempt.indexes),
+        provider=attempt.provider or None,
+        model=attempt.model or None,
         startedAt=moment(attempt.started_ms),
         endedAt=moment(attempt.ended_ms),
         outcome=attempt.outcome and str(attempt.outcome),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from jobs import moves
+from jobs import fallback, moves
 from jobs.blobs import BlobRefused, BlobStoreDown
 from jobs.errors import DarkroomError, InvalidPicture, Outcome, ProviderError, ServiceUnavailable, TimedOut
 from jobs.held import PAUSE_SECONDS, Held
@@ -74,7 +74,7 @@ class Runner:
         self._held[claim.job.id] = job
         try:
             with structlog.contextvars.bound_contextvars(request_id=claim.job.request_id, job=claim.job.id):
-                await self._run(job)
+                await self._run(job, shut=claim.shut)
         finally:
             if self._held.get(claim.job.id) is job:
                 del self._held[claim.job.id]
@@ -87,8 +87,11 @@ class Runner:
             with contextlib.suppress(moves.MoveRefused, Fenced):
                 await job.apply(moves.stop)
 
-    async def _run(self, job: Held) -> None:
+    async def _run(self, job: Held, *, shut: bool) -> None:
         try:
+            if shut:
+                await self._fall_back(job, fallback.SHUT)
+                return
             await self._begin(job)
             await self._make_missing(job)
             await self._conclude(job)
@@ -163,12 +166,19 @@ class Runner:
             await job.apply(moves.succeed if job.now.images else moves.stop)
         elif moves.open_rows(job.now):
             await job.apply(lambda j, now: moves.back_off(j, now, ELSEWHERE_MS, Phase.UPLOADING))
+        elif fallback.allowed(job.now):
+            await self._fall_back(job, _final(job.now).message)
         elif moves.to_make(job.now) and (delay_ms := self._delay_ms(job.now)) is not None:
             await job.apply(lambda j, now: moves.back_off(j, now, delay_ms))
         elif job.now.images:
             await job.apply(moves.succeed)
         else:
             await job.apply(lambda j, now: moves.fail(j, now, _final(j)))
+
+    async def _fall_back(self, job: Held, why: str) -> None:
+        left = job.now.request
+        await job.apply(lambda j, now: moves.fall_back(j, now, why))
+        _log.info("job goes on elsewhere", left=left.provider, to=job.now.request.provider, why=why)
 
     async def _call(self, job: Held, indexes: tuple[int, ...], inputs: Loaded) -> None:
         """One paid call: the intent is written before it leaves, its outcome after.
@@ -330,7 +340,7 @@ class Runner:
         """How long to back off before the next call, by the provider's word first; None: no more tries."""
         if sum(a.outcome == Outcome.UNKNOWN for a in job.attempts) >= MOST_UNKNOWN:
             return None
-        tries = sum(a.outcome in moves.RETRIED for a in job.attempts)
+        tries = sum(a.outcome in moves.RETRIED and not fallback.left_behind(job, a) for a in job.attempts)
         told = max((a.failure.retry_after or 0 for a in job.attempts[-1:] if a.failure), default=0)
         delay_ms = round(1000 * (told or min(30, 2 ** max(0, tries - 1)) * random.uniform(0.8, 1.2)))  # noqa: S311  # jitter
         if job.backed_off_ms + delay_ms > self._absorb_ms or now_ms() + delay_ms >= job.cancel_at_ms:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 import msgspec
 from msgspec import Struct
 
+from jobs import fallback
 from jobs.errors import QueueFull, QuotaExceeded, ServiceUnavailable
 from jobs.ids import new_id
-from jobs.model import Event, Job, now_ms
+from jobs.model import Event, Job, Status, now_ms
 from jobs.moves import Changed
 from jobs.outbox import KEPT_MS, rows
 from jobs.reachable import reachable
@@ -94,11 +95,15 @@ class Full(Struct, frozen=True):
 
 
 class Claim(Struct, frozen=True):
-    """A job under lease: every later write carries the fencing number. `turn` is what claimed it."""
+    """A job under lease: every later write carries the fencing number. `turn` is what claimed it.
+
+    `shut`: its provider's breaker is open, and the job is claimed to go on elsewhere.
+    """
 
     job: Job
     fence: int
     turn: str
+    shut: bool = False
 
     @property
     def name(self) -> str:
@@ -210,6 +215,7 @@ class RedisJobStore:
             job.request.n * job.unit_price,
             USED_MS,
             job.subject,
+            int(fallback.allowed(job)),
             *posts,
         )
         match answer:
@@ -271,6 +277,9 @@ class RedisJobStore:
             _day(job),
             job.used_images - before.used_images,
             job.used_cost - before.used_cost,
+            job.request.provider,
+            job.expected_seconds,
+            int(job.status is Status.QUEUED and fallback.allowed(job)),
             *self._expiring(job),
             *posts,
         )
@@ -311,8 +320,8 @@ class RedisJobStore:
             if answer is None:
                 return None
             if answer:
-                _, fence, doc = answer
-                return Claim(_unpack(doc), fence, turn)
+                _, fence, doc, shut = answer
+                return Claim(_unpack(doc), fence, turn, bool(shut))
 
     async def beat(self, worker: str, ttl_ms: int, slots: int, held: Iterable[Claim]) -> Beat:
         """Keep a worker's slots, turns and leases alive for another `ttl_ms`."""

@@ -1,7 +1,7 @@
 -- Give a turn its next job under a lease and a fresh fencing number; with nothing to do, take the turn back.
 local turn, worker, lease_ms = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local now = now_ms()
-local has_room = rooms(6, now)
+local room_at = rooms(6, now)
 local probe_ms = tonumber(ARGV[5])
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'later', '-inf', now, 'LIMIT', 0, 20)) do
   redis.call('ZREM', P .. 'later', id)
@@ -23,7 +23,7 @@ local function lane_of(org)
     local first = redis.call('ZRANGE', lane(org, provider), 0, 0, 'WITHSCORES')
     if not first[1] then
       redis.call('SREM', P .. 'lanes:' .. org, provider)
-    elseif has_room(provider) and (not least or tonumber(first[2]) < least) then
+    elseif (not least or tonumber(first[2]) < least) and may_claim(room_at(provider), first[1]) then
       chosen, least = provider, tonumber(first[2])
     end
   end
@@ -48,7 +48,9 @@ local function next_job()
     local provider, full = lane_of(org)
     if provider then
       local id = redis.call('ZPOPMIN', lane(org, provider))[1]
-      pay(org, tag, id)
+      if room_at(provider) ~= 'shut' then
+        pay(org, tag, id)
+      end
       return id, provider
     elseif not full and redis.call('EXISTS', P .. 'lanes:' .. org) == 0 then
       redis.call('ZREM', P .. 'orgs', org)
@@ -73,10 +75,11 @@ for _ = 1, 100 do
     redis.call('ZADD', P .. 'running:' .. provider, now + lease_ms, id)
     redis.call('ZADD', P .. 'running/' .. job[5], now + lease_ms, id)
     redis.call('ZADD', P .. 'turns', now + lease_ms, turn)
-    if redis.call('HEXISTS', P .. 'breaker:' .. provider, 'until') == 1 then
+    local shut = room_at(provider) == 'shut'
+    if not shut and redis.call('HEXISTS', P .. 'breaker:' .. provider, 'until') == 1 then
       redis.call('HSET', P .. 'breaker:' .. provider, 'until', now + probe_ms, 'probe', 1)  -- one job tries it out
     end
-    return {id, fence, job[3]}
+    return {id, fence, job[3], shut and 1 or 0}
   end
 end
 return {}

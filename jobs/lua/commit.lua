@@ -3,9 +3,10 @@
 local id, doc, seen, version, fence = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local status, org, due, event, keep_until, later = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 local keep_deliveries_ms, tomb_ms, subject = ARGV[13], ARGV[14], ARGV[15]
-local day, images, cost, blobs = ARGV[16], tonumber(ARGV[17]), tonumber(ARGV[18]), tonumber(ARGV[19])
+local day, images, cost, blobs = ARGV[16], tonumber(ARGV[17]), tonumber(ARGV[18]), tonumber(ARGV[22])
+local provider, seconds, elsewhere = ARGV[19], ARGV[20], ARGV[21]
 local key = P .. 'job:' .. id
-local held = redis.call('HMGET', key, 'v', 'f', 'doc', 'l', 'q')
+local held = redis.call('HMGET', key, 'v', 'f', 'doc', 'l', 'q', 'p')
 if not held[1] then
   return 'missing'
 end
@@ -18,7 +19,7 @@ if held[1] ~= seen then
   end
   return 'stale'
 end
-redis.call('HSET', key, 'doc', doc, 'v', version, 's', status, 'd', due)
+redis.call('HSET', key, 'doc', doc, 'v', version, 's', status, 'd', due, 'q', provider, 'c', seconds, 'e', elsewhere)
 if event ~= '' then
   redis.call('XADD', P .. 'events:' .. id, version .. '-0', 'e', event)
 end
@@ -31,8 +32,12 @@ else
   redis.call('ZREM', P .. 'running/' .. org, id)
   if status == 'queued' then
     redis.call('ZADD', P .. 'due', due, id)
-    redis.call('ZADD', P .. 'later', later, id)
     redis.call('ZREM', lane(org, held[5]), id)  -- a lapsed lease had put it there
+    if later == '0' then
+      make_ready(org, provider, id, held[6])  -- perhaps another provider's
+    else
+      redis.call('ZADD', P .. 'later', later, id)
+    end
   else
     redis.call('ZREM', P .. 'due', id)
     redis.call('ZREM', P .. 'later', id)
@@ -46,12 +51,12 @@ if images ~= 0 or cost ~= 0 then  -- what was reserved at the acceptance, made t
   redis.call('HINCRBY', P .. 'used:' .. org .. ':' .. day, 'images', images)
   redis.call('HINCRBY', P .. 'used:' .. org .. ':' .. day, 'cost', cost)
 end
-for i = 20, 19 + 2 * blobs, 2 do
+for i = 23, 22 + 2 * blobs, 2 do
   redis.call('ZADD', P .. 'expiring', ARGV[i + 1], ARGV[i])  -- a blob, and when it is to be deleted
 end
 if status == 'canceling' then
   redis.call('PUBLISH', P .. 'cancel', id)
 end
-send(id, 20 + 2 * blobs, keep_deliveries_ms)
+send(id, 23 + 2 * blobs, keep_deliveries_ms)
 tell(id, version, org, subject)
 return 'ok'

@@ -4,7 +4,7 @@ local idem, claim, idem_ms, turn, start_ms = ARGV[9], ARGV[10], ARGV[11], ARGV[1
 local most, keep_ms, provider = tonumber(ARGV[14]), ARGV[15], ARGV[16]
 local undelivered, wait_ms, adopt_ms = ARGV[17], tonumber(ARGV[18]), tonumber(ARGV[19])
 local seconds, day, images, cost, used_ms = ARGV[20], ARGV[21], tonumber(ARGV[22]), tonumber(ARGV[23]), ARGV[24]
-local subject = ARGV[25]
+local subject, elsewhere = ARGV[25], ARGV[26]
 if idem ~= '' then
   local known = redis.call('GET', idem)
   if known and known ~= claim then
@@ -55,7 +55,7 @@ end
 if limits[3] and tonumber(redis.call('HGET', used, 'cost') or '0') + cost > tonumber(limits[3]) then
   return {'quota', 'costPerDay'}
 end
-redis.call('HSET', P .. 'job:' .. id, 'doc', doc, 'v', 1, 's', 'queued', 'org', org, 'q', provider, 'p', score, 'c', seconds, 'd', due)
+redis.call('HSET', P .. 'job:' .. id, 'doc', doc, 'v', 1, 's', 'queued', 'org', org, 'q', provider, 'p', score, 'c', seconds, 'd', due, 'e', elsewhere)
 redis.call('XADD', P .. 'events:' .. id, sequence .. '-0', 'e', event)
 redis.call('ZADD', P .. 'org:' .. org, 0, id)
 redis.call('ZADD', P .. 'due', due, id)
@@ -71,6 +71,6 @@ end
 if idem ~= '' then
   redis.call('SET', idem, claim, 'PX', idem_ms)
 end
-send(id, 26, keep_ms)
+send(id, 27, keep_ms)
 tell(id, sequence, org, subject)
 return {'created', want_turn(turn, now, start_ms)}

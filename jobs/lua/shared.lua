@@ -23,7 +23,7 @@ local function make_ready(org, provider, id, score)
   end
 end
 
--- Whether a provider may be given another job: fewer than its limit run, and its breaker is not open.
+-- Whether a provider may be given another job: 'free', 'full' (as many as its limit run) or 'shut' (by its breaker).
 -- ARGV[first], ARGV[first + 1], … are providers and their limits; a provider that is not named has none.
 local function rooms(first, now)
   local limits, known = {}, {}
@@ -32,12 +32,21 @@ local function rooms(first, now)
   end
   return function(provider)
     if known[provider] == nil then
-      local till = tonumber(redis.call('HGET', P .. 'breaker:' .. provider, 'until') or '0')
-      known[provider] = till <= now
-        and not (limits[provider] and redis.call('ZCOUNT', P .. 'running:' .. provider, '(' .. now, '+inf') >= limits[provider])
+      if tonumber(redis.call('HGET', P .. 'breaker:' .. provider, 'until') or '0') > now then
+        known[provider] = 'shut'
+      elseif limits[provider] and redis.call('ZCOUNT', P .. 'running:' .. provider, '(' .. now, '+inf') >= limits[provider] then
+        known[provider] = 'full'
+      else
+        known[provider] = 'free'
+      end
     end
     return known[provider]
   end
+end
+
+-- Whether a lane's first job may be claimed: a provider that is shut gives up one that may go on elsewhere ('e').
+local function may_claim(room, id)
+  return room == 'free' or (room == 'shut' and redis.call('HGET', P .. 'job:' .. id, 'e') == '1')
 end
 
 -- Tell every process that a job has changed, and whose it is. The subject comes last: it is the rest of the line.

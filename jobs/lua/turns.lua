@@ -1,11 +1,12 @@
 -- Which of the offered turns are missing: as many as there is work that may be done, and slots without a turn.
 local start_ms, offered = tonumber(ARGV[2]), tonumber(ARGV[3])
 local now = now_ms()
-local has_room = rooms(4 + offered, now)
+local room_at = rooms(4 + offered, now)
 local work = redis.call('ZCOUNT', P .. 'later', '-inf', now)
 for _, org in ipairs(redis.call('ZRANGE', P .. 'orgs', 0, 99)) do
   for _, provider in ipairs(redis.call('SMEMBERS', P .. 'lanes:' .. org)) do
-    if work < offered and has_room(provider) then
+    local first = redis.call('ZRANGE', lane(org, provider), 0, 0)[1]
+    if work < offered and first and may_claim(room_at(provider), first) then
       work = work + redis.call('ZCARD', lane(org, provider))
     end
   end

@@ -28,7 +28,20 @@ from redis.exceptions import ResponseError
 from jobs import moves
 from jobs.errors import Outcome
 from jobs.gauges import Gauges
-from jobs.model import TERMINAL, BillingState, Failure, Image, ImageRequest, Job, Options, Phase, Status, now_ms
+from jobs.model import (
+    TERMINAL,
+    BillingState,
+    Failure,
+    Fallback,
+    Image,
+    ImageRequest,
+    Job,
+    Options,
+    Phase,
+    Status,
+    Target,
+    now_ms,
+)
 from jobs.moves import Changed, MoveRefused
 from jobs.store import Claim, Created, Fenced, Full, Key, Known, RedisJobStore, Stale
 
@@ -46,6 +59,10 @@ PAID = {
     Outcome.UNKNOWN: None,
 }
 FAILURE = Failure(code="SERVICE_UNAVAILABLE", message="made up")
+ELSEWHERE = (
+    Fallback(target=Target("openai", "m2"), unit_price=2, expected_seconds=3.0),
+    Fallback(target=Target("azure-openai", "m3"), changes={"size": "auto"}),
+)
 MOST_JOBS = 3
 WORKER = st.integers(0, 1)
 PICK = st.integers(0, 5)
@@ -92,6 +109,11 @@ class Kept:
         assert after.version == before.version + 1
         if what == "intend":
             self.ledger.append(None)
+        if what == "fall_back":
+            assert set(self.ledger) <= {False}, "it went on elsewhere after a call that may have been charged"
+            assert target(after) == before.fallbacks[0].target
+        else:
+            assert target(after) == target(before)
         for row, then in itertools.zip_longest(before.attempts, after.attempts):
             if what != "salvage" and row is not None and row.ended_ms is not None:
                 assert row == then, "a closed row was written again"
@@ -162,6 +184,15 @@ def back_off(job, now, delay_ms=1):
     return moves.back_off(job, now, delay_ms, Phase.UPLOADING if rows else Phase.BACKOFF)
 
 
+def fall_back(job, now):
+    """Also of a job that has not begun: its provider's breaker may be open."""
+    return moves.fall_back(job, now, "why")
+
+
+def target(job):
+    return Target(job.request.provider, job.request.model)
+
+
 def attempt(move, job, now):
     try:
         return move(job, now)
@@ -212,9 +243,14 @@ class Engine(RuleBasedStateMachine):
 
     # The asking half
 
-    @initialize(n=st.integers(1, 2), cancel_after=st.sampled_from((60_000, 900_000)), begin=st.booleans())
-    def first(self, n, cancel_after, begin):
-        self.submit("a", None, n, cancel_after)
+    @initialize(
+        n=st.integers(1, 2),
+        cancel_after=st.sampled_from((60_000, 900_000)),
+        begin=st.booleans(),
+        others=st.integers(0, 2),
+    )
+    def first(self, n, cancel_after, begin, others=0):
+        self.submit("a", None, n, cancel_after, others=others)
         self.claim(0, 2_000, begin)
 
     @rule(
@@ -224,8 +260,9 @@ class Engine(RuleBasedStateMachine):
         cancel_after=st.sampled_from((40, 60_000, 900_000)),
         start_within=st.sampled_from((None, None, 20, 3_000)),
         most=st.sampled_from((None, None, 0, 2)),
+        others=st.integers(0, 2),
     )
-    def submit(self, org, key, n, cancel_after, start_within=None, most=None):  # noqa: PLR0917  # the draws, by name
+    def submit(self, org, key, n, cancel_after, start_within=None, most=None, others=0):  # noqa: PLR0917  # the draws, by name
         job = Job(
             id=f"job_{len(self.jobs):03}",
             org=org,
@@ -238,10 +275,12 @@ class Engine(RuleBasedStateMachine):
             cancel_at_ms=self.now + cancel_after,
             start_by_ms=start_within and self.now + start_within,
             fingerprint=f"n={n}",
+            fallbacks=ELSEWHERE[:others],
         )
         if len(self.jobs) == MOST_JOBS and (org, key) not in self.keys:
             return
-        ahead = sum(k.job.org == org and self.position(k) is not None for k in self.jobs.values())
+        lane = [k for k in self.jobs.values() if (k.job.org, target(k.job)) == (org, target(job))]
+        ahead = sum(self.position(k) is not None for k in lane)
 
         created = self.run(self.store.create(job, key and Key(key, job.fingerprint)))
 
@@ -308,6 +347,7 @@ class Engine(RuleBasedStateMachine):
     succeed = work()(succeed)
     fail = work()(fail)
     back_off = work(delay_ms=st.sampled_from((1, 900, 30_000)))(back_off)
+    fall_back = work()(fall_back)
     stop = work()(moves.stop)
 
     @precondition(lambda self: any(self.salvages(k) for k in self.jobs.values()))
@@ -564,6 +604,13 @@ MUTATIONS = {
     "lease": ("if live and tonumber(job[2] or '0') <= now then", "if live then", "under a live lease"),
     "lost": ("make_ready(job[4], job[5], id, job[6])", "", "stranded"),
     "backoff": ("redis.call('ZADD', P .. 'later', later, id)", "", "deferred|assert 0 == 1"),
+    "the lane of the next target": (
+        "make_ready(org, provider, id, held[6])",
+        "make_ready(org, held[5], id, held[6])",
+        "stranded",
+    ),
+    "the next target itself": ("'q', provider, 'c', seconds, 'e'", "'c', seconds, 'e'", "stranded|among the ready"),
+    "begun anew": ("make_ready(org, provider, id, held[6])", "", "stranded"),
     "end": (
         "redis.call('ZREM', lane(org, held[5]), id)\n    redis.call('PEXPIREAT'",
         "redis.call('PEXPIREAT'",

@@ -7,12 +7,12 @@ from msgspec.structs import replace
 
 from jobs import moves
 from jobs.errors import Outcome
-from jobs.model import BillingState, Failure, Image, ImageRequest, Job, Options, Status
+from jobs.model import BillingState, Failure, Fallback, Image, ImageRequest, Job, Options, Status, Target
 
 REQUEST = ImageRequest(provider="gemini", model="g", prompt="p")
 NEW = Job(
     id="job_x", org="o", subject="s", face="jobs", request=REQUEST, options=Options(), created_ms=0, updated_ms=0,
-    cancel_at_ms=900_000,
+    cancel_at_ms=900_000, fallbacks=(Fallback(target=Target("openai", "o")),),
 )  # fmt: skip
 FAILURE = Failure(code="SYSTEM_ERROR", message="m")
 IMAGE = Image(index=0, url="u", blob="images/o/d/x.png", media_type="image/png", bytes=1, sha256="", width=1, height=1)
@@ -22,6 +22,7 @@ ACTIONS = {
     moves.Move.WORK: lambda j, now: moves.lose(j, now, "spool"),
     moves.Move.SALVAGE: lambda j, now: moves.salvage(j, now, 1, IMAGE),
     moves.Move.REQUEUE: lambda j, now: moves.back_off(j, now, 1000),
+    moves.Move.FALL_BACK: lambda j, now: moves.fall_back(j, now, "why"),
     moves.Move.SUCCEED: moves.succeed,
     moves.Move.FAIL: lambda j, now: moves.fail(j, now, FAILURE),
     moves.Move.EXPIRE: moves.expire,
