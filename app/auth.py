@@ -37,6 +37,11 @@ class Caller(Struct, frozen=True):
     how: str
     key: ApiKey | None = None
 
+    @property
+    def key_id(self) -> str | None:
+        """The API key by which the caller is known, if any: its daily quotas count what is asked for."""
+        return None if self.key is None else self.key.id
+
     def require(self, scope: str) -> None:
         """Raises `Forbidden` naming the scope."""
         if scope not in self.scopes and not (scope == READ and WRITE in self.scopes):

@@ -36,6 +36,8 @@ def keys() -> None:
 @click.option("--model", "models", multiple=True, help="only this model; repeatable")
 @click.option("--rpm", type=int, help="at most so many requests a minute")
 @click.option("--rpd", type=int, help="at most so many requests a day")
+@click.option("--images-per-day", type=int, help="at most so many pictures a day (UTC)")
+@click.option("--cost-per-day", type=float, help="at most so many US dollars a day, by the catalog's prices")
 @click.option("--expires", help="RFC 3339, such as 2027-01-31T00:00:00Z")
 @_as_json
 def create(org: str, expires: str | None, as_json: bool, **told: Any) -> None:
@@ -109,7 +111,12 @@ def _wish(
             provider_ids=told["providers"],
             model_ids=told["models"],
         ),
-        limits=Limits(requests_per_minute=rpm, requests_per_day=rpd),
+        limits=Limits(
+            requests_per_minute=rpm,
+            requests_per_day=rpd,
+            images_per_day=told["images_per_day"],
+            cost_per_day=told["cost_per_day"],
+        ),
         expires_ms=expires_ms,
     )
 

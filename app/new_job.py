@@ -83,6 +83,7 @@ def new_ask(caller: Caller, body: NewJob, options: Options, request_id: str) -> 
         client_reference=client_reference(body.client_reference, "clientReference"),
         webhook=None if body.webhook is None else _webhook(body.webhook),
         request_id=request_id,
+        key_id=caller.key_id,
     )
 
 

@@ -177,6 +177,8 @@ SCHEMAS: Final = {
                 "orgId": {"type": "string"},
                 "limits": {"type": "object"},
                 "usedToday": {"type": "object"},
+                "keyRateLimits": {"type": ["object", "null"]},
+                "keyUsedToday": {"type": ["object", "null"]},
                 "queued": {"type": "integer"},
                 "running": {"type": "integer"},
             },

@@ -38,14 +38,19 @@ class Grant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, renam
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
-    """How often a key may ask; None: as often as it likes."""
+    """How often a key may ask, and for how many pictures and US dollars a day (UTC); None: as many as it likes.
+
+    The script that accepts jobs reads the daily quotas in the key's record.
+    """
 
     requests_per_minute: int | None = None
     requests_per_day: int | None = None
+    images_per_day: int | None = None
+    cost_per_day: float | None = None
 
     @property
     def windows(self) -> tuple[Window, ...]:
-        """The same, the shortest first: a burst that is refused eats nothing of the day."""
+        """How often it may ask, the shortest first: a burst that is refused eats nothing of the day."""
         told = ((self.requests_per_minute, 60), (self.requests_per_day, 86_400))
         return tuple(Window(amount, seconds) for amount, seconds in told if amount is not None)
 
@@ -109,12 +114,14 @@ def check(wish: Wish, providers: Collection[str], now: int) -> None:
         raise InvalidInput("must be 1 to 128 printable ASCII characters without spaces", field="subject")
     if wish.expires_ms is not None and wish.expires_ms <= now:
         raise InvalidInput("must be in the future", field="expiresAt")
-    for field, amount in (
-        ("rateLimits.requestsPerMinute", wish.limits.requests_per_minute),
-        ("rateLimits.requestsPerDay", wish.limits.requests_per_day),
+    for field, amount, least in (
+        ("rateLimits.requestsPerMinute", wish.limits.requests_per_minute, 1),
+        ("rateLimits.requestsPerDay", wish.limits.requests_per_day, 1),
+        ("rateLimits.imagesPerDay", wish.limits.images_per_day, 0),
+        ("rateLimits.costPerDay", wish.limits.cost_per_day, 0),
     ):
-        if amount is not None and not 1 <= amount <= _MOST_PER_WINDOW:
-            raise InvalidInput(f"must be 1 to {_MOST_PER_WINDOW}", field=field)
+        if amount is not None and not least <= amount <= _MOST_PER_WINDOW:
+            raise InvalidInput(f"must be {least} to {_MOST_PER_WINDOW}", field=field)
     _check_grant(wish.grant, providers)
     _check_metadata(wish.metadata)
 
@@ -138,6 +145,8 @@ def key_json(key: ApiKey, used_ms: int | None = None) -> dict[str, Any]:
         "rateLimits": {
             "requestsPerMinute": key.limits.requests_per_minute,
             "requestsPerDay": key.limits.requests_per_day,
+            "imagesPerDay": key.limits.images_per_day,
+            "costPerDay": key.limits.cost_per_day,
         },
         "metadata": key.metadata,
         "createdAt": moment(key.created_ms),

@@ -102,12 +102,17 @@ class QueueFull(DarkroomError):
 
 
 class QuotaExceeded(DarkroomError):
-    """The org has used up a quota of the day; `retry_after` says when the next day (UTC) begins."""
+    """The org, or the API key (`whose`: `org` or `key`), has used up a quota of the day.
+
+    `retry_after` says when the next day (UTC) begins.
+    """
 
     code = "QUOTA_EXCEEDED"
 
-    def __init__(self, name: str, *, retry_after: float) -> None:
-        super().__init__(f"your org's {name} is used up for today (UTC)", retry_after=retry_after, quota=name)
+    def __init__(self, name: str, whose: str, *, retry_after: float) -> None:
+        owner = "API key" if whose == "key" else whose
+        message = f"your {owner}'s {name} is used up for today (UTC)"
+        super().__init__(message, retry_after=retry_after, quota=name, quotaOf=whose)
 
 
 class RateLimited(DarkroomError):

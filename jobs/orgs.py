@@ -39,7 +39,7 @@ class OrgChange(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknow
 
 
 class Used(Struct, frozen=True, rename="camel"):
-    """What an org has used of the day (UTC); live jobs count with all that they asked for."""
+    """What an org or a key has used of the day (UTC); live jobs count with all that they asked for."""
 
     images: int
     cost: float
@@ -85,9 +85,16 @@ class Orgs:
 
     async def used(self, org: str) -> Used:
         """What the org has used today."""
+        return await self._used(f"used:{org}")
+
+    async def used_by(self, key_id: str) -> Used:
+        """What was used today by that API key of an org."""
+        return await self._used(f"used/{key_id}")
+
+    async def _used(self, name: str) -> Used:
         day = moment(now_ms())[:10]
         with reachable():
-            images, cost = await self._redis.hmget(f"{self._prefix}used:{org}:{day}", ["images", "cost"])  # type: ignore[misc]  # as above
+            images, cost = await self._redis.hmget(f"{self._prefix}{name}:{day}", ["images", "cost"])  # type: ignore[misc]  # as above
         return Used(int(images or 0), int(cost or 0) / _MICRO)
 
     async def queue(self, org: str) -> tuple[int, int]:

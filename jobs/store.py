@@ -216,6 +216,7 @@ class RedisJobStore:
             USED_MS,
             job.subject,
             int(fallback.allowed(job)),
+            job.key_id or "",
             *posts,
         )
         match answer:
@@ -224,8 +225,8 @@ class RedisJobStore:
             case [b"crowded", depth, most]:
                 message = f"{depth} jobs of your org are queued, and {most} may be"
                 raise QueueFull(message, retry_after=10, reason="org_queue_full", queued=depth, limit=most)
-            case [b"quota", name]:
-                raise QuotaExceeded(name.decode(), retry_after=_until_tomorrow())
+            case [b"quota", name, whose]:
+                raise QuotaExceeded(name.decode(), whose.decode(), retry_after=_until_tomorrow())
             case [b"adopted", earlier]:
                 return Adopted(earlier.decode())
             case [b"known", claim]:
@@ -280,6 +281,7 @@ class RedisJobStore:
             job.request.provider,
             job.expected_seconds,
             int(job.status is Status.QUEUED and fallback.allowed(job)),
+            job.key_id or "",
             *self._expiring(job),
             *posts,
         )

@@ -79,6 +79,7 @@ async def _ask(request: AnyRequest, caller: Caller) -> Ask:
         idempotency_key=idempotency_key(request),
         client_reference=client_reference(request.headers.get("x-client-reference"), "X-Client-Reference"),
         request_id=request_id(request),
+        key_id=caller.key_id,
     )
 
 

@@ -25,7 +25,7 @@ LARGEST_BODY: Final = 64 * 1024
 EXAMPLE: Final = {
     "name": "Nightly catalogue run",
     "scopes": {"capabilities": ["images"], "providerIds": ["gemini"]},
-    "rateLimits": {"requestsPerMinute": 60},
+    "rateLimits": {"requestsPerMinute": 60, "imagesPerDay": 500, "costPerDay": 20},
     "expiresAt": "2099-12-31T00:00:00Z",
 }
 

@@ -27,11 +27,14 @@ EXAMPLE: Final = {"weight": 2, "maxQueued": 1000, "imagesPerDay": 5000}
 
 @get("/api/v1/limits", opt={"result": "limits"})
 async def get_limits(request: AnyRequest) -> Response[bytes]:
-    """The caller's own org: what it may do, what it has used today, what waits and runs; and the key's own rates."""
+    """The caller's own org: what it may do, has used today, what waits and runs; and its API key's limits and use."""
     caller = await known_caller(request, READ)
     only_query(request)
-    own = None if caller.key is None else msgspec.to_builtins(caller.key.limits)
-    return answer({**await _shown(request, caller.org), "keyRateLimits": own})
+    own = {"keyRateLimits": None, "keyUsedToday": None}
+    if caller.key is not None:
+        used = await _orgs(request).used_by(caller.key.id)
+        own = {"keyRateLimits": msgspec.to_builtins(caller.key.limits), "keyUsedToday": msgspec.to_builtins(used)}
+    return answer({**await _shown(request, caller.org), **own})
 
 
 @get(f"{PATH}/{{org:str}}", opt={"result": "limits"})

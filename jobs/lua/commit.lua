@@ -3,8 +3,8 @@
 local id, doc, seen, version, fence = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local status, org, due, event, keep_until, later = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 local keep_deliveries_ms, tomb_ms, subject = ARGV[13], ARGV[14], ARGV[15]
-local day, images, cost, blobs = ARGV[16], tonumber(ARGV[17]), tonumber(ARGV[18]), tonumber(ARGV[22])
-local provider, seconds, elsewhere = ARGV[19], ARGV[20], ARGV[21]
+local day, images, cost, blobs = ARGV[16], tonumber(ARGV[17]), tonumber(ARGV[18]), tonumber(ARGV[23])
+local provider, seconds, elsewhere, api_key = ARGV[19], ARGV[20], ARGV[21], ARGV[22]
 local key = P .. 'job:' .. id
 local held = redis.call('HMGET', key, 'v', 'f', 'doc', 'l', 'q', 'p')
 if not held[1] then
@@ -48,15 +48,17 @@ else
   end
 end
 if images ~= 0 or cost ~= 0 then  -- what was reserved at the acceptance, made true
-  redis.call('HINCRBY', P .. 'used:' .. org .. ':' .. day, 'images', images)
-  redis.call('HINCRBY', P .. 'used:' .. org .. ':' .. day, 'cost', cost)
+  for _, counter in ipairs(counters(org, api_key, day)) do
+    redis.call('HINCRBY', counter, 'images', images)
+    redis.call('HINCRBY', counter, 'cost', cost)
+  end
 end
-for i = 23, 22 + 2 * blobs, 2 do
+for i = 24, 23 + 2 * blobs, 2 do
   redis.call('ZADD', P .. 'expiring', ARGV[i + 1], ARGV[i])  -- a blob, and when it is to be deleted
 end
 if status == 'canceling' then
   redis.call('PUBLISH', P .. 'cancel', id)
 end
-send(id, 23 + 2 * blobs, keep_deliveries_ms)
+send(id, 24 + 2 * blobs, keep_deliveries_ms)
 tell(id, version, org, subject)
 return 'ok'

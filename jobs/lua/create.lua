@@ -4,7 +4,7 @@ local idem, claim, idem_ms, turn, start_ms = ARGV[9], ARGV[10], ARGV[11], ARGV[1
 local most, keep_ms, provider = tonumber(ARGV[14]), ARGV[15], ARGV[16]
 local undelivered, wait_ms, adopt_ms = ARGV[17], tonumber(ARGV[18]), tonumber(ARGV[19])
 local seconds, day, images, cost, used_ms = ARGV[20], ARGV[21], tonumber(ARGV[22]), tonumber(ARGV[23]), ARGV[24]
-local subject, elsewhere = ARGV[25], ARGV[26]
+local subject, elsewhere, api_key = ARGV[25], ARGV[26], ARGV[27]
 if idem ~= '' then
   local known = redis.call('GET', idem)
   if known and known ~= claim then
@@ -39,7 +39,6 @@ if most >= 0 then
   end
 end
 local limits = redis.call('HMGET', P .. 'limits:' .. org, 'maxQueued', 'imagesPerDay', 'costPerDay')
-local used = P .. 'used:' .. org .. ':' .. day
 if limits[1] then
   local depth = 0
   for _, each in ipairs(redis.call('SMEMBERS', P .. 'lanes:' .. org)) do
@@ -49,20 +48,39 @@ if limits[1] then
     return {'crowded', depth, tonumber(limits[1])}
   end
 end
-if limits[2] and tonumber(redis.call('HGET', used, 'images') or '0') + images > tonumber(limits[2]) then
-  return {'quota', 'imagesPerDay'}
+local used = counters(org, api_key, day)
+
+-- The quota of the day that the job would go beyond, if any: pictures, and micro-dollars.
+local function beyond(counter, most_images, most_cost)
+  if most_images and tonumber(redis.call('HGET', counter, 'images') or '0') + images > tonumber(most_images) then
+    return 'imagesPerDay'
+  elseif most_cost and tonumber(redis.call('HGET', counter, 'cost') or '0') + cost > tonumber(most_cost) then
+    return 'costPerDay'
+  end
 end
-if limits[3] and tonumber(redis.call('HGET', used, 'cost') or '0') + cost > tonumber(limits[3]) then
-  return {'quota', 'costPerDay'}
+
+local quota = beyond(used[1], limits[2], limits[3])
+if quota then
+  return {'quota', quota, 'org'}
+end
+if api_key ~= '' then  -- its quotas are in its record, in dollars
+  local record = redis.call('GET', P .. 'key:' .. api_key)
+  local own = record and cjson.decode(record).limits or {}
+  quota = beyond(used[2], own.imagesPerDay, own.costPerDay and math.floor(own.costPerDay * 1000000 + 0.5))
+  if quota then
+    return {'quota', quota, 'key'}
+  end
 end
 redis.call('HSET', P .. 'job:' .. id, 'doc', doc, 'v', 1, 's', 'queued', 'org', org, 'q', provider, 'p', score, 'c', seconds, 'd', due, 'e', elsewhere)
 redis.call('XADD', P .. 'events:' .. id, sequence .. '-0', 'e', event)
 redis.call('ZADD', P .. 'org:' .. org, 0, id)
 redis.call('ZADD', P .. 'due', due, id)
 make_ready(org, provider, id, score)
-redis.call('HINCRBY', used, 'images', images)
-redis.call('HINCRBY', used, 'cost', cost)
-redis.call('PEXPIRE', used, used_ms)
+for _, counter in ipairs(used) do
+  redis.call('HINCRBY', counter, 'images', images)
+  redis.call('HINCRBY', counter, 'cost', cost)
+  redis.call('PEXPIRE', counter, used_ms)
+end
 if undelivered ~= '' then
   redis.call('HSET', P .. 'job:' .. id, 'wait', now + wait_ms)
   redis.call('ZADD', undelivered, now, id)
@@ -71,6 +89,6 @@ end
 if idem ~= '' then
   redis.call('SET', idem, claim, 'PX', idem_ms)
 end
-send(id, 27, keep_ms)
+send(id, 28, keep_ms)
 tell(id, sequence, org, subject)
 return {'created', want_turn(turn, now, start_ms)}

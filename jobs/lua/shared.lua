@@ -11,6 +11,15 @@ local function lane(org, provider)
   return P .. 'ready:' .. org .. '/' .. provider
 end
 
+-- Where a day's pictures and micro-dollars are counted: for the org and, when the job was asked for by one, its API key.
+local function counters(org, api_key, day)
+  local found = {P .. 'used:' .. org .. ':' .. day}
+  if api_key ~= '' then
+    found[2] = P .. 'used/' .. api_key .. ':' .. day
+  end
+  return found
+end
+
 -- Put a job among its org's ready ones. Orgs take turns by start-time fair queueing: an org that comes (back)
 -- begins at the clock, never before its own last tag, so neither a full queue nor an empty one is an advantage.
 local function make_ready(org, provider, id, score)

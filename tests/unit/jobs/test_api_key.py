@@ -92,6 +92,8 @@ def _calls(tree, name):
         ("rateLimits.requestsPerMinute", {"limits": Limits(requests_per_minute=0)}),
         ("rateLimits.requestsPerDay", {"limits": Limits(requests_per_day=-1)}),
         ("rateLimits.requestsPerDay", {"limits": Limits(requests_per_day=2**60)}),
+        ("rateLimits.imagesPerDay", {"limits": Limits(images_per_day=-1)}),
+        ("rateLimits.costPerDay", {"limits": Limits(cost_per_day=-0.01)}),
         ("scopes.capabilities", {"grant": Grant(capabilities=())}),
         ("scopes.capabilities", {"grant": Grant(capabilities=("images", "images"))}),
         ("scopes.capabilities[1]", {"grant": Grant(capabilities=("images", "chat"))}),
