@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 KEPT_MS: Final = 14 * 86_400_000
 """How long a delivery is kept after its end."""
 BREAKER: Final = (5, 30_000, 600_000)
-"""After so many failures in a row an endpoint's queue waits (ms) for a single try; twice as long each time, up to."""
+"""After so many failures in a row a receiver's queue waits (ms) for a single try; twice as long each time, up to."""
 AT_ONCE: Final = 100
 """Rows that one round trip reads or writes: each may be 20 KB."""
 
@@ -48,11 +48,11 @@ class Outbox:
         return Due(found, max(0, int(float(later)) - now) if later else None)
 
     async def settle(self, before: Delivery, after: Delivery, pause_ms: int, *, good: bool | None = None) -> bool:
-        """Write what came of an attempt; False when somebody else wrote first. `good`: what it says of an endpoint."""
+        """Write what came of an attempt; False when somebody else wrote first. `good`: what it says of the receiver."""
         ended = after.state != "pending"
-        verdict = "" if good is None or after.endpoint_id is None else "good" if good else "bad"
+        verdict = "" if good is None else "good" if good else "bad"
         written = replace(after, revision=before.revision + 1)
-        row = (after.id, after.queue, before.revision, _encoder.encode(written))
+        row = (after.id, before.revision, _encoder.encode(written))
         return bool(await self._run("posted", *row, -1 if ended else pause_ms, KEPT_MS, verdict, *BREAKER))
 
     async def again(self, deliveries: Sequence[Delivery]) -> int:
@@ -62,7 +62,7 @@ class Outbox:
             parts: list[Any] = []
             for d in deliveries[start : start + AT_ONCE]:
                 written = replace(once_more(d, now), revision=d.revision + 1)
-                parts += (d.id, d.revision, d.queue, _encoder.encode(written))
+                parts += (d.id, d.revision, _encoder.encode(written))
             count += await self._run("again", *parts)
         return count
 

@@ -121,8 +121,11 @@ class Delivery(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def queue(self) -> str:
-        """Where it waits: its endpoint's own queue, or that of its address, so that a dead receiver stops no other."""
-        return self.endpoint_id or address(self.url)
+        """Where it waits: its endpoint's own queue, or that of its org for the address.
+
+        So a dead receiver stops no other, and an org with dead URLs at an address not the others who post there.
+        """
+        return self.endpoint_id or f"{self.org}/{address(self.url)}"
 
 
 def address(url: str) -> str:

@@ -1,12 +1,14 @@
 -- Write what came of a delivery's attempt; refused (0) when somebody has written since it was read.
 -- `verdict` is what it says of the receiver: 'good', 'bad' or '' (nothing).
-local id, queue, seen, doc, pause, keep_ms = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7]
-local verdict, failures, open_ms, longest_ms = ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
-local key, receiver = P .. 'delivery:' .. id, P .. 'receiver:' .. queue
-if redis.call('HGET', key, 'n') ~= seen then
+local id, seen, doc, pause, keep_ms = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
+local verdict, failures, open_ms, longest_ms = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local key = P .. 'delivery:' .. id
+local held = redis.call('HMGET', key, 'n', 'a')
+if held[1] ~= seen then
   return 0
 end
-local now = now_ms()
+local now, queue = now_ms(), held[2]
+local receiver = P .. 'receiver:' .. queue
 redis.call('HSET', key, 'doc', doc, 'n', seen + 1)
 redis.call('HDEL', key, 'l')
 if pause < 0 then

@@ -74,7 +74,7 @@ local function want_turn(turn, now, start_ms)
   return 0
 end
 
--- The outbox orders queues (an endpoint's, or an address') by when something of theirs is due: the first delivery,
+-- The outbox orders queues (an endpoint's, or an org's for an address) by when something of theirs is due: the first delivery,
 -- but not before the breaker of its receiver lets another be tried.
 local function next_of(queue)
   local first = redis.call('ZRANGE', P .. 'outbox:' .. queue, 0, 0, 'WITHSCORES')[2]

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from jobs.endpoints import KNOWN_SECONDS, Endpoints, Wish
 from jobs.ids import new_id
-from jobs.model import Event, ImageRequest, Job, Options, now_ms
+from jobs.model import Event, ImageRequest, Job, Options, Webhook, now_ms
 from jobs.moves import Changed
 from jobs.outbox import Outbox
 from jobs.outside import Policy
@@ -102,6 +102,26 @@ async def test_one_success_gives_the_receiver_its_whole_room_again(redis, outbox
     await fail(outbox, *await due(outbox), status=200)
 
     assert len(await due(outbox)) == 4
+
+
+async def test_a_jobs_own_webhook_has_a_breaker_for_its_org_alone(redis, outbox):
+    store = RedisJobStore(redis, PREFIX, "https://darkroom.test")
+    for org in ("dead", "well"):
+        for number in range(10):
+            hook = Webhook(url=f"https://shared.example/{org}/{number}", events=("image.job.queued",))
+            await store.create(replace(job(org), webhook=hook))
+    dead = [row for row in await due(outbox) if row.org == "dead"]
+    await fail(outbox, *dead)
+    again = await due(outbox)
+    await fail(outbox, *[row for row in again if row.org == "dead"])
+    await fail(outbox, *[row for row in again if row.org == "well"], status=200)
+
+    found = await outbox.due(100, 30_000, 4, {})
+
+    assert [len(dead), len(again)] == [4, 8]
+    assert {row.org for row in found.deliveries} == {"well"}
+    assert len(found.deliveries) == 2
+    assert round(found.next_in_ms / 1000) == 30
 
 
 async def test_posts_that_were_under_way_when_it_shut_make_the_pause_no_longer(outbox, store):
