@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 from tests.acceptance.conftest import JOBS, MUG
+from tests.batch_calls import ask
 from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis
@@ -45,9 +46,11 @@ def begun(far_end, count):
     return [call["prompt"].partition(" ")[0] for call in far_end.bench.calls()[:count]]
 
 
-def test_one_job_behind_another_orgs_three_hundred_starts_within_one_round_of_the_slots(redis_url, simulator):
+def test_one_job_behind_another_orgs_thousand_starts_within_one_round_of_the_slots(redis_url, simulator):
     with running_gateway(redis_url, simulator, workers=0, DARKROOM_WORKER_SLOTS="5") as gateway:
-        assert asyncio.run(_submit(gateway, "many", 300)) == {202}
+        with gateway.client("many") as client:
+            halves = [ask(client, [f"many {number}" for number in range(500)], priority="high") for _ in range(2)]
+        assert [answer.json()["data"]["counts"]["queued"] for answer in halves] == [500, 500]
         assert asyncio.run(_submit(gateway, "one", 1)) == {202}
         gateway.start_worker()
         order = begun(simulator, 20)
