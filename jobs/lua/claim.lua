@@ -31,9 +31,10 @@ local function lane_of(org)
 end
 
 -- An org's tag grows by what the job is expected to take of the workers' time, divided by the org's weight: so orgs
--- share the workers by weight, whatever the size of their jobs and the depth of their queues.
-local function pay(org, tag, id)
-  local seconds = tonumber(redis.call('HGET', P .. 'job:' .. id, 'c') or '1')
+-- share the workers by weight, whatever the size of their jobs and the depth of their queues. A job that only goes on
+-- elsewhere takes next to nothing, and yet a thousand of them hold up nobody.
+local function pay(org, tag, id, room)
+  local seconds = room == 'shut' and 0.1 or tonumber(redis.call('HGET', P .. 'job:' .. id, 'c') or '1')
   local weight = tonumber(redis.call('HGET', P .. 'limits:' .. org, 'weight') or '1')
   local after = tag + seconds / weight
   redis.call('SET', P .. 'clock', tag)
@@ -48,9 +49,7 @@ local function next_job()
     local provider, full = lane_of(org)
     if provider then
       local id = redis.call('ZPOPMIN', lane(org, provider))[1]
-      if room_at(provider) ~= 'shut' then
-        pay(org, tag, id)
-      end
+      pay(org, tag, id, room_at(provider))
       return id, provider
     elseif not full and redis.call('EXISTS', P .. 'lanes:' .. org) == 0 then
       redis.call('ZREM', P .. 'orgs', org)

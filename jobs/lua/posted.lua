@@ -3,11 +3,11 @@
 local id, seen, doc, pause, keep_ms = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
 local verdict, failures, open_ms, longest_ms = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 local key = P .. 'delivery:' .. id
-local held = redis.call('HMGET', key, 'n', 'a')
-if held[1] ~= seen then
+local row = redis.call('HMGET', key, 'n', 'a')
+if row[1] ~= seen then
   return 0
 end
-local now, queue = now_ms(), held[2]
+local now, queue = now_ms(), row[2]
 local receiver = P .. 'receiver:' .. queue
 redis.call('HSET', key, 'doc', doc, 'n', seen + 1)
 redis.call('HDEL', key, 'l')
