@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -48,11 +49,24 @@ def permitted(caller: Caller, request: ImageRequest) -> ImageRequest:
     return request
 
 
-async def answer_now_or_later(request: AnyRequest, ask: Ask) -> Response[bytes]:
-    """Submit, wait as the caller prefers, and answer with the picture, the error, or where to look (JOBS.md 4)."""
+class Telling(Struct, frozen=True):
+    """How a face tells a job: `picture` one that has succeeded, `pointer` one that goes on."""
+
+    picture: Callable[[AnyRequest, Job, dict[str, str]], Awaitable[Response[Any]]]
+    pointer: Callable[[AnyRequest, Job, dict[str, str]], Response[Any]]
+
+
+async def answer_now_or_later(
+    request: AnyRequest, ask: Ask, telling: Telling | None = None, prefer: Preference | None = None
+) -> Response[Any]:
+    """Submit, wait as the caller prefers, and answer with the picture, the error, or where to look (JOBS.md 4).
+
+    `prefer`: what the caller prefers, where that is not said by the header `Prefer`.
+    """
+    telling = telling or ENVELOPES
     jobs: Jobs = request.app.state.jobs
     settings: Settings = request.app.state.settings
-    prefer = preference(request, settings.wait_seconds)
+    prefer = preference(request, settings.wait_seconds) if prefer is None else prefer
     seconds = settings.wait_seconds if prefer.wait is None else prefer.wait
     if seconds and len(request.app.state.waits) >= settings.most_waits:
         message = "too many callers wait here: send `Prefer: respond-async` and poll, or come back"
@@ -67,12 +81,11 @@ async def answer_now_or_later(request: AnyRequest, ask: Ask) -> Response[bytes]:
     if seconds and not job.status.terminal:
         job = await _waited_for(request, job, seconds)
     if job.status.terminal:
-        await jobs.delivered(job)
-        return outcome(request, job, headers)
+        return await ended(request, job, headers, telling)
     if seconds:
         await jobs.left(job)
     if prefer.wait is not None:
-        return pointer(request, job, {**headers, **applied(prefer)})
+        return telling.pointer(request, job, {**headers, **applied(prefer)})
     return wait_expired(request, job, headers)
 
 
@@ -97,11 +110,18 @@ async def _gone(request: AnyRequest) -> None:
         pass
 
 
-def outcome(request: AnyRequest, job: Job, headers: dict[str, str] | None = None) -> Response[bytes]:
+async def ended(
+    request: AnyRequest, job: Job, headers: dict[str, str] | None = None, telling: Telling | None = None
+) -> Response[Any]:
     """A finished job as a synchronous answer: its picture, or its error with the error's own status."""
     headers = {"X-Job-Id": job.id, **(headers or {})}
     if job.status is Status.SUCCEEDED:
-        return _json(envelope(result_json(job)), 200, headers)
+        return await (telling or ENVELOPES).picture(request, job, headers)
+    return ended_without(request, job, headers)
+
+
+def ended_without(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[bytes]:
+    """The error of a job that ended without a picture."""
     if job.failure is not None:
         answer = failure_response(request, job.failure, failure_json(job.failure, job)["details"])
     elif job.status is Status.CANCELED:
@@ -114,9 +134,18 @@ def outcome(request: AnyRequest, job: Job, headers: dict[str, str] | None = None
     return answer
 
 
+async def enveloped_picture(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[bytes]:
+    """The picture in our own envelope, which thereby somebody has."""
+    await request.app.state.jobs.delivered(job)
+    return _json(envelope(result_json(job)), 200, headers)
+
+
 def pointer(request: AnyRequest, job: Job, headers: dict[str, str] | None = None) -> Response[bytes]:
     """202 with the job and where to look for it."""
     return _json(envelope(shown(request, job)), 202, {**where(request, job), **(headers or {})})
+
+
+ENVELOPES: Final = Telling(picture=enveloped_picture, pointer=pointer)
 
 
 def wait_expired(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[bytes]:

@@ -47,15 +47,18 @@ class Caller(Struct, frozen=True):
         if scope not in self.scopes and not (scope == READ and WRITE in self.scopes):
             raise Forbidden(f"this needs the scope {scope}", scope=scope)
 
-    def require_model(self, provider: str, model: str) -> None:
-        """Raises `Forbidden` naming the field, when the caller's key is for other providers or models."""
+    def require_model(self, provider: str, model: str, asked: str | None = None) -> None:
+        """Raises `Forbidden` naming the field, when the caller's key is for other providers or models.
+
+        `asked`: the name by which the model was asked for; a key may be for that.
+        """
         if self.key is None:
             return
-        for field, value, allowed in (
-            ("provider", provider, self.key.grant.provider_ids),
-            ("model", model, self.key.grant.model_ids),
+        for field, values, allowed in (
+            ("provider", {provider}, self.key.grant.provider_ids),
+            ("model", {model, asked}, self.key.grant.model_ids),
         ):
-            if allowed and value not in allowed:
+            if allowed and values.isdisjoint(allowed):
                 raise Forbidden(f"this API key is only for {', '.join(allowed)}", field=field)
 
     def require_grant(self, grant: Grant) -> None:

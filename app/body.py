@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
@@ -33,17 +34,34 @@ async def read_json(
     """
     _check_headers(request)
     body, lifted = await _lifted(await _read(request, largest))
-    fields = reshape(parse(body))
+    return converted(reshape(parse(body)), kind, lifted)
+
+
+def converted(
+    fields: dict[str, Any],
+    kind: type[T],
+    lifted: Mapping[str, memoryview] = MappingProxyType({}),
+    *,
+    strict: bool = True,
+) -> T:
+    """Fields as `kind`. `strict` False: numbers and booleans come as text, as in a form.
+
+    Raises `InvalidInput` naming the field, also for a picture (of those `lifted`) where none belongs.
+    """
+    left = dict(lifted)
 
     def decoded(wanted: type, value: object) -> object:
         if wanted is Base64Text and isinstance(value, str):
-            return Base64Text(lifted.get(value, value))
+            return Base64Text(left.pop(value, value))
         raise TypeError("expected `str`")
 
     try:
-        return msgspec.convert(fields, kind, dec_hook=decoded)
+        found = msgspec.convert(fields, kind, dec_hook=decoded, strict=strict)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None
+    if left:
+        raise InvalidInput(f"the body holds a text of more than {LONG} bytes where no picture belongs")
+    return found
 
 
 async def read_optional_json(request: Request[Any, Any, Any], kind: type[T], largest: int = LARGEST) -> T:
@@ -72,21 +90,30 @@ def _check_headers(request: Request[Any, Any, Any]) -> None:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise UnsupportedMediaType("send Content-Type: application/json")
+
+
+def check_length(request: Request[Any, Any, Any], largest: int) -> None:
+    """Refuse by its `Content-Length` a body that is too large or in an encoding. Raises `DarkroomError`."""
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedMediaType("send the body without Content-Encoding")
+    declared = request.headers.get("content-length", "0")
+    if declared.isascii() and declared.isdigit() and int(declared) > largest:
+        raise too_large(largest)
 
 
 async def _read(request: Request[Any, Any, Any], largest: int) -> bytearray:
-    too_large = PayloadTooLarge(f"the body may have at most {largest} bytes", limit=largest)
-    declared = request.headers.get("content-length", "0")
-    if declared.isascii() and declared.isdigit() and int(declared) > largest:
-        raise too_large
+    check_length(request, largest)
     body = bytearray()
     async for piece in request.stream():
         body += piece
         if len(body) > largest:
-            raise too_large
+            raise too_large(largest)
     return body
+
+
+def too_large(largest: int) -> PayloadTooLarge:
+    """The refusal of a body beyond its bound."""
+    return PayloadTooLarge(f"the body may have at most {largest} bytes", limit=largest)
 
 
 async def _lifted(body: bytearray) -> tuple[bytes | bytearray, Mapping[str, memoryview]]:
@@ -131,21 +158,24 @@ _MISSING: Final = re.compile(r"Object missing required field `(?P<field>[^`]*)`(
 _AT: Final = re.compile(r"(?P<what>.*) - at `\$\.?(?P<path>[^`]*)`")
 
 
-_PICTURES: Final = re.compile(r"(referenceImages?|mask)\b")
+_PICTURES: Final = re.compile(r"(referenceImages?|images?|mask)\b")
 
 
 def _invalid(text: str) -> DarkroomError:
-    for pattern, message in ((_UNKNOWN, "is no field here"), (_MISSING, "is required")):
+    for pattern, message, reason in (
+        (_UNKNOWN, "is no field here", "unknown_field"),
+        (_MISSING, "is required", "missing_field"),
+    ):
         found = pattern.match(text)
         if found:
-            return _refusal(message, ".".join(p for p in (found["path"], found["field"]) if p))
+            return _refusal(message, ".".join(p for p in (found["path"], found["field"]) if p), reason)
     found = _AT.match(text)
     if found:
         return _refusal(f"{found['what'][:1].lower()}{found['what'][1:]}", found["path"])
     return InvalidInput(text)
 
 
-def _refusal(message: str, path: str) -> DarkroomError:
+def _refusal(message: str, path: str, reason: str | None = None) -> DarkroomError:
     """What concerns an input picture has a code of its own (FACES.md, face 0)."""
     kind = InvalidPicture if _PICTURES.match(path) else InvalidInput
-    return kind(f"{path}: {message}", field=path)
+    return kind(f"{path}: {message}", field=path, reason=reason)

@@ -325,6 +325,7 @@ def _show(facts: dict[str, Any]) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2))
     rows = {
         "API": f"{url}/api/v1/agents/images",
+        "OpenAI base URL": f"{url}/v1",
         "docs": f"{url}/docs",
         "health": f"{url}/readyz",
         "queue": facts["redis"],

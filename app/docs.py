@@ -119,7 +119,7 @@ def _responses(handler: Any, path: str, opt: dict[str, Any]) -> dict[str, Any]:
         answers.setdefault("200", {"description": "finished"})
         answers.setdefault("202", {"description": "the job, which goes on"})
         answers.setdefault("304", {"description": "unchanged"})
-    error = {"application/json": {"schema": {"$ref": "#/components/schemas/error"}}}
+    error = {"application/json": {"schema": {"$ref": f"#/components/schemas/{opt.get('errors', 'error')}"}}}
     if kind == "events":
         answers["204"] = {"description": "the last event was seen already (`Last-Event-ID`)"}
         answers["200"]["content"]["text/event-stream"] = {"schema": {"type": "string"}}
@@ -137,8 +137,8 @@ def _refusals(path: str, opt: dict[str, Any]) -> set[int]:
         codes |= {404, 410}
     if "body" in opt:
         codes |= {408, 410, 413, 415, 422}
-    if opt.get("result") == "image":
-        codes |= {409, 504}
+    if opt.get("result") in {"image", "images"}:
+        codes |= {404, 409, 504}
     if opt.get("result") == "events":
         codes |= {406}
     return codes
@@ -192,7 +192,7 @@ def _asset(name: str) -> bytes:
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 _IDS: Final = {"endpoint_id": "whe", "delivery_id": "dlv", "job_id": "job", "key_id": "key", "batch_id": "bat"}
 """Path parameters that are ids of ours, and the kind that they begin with."""
-_OF_JOBS: Final = frozenset({"image", "job", "jobs", "events"})
+_OF_JOBS: Final = frozenset({"image", "images", "job", "jobs", "events"})
 """Results that may come later, or be unchanged."""
 _CREDENTIALS: Final = {
     "bearer": {"type": "http", "scheme": "bearer"},

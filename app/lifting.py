@@ -15,6 +15,7 @@ LONG: Final = 32 * 1024
 MOST_LEFT: Final = 1024 * 1024
 """Bytes of a body apart from its pictures."""
 _KEY: Final = re.compile(rb'"b64"[ \t\r\n]*:[ \t\r\n]*\Z')
+_DATA_URL: Final = b"data:image"
 _BEFORE: Final = 64
 """Bytes before a value in which its key is looked for."""
 _BACKSLASH: Final = ord("\\")
@@ -28,7 +29,7 @@ class Base64Text:
 
 
 def lift(body: bytearray) -> tuple[bytes, Mapping[str, memoryview]]:
-    """The body with each long value of a key `b64` replaced by a name, and what the names stand for.
+    """The body with a name for each long picture (the value of a key `b64`, a `data:` URL), and what the names mean.
 
     A JSON parser would hold every other request up for as long as it copies tens of megabytes (it keeps the
     interpreter's lock), and would hold them three times over. What is no JSON stays none. Runs in a thread.
@@ -40,7 +41,7 @@ def lift(body: bytearray) -> tuple[bytes, Mapping[str, memoryview]]:
     done = at = left = 0
     while (start := body.find(b'"', at)) >= 0 and (end := _end(body, start)) >= 0:
         left += end + 1 - at
-        if end - start > LONG and _KEY.search(body[max(0, start - _BEFORE) : start]):
+        if end - start > LONG and _holds_picture(body, start):
             left -= end - start
             name = f"{token}-{len(lifted)}"
             lifted[name] = _content(body, view, start, end)
@@ -54,6 +55,11 @@ def lift(body: bytearray) -> tuple[bytes, Mapping[str, memoryview]]:
         raise PayloadTooLarge(message, limit=MOST_LEFT)
     parts.append(view[done:])
     return b"".join(parts), lifted
+
+
+def _holds_picture(body: bytearray, start: int) -> bool:
+    """Whether the string that begins at `start` is a `data:` URL of a picture, or the value of a key `b64`."""
+    return body.startswith(_DATA_URL, start + 1) or bool(_KEY.search(body[max(0, start - _BEFORE) : start]))
 
 
 def _end(body: bytearray, start: int) -> int:

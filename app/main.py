@@ -93,7 +93,7 @@ def create_app(settings: Settings) -> Litestar:
 
     own_files = [local_files(settings.azure_storage_container, blobs.opens)] if isinstance(blobs, LocalBlobs) else []
     return Litestar(
-        route_handlers=[*(h for face in FACES for h in face), *health.handlers, *docs.handlers, *own_files],
+        route_handlers=[*(h for face in FACES for h in face.handlers), *health.handlers, *docs.handlers, *own_files],
         state=State(
             {
                 "jobs": jobs,
@@ -106,6 +106,7 @@ def create_app(settings: Settings) -> Litestar:
                 "orgs": Orgs(redis, settings.redis_prefix),
                 "rates": Rates(pool, settings.redis_prefix),
                 "waiting": waiting,
+                "shapes": [shape for face in FACES for shape in getattr(face, "SHAPES", ())],
                 "streams": set(),
                 "waits": set(),
             }

@@ -1,16 +1,18 @@
-"""Errors as HTTP: one table from code to status, and the shapes that the envelope faces answer with."""
+"""Errors as HTTP: one table from code to status, and the shape in which a face tells them."""
 
 from __future__ import annotations
 
 import math
 import re
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import structlog
 from litestar import MediaType, Response
 from litestar.exceptions import HTTPException
+from msgspec import Struct
 
 from jobs.errors import (
     DarkroomError,
@@ -51,6 +53,21 @@ STATUS: Final = {
 PROBLEM_JSON: Final = "application/problem+json"
 
 _log = structlog.get_logger()
+
+
+class Refusal(Struct, frozen=True, kw_only=True):
+    """What went wrong, before it has the shape of a face. `headers` hold in every shape."""
+
+    status: int
+    code: str
+    message: str
+    details: dict[str, Any]
+    retry_after: float | None
+    headers: dict[str, str]
+
+
+Shape = Callable[[Refusal], Response[bytes]]
+"""How the faces below some path tell a refusal; `app.state.shapes` has them by the beginning of the path."""
 
 
 def envelope(data: Any) -> dict[str, Any]:
@@ -119,9 +136,6 @@ def _response(
     request: Request[Any, Any, Any], code: str, message: str, details: dict[str, Any], retry_after: float | None
 ) -> Response[bytes]:
     status = STATUS[code]
-    field = details.get("field")
-    if field and not message.startswith(f"{field}:"):
-        message = f"{field}: {message}"
     headers = {}
     if retry_after is not None or status == 429:  # noqa: PLR2004  # a 429 always says when
         headers["Retry-After"] = str(max(1, math.ceil(retry_after or 1)))
@@ -129,11 +143,38 @@ def _response(
         headers["WWW-Authenticate"] = "Bearer"
     if "jobId" in details:
         headers["X-Job-Id"] = str(details["jobId"])
-    if PROBLEM_JSON in request.headers.get("accept", ""):
-        problem = {"type": "about:blank", "title": code, "status": status, "detail": message, "code": code, **details}
-        return Response(msgspec.json.encode(problem), status_code=status, headers=headers, media_type=PROBLEM_JSON)
+    refusal = Refusal(
+        status=status, code=code, message=message, details=details, retry_after=retry_after, headers=headers
+    )
+    path = request.scope["path"]
+    for beginning, shape in request.app.state.shapes:
+        if path.startswith(beginning):
+            answer: Response[bytes] = shape(refusal)
+            return answer
+    return _problem(refusal) if PROBLEM_JSON in request.headers.get("accept", "") else _enveloped(refusal)
+
+
+def _enveloped(refusal: Refusal) -> Response[bytes]:
     body = {
-        "error": {"code": code, "message": message, "details": details},
+        "error": {"code": refusal.code, "message": _placed(refusal), "details": refusal.details},
         "metadata": {"success": False, "timestamp": int(time.time())},
     }
-    return Response(msgspec.json.encode(body), status_code=status, headers=headers, media_type=MediaType.JSON)
+    return _json(body, refusal, MediaType.JSON)
+
+
+def _problem(refusal: Refusal) -> Response[bytes]:
+    """RFC 9457."""
+    told = {"status": refusal.status, "detail": _placed(refusal), "code": refusal.code}
+    return _json({"type": "about:blank", "title": refusal.code, **told, **refusal.details}, refusal, PROBLEM_JSON)
+
+
+def _placed(refusal: Refusal) -> str:
+    """The message with the place before it."""
+    field = refusal.details.get("field")
+    here = not field or refusal.message.startswith(f"{field}:")
+    return refusal.message if here else f"{field}: {refusal.message}"
+
+
+def _json(body: dict[str, Any], refusal: Refusal, media_type: str) -> Response[bytes]:
+    content = msgspec.json.encode(body)
+    return Response(content, status_code=refusal.status, headers=refusal.headers, media_type=media_type)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 CACHE: Final = "public, max-age=31536000, immutable"
 """A picture never changes under its name."""
+PIECE: Final = 1024 * 1024
+"""Bytes of a blob that a stream holds at a time."""
 SERVER_ERRORS: Final = 500
 TOO_MANY: Final = 429
 
@@ -96,14 +98,14 @@ class AzureBlobs:
 
     async def stream(self, name: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """See `BlobStore.stream`."""
-        with _translated(name):
-            if start == 0 and length is None:
-                stream = await self._blob(name).download_blob()
-            else:
-                size = length if length is not None else (await self.info(name)).size - start
-                stream = await self._blob(name).download_blob(offset=start, length=size)
-            async for piece in stream.chunks():
-                yield piece
+        # Asked for in ranges: the SDK's own first piece may be 32 MB, all of it in memory.
+        left = length if length is not None else (await self.info(name)).size - start
+        while left > 0:
+            with _translated(name):
+                piece = await self._blob(name).download_blob(offset=start, length=min(PIECE, left))
+                data = await piece.readall()
+            yield data
+            start, left = start + len(data), left - len(data)
 
     async def delete(self, name: str) -> bool:
         """See `BlobStore.delete`."""

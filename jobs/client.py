@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
 from jobs import fallback, moves
+from jobs.blobs import BlobMissing
 from jobs.errors import (
     DarkroomError,
     Gone,
@@ -204,13 +205,17 @@ class Jobs:
 
     async def wait(self, org: str, job_id: str, seconds: float, *, beyond: int | None = None) -> Job:
         """The job once it has ended (or, with `beyond`, has a version above it), or as it stands after `seconds`."""
-        await self.get(org, job_id)
+        job = await self.get(org, job_id)
 
         def done(job: Job) -> bool:
             return job.status.terminal or (beyond is not None and job.version > beyond)
 
-        job = await self._waiting.until(job_id, lambda: self._look(job_id), done, seconds)
-        return await self.get(org, job_id) if job is None else job
+        return await self.until(job, done, seconds)
+
+    async def until(self, job: Job, done: Callable[[Job], bool], seconds: float) -> Job:
+        """The job once `done`, or as it stands after `seconds`. Raises `NotFound`, `Gone` once it is erased."""
+        found = await self._waiting.until(job.id, lambda: self._look(job.id), done, seconds)
+        return await self.get(job.org, job.id) if found is None else found
 
     async def delivered(self, job: Job) -> None:
         """The job's result is being handed to somebody who asked for it."""
@@ -320,6 +325,13 @@ class Jobs:
     def blob_stream(self, name: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """The stored bytes, in pieces."""
         return self._blobs.stream(name, start, length)
+
+    async def picture(self, url: str) -> bytes:
+        """The bytes behind a link of ours. Raises `NotFound` when they are no longer there."""
+        try:
+            return await self._blobs.read(self._blobs.name_of(url) or "")
+        except BlobMissing:
+            raise NotFound("there is no picture at this address") from None
 
     async def ready(self) -> None:
         """Whether the store and the blob store answer. Raises `errors.DarkroomError`."""

@@ -16,7 +16,7 @@ from jobs.errors import DarkroomError, InvalidPicture
 from jobs.fetch import fetch_picture
 from jobs.model import STAGED, Blob, ImageRequest, Link, Picture, Source, now_ms
 from jobs.outside import Outside, OutsideError, check, parse, reference_policy
-from jobs.pictures import EXTENSIONS, Admitted, NotAPicture, admit, admit_mask, measure
+from jobs.pictures import EXTENSIONS, PNG_AND_JPEG, Admitted, NotAPicture, admit, admit_mask, measure
 
 if TYPE_CHECKING:
     from jobs.blobs import BlobStore
@@ -28,6 +28,8 @@ AT_ONCE: Final = 2
 """Pictures that one process decodes at a time: each may take 200 MB."""
 ORPHAN_SECONDS: Final = 3_600
 """Staged pictures outlive their job's deadline by this, should nobody delete them at its end."""
+ANY: Final = frozenset(EXTENSIONS)
+"""What is taken where a face lets its callers say nothing of the media type."""
 T = TypeVar("T")
 
 _log = structlog.get_logger()
@@ -179,7 +181,8 @@ class Inputs:
                     raise InvalidPicture(error.message, field=f"{field}.url") from None
 
     async def _admitted(self, given: Given) -> Admitted:
-        return await self._decoded(given, lambda data: admit(data, given.media_type))
+        taken = PNG_AND_JPEG if given.media_type else ANY
+        return await self._decoded(given, lambda data: admit(data, given.media_type, taken))
 
     async def _admitted_mask(self, given: Given, size: tuple[int, int] | None) -> Admitted:
         return await self._decoded(given, lambda data: admit_mask(data, size))

@@ -1,18 +1,9 @@
-"""The faces: a list, a line each."""
+"""The faces: a list, a line each. A face has `handlers`, and `SHAPES` where it tells errors in its own words."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from app.faces import agents, batches, deliveries, jobs, keys, orgs, providers, webhooks
+from app.faces import agents, batches, deliveries, jobs, keys, openai, orgs, providers, webhooks
 
-FACES: Final = (
-    agents.handlers,
-    batches.handlers,
-    deliveries.handlers,
-    jobs.handlers,
-    keys.handlers,
-    orgs.handlers,
-    providers.handlers,
-    webhooks.handlers,
-)
+FACES: Final = (agents, batches, deliveries, jobs, keys, openai, orgs, providers, webhooks)

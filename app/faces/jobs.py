@@ -14,12 +14,12 @@ from app.ask import (
     AnyRequest,
     applied,
     client_reference,
+    ended,
     etag,
     idempotency_key,
     job_answer,
     known_caller,
     options_from_headers,
-    outcome,
     patience,
     pointer,
     preference,
@@ -132,8 +132,7 @@ async def get_result(request: AnyRequest, job_id: FromPath[str]) -> Response[byt
     job = await _readable(request, job_id)
     if not job.status.terminal:
         return pointer(request, job)
-    await request.app.state.jobs.delivered(job)
-    return outcome(request, job)
+    return await ended(request, job)
 
 
 @get(
@@ -145,7 +144,7 @@ async def get_content(request: AnyRequest, job_id: FromPath[str]) -> Response[by
     query = only_query(request, frozenset({"index"}))
     job = await _readable(request, job_id)
     if not (job.images and job.status.terminal):
-        return outcome(request, job) if job.status.terminal else pointer(request, job)
+        return await ended(request, job) if job.status.terminal else pointer(request, job)
     await request.app.state.jobs.delivered(job)
     link = request.app.state.jobs.content_link(job, number(query, "index", 0, least=0))
     return Response(b"", status_code=302, headers={"Location": link, "X-Job-Id": job.id, "Cache-Control": "no-store"})

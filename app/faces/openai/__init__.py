@@ -1,0 +1,201 @@
+"""Face 1: OpenAI's images API and the Azure forms of the same, for clients that already speak them (FACES.md)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from litestar import Response, get, post
+from litestar.params import FromPath
+
+from app.ask import (
+    AnyRequest,
+    Preference,
+    Telling,
+    answer_now_or_later,
+    client_reference,
+    idempotency_key,
+    known_caller,
+    options_from_headers,
+)
+from app.auth import READ, WRITE
+from app.faces.openai.answers import b64_response, pointer, url_response
+from app.faces.openai.errors import openai_error
+from app.faces.openai.models import model_json, offered
+from app.faces.openai.streams import streamed
+from app.faces.openai.wishes import Edit, Generation, Wish, read_edit, read_generation
+from app.problems import request_id
+from app.query import only_query
+from jobs.draft import Ask
+from jobs.errors import Forbidden, NotFound, ServiceUnavailable
+
+if TYPE_CHECKING:
+    from app.auth import Caller
+    from jobs.client import Jobs
+    from jobs.model import Target
+
+FACE: Final = "openai"
+SHAPES: Final = (("/v1/", openai_error), ("/openai/", openai_error))
+_AZURE: Final = "azure-openai"
+_IMAGES: Final = ("gpt-image-", "chatgpt-image-")
+"""Models whose pictures come in base64 unless the caller says otherwise, as OpenAI has it."""
+_QUERY: Final = frozenset({"api-version"})
+_EXAMPLE: Final = {"model": "gpt-image-2", "prompt": "A watercolor painting of a mountain lake at sunrise"}
+_PIXEL: Final = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ"
+    "AAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+_GENERATION: Final = {"body": Generation, "example": _EXAMPLE, "result": "images", "errors": "openai_error"}
+_EDIT: Final = {
+    "body": Edit,
+    "example": {**_EXAMPLE, "images": [{"image_url": _PIXEL}]},
+    "result": "images",
+}
+
+
+@post("/v1/images/generations", status_code=200, opt=_GENERATION)
+async def generate_images(request: AnyRequest) -> Response[Any]:
+    """Make pictures, as OpenAI's `images.generate`; with `stream` as events, with `async` 202 and the job's address."""
+    caller = await _writer(request)
+    return await _made(request, caller, await read_generation(request, None))
+
+
+@post("/v1/images/edits", status_code=200, opt=_EDIT)
+async def edit_images(request: AnyRequest) -> Response[Any]:
+    """Edit pictures, as OpenAI's `images.edit`: JSON, or the form that the SDKs send."""
+    caller = await _writer(request)
+    return await _made(request, caller, await read_edit(request, None))
+
+
+@post("/v1/images/variations", opt={"statuses": {404: "retired"}, "errors": "openai_error"})
+async def vary_images(request: AnyRequest) -> Response[Any]:
+    """Retired by OpenAI: an edit with a GPT image model makes variations."""
+    await _writer(request)
+    raise NotFound("this endpoint is retired: use /v1/images/edits with a GPT image model and a prompt")
+
+
+@post("/openai/v1/images/generations", status_code=200, opt=_GENERATION)
+async def generate_azure_v1_images(request: AnyRequest) -> Response[Any]:
+    """The same by Azure's newer path: `model` is a deployment."""
+    caller = await _writer(request)
+    return await _made(request, caller, await read_generation(request, None), _AZURE)
+
+
+@post("/openai/v1/images/edits", status_code=200, opt=_EDIT)
+async def edit_azure_v1_images(request: AnyRequest) -> Response[Any]:
+    """The same by Azure's newer path: `model` is a deployment."""
+    caller = await _writer(request)
+    return await _made(request, caller, await read_edit(request, None), _AZURE)
+
+
+@post("/openai/deployments/{deployment:str}/images/generations", status_code=200, opt=_GENERATION)
+async def generate_azure_images(request: AnyRequest, deployment: FromPath[str]) -> Response[Any]:
+    """The same by Azure's path of a deployment, as `AzureOpenAI` asks."""
+    caller = await _writer(request)
+    return await _made(request, caller, await read_generation(request, deployment), _AZURE)
+
+
+@post("/openai/deployments/{deployment:str}/images/edits", status_code=200, opt=_EDIT)
+async def edit_azure_images(request: AnyRequest, deployment: FromPath[str]) -> Response[Any]:
+    """The same by Azure's path of a deployment, as `AzureOpenAI` asks."""
+    caller = await _writer(request)
+    return await _made(request, caller, await read_edit(request, deployment), _AZURE)
+
+
+@get(["/v1/models", "/openai/v1/models"], opt={"result": "models", "errors": "openai_error"})
+async def list_models(request: AnyRequest) -> Response[bytes]:
+    """The models that the caller may ask for, by the names that are known here."""
+    caller = await known_caller(request, READ)
+    only_query(request, _QUERY)
+    return model_json({"object": "list", "data": offered(request, caller)})
+
+
+@get(["/v1/models/{model:path}", "/openai/v1/models/{model:path}"], opt={"result": "model", "errors": "openai_error"})
+async def get_model(request: AnyRequest, model: FromPath[str]) -> Response[bytes]:
+    """One model by its name, which may be `provider/model`."""
+    caller = await known_caller(request, READ)
+    only_query(request, _QUERY)
+    return model_json(_known_model(request, caller, model.lstrip("/")))
+
+
+async def _writer(request: AnyRequest) -> Caller:
+    caller = await known_caller(request, WRITE)
+    only_query(request, _QUERY)
+    return caller
+
+
+async def _made(request: AnyRequest, caller: Caller, wish: Wish, provider: str | None = None) -> Response[Any]:
+    jobs: Jobs = request.app.state.jobs
+    targets = permitted_targets(caller, wish.model, _targets(jobs, wish.model, provider))
+    ask = Ask(
+        org=caller.org,
+        subject=caller.subject,
+        face=FACE,
+        request=wish.request(targets[0]),
+        fallbacks=targets[1:],
+        images=wish.images,
+        mask=wish.mask,
+        options=options_from_headers(request),
+        idempotency_key=idempotency_key(request),
+        client_reference=client_reference(request.headers.get("x-client-reference"), "X-Client-Reference"),
+        request_id=request_id(request),
+        key_id=caller.key_id,
+    )
+    wants, streams, later = _format(wish, targets[0]), wish.streams, wish.fields.asynchronous
+    del wish
+    if streams:
+        return await streamed(request, ask)
+    telling = Telling(picture=b64_response if wants == "b64_json" else url_response, pointer=pointer)
+    return await answer_now_or_later(request, ask, telling, Preference(0) if later else None)
+
+
+def _targets(jobs: Jobs, name: str, provider: str | None) -> tuple[Target, ...]:
+    """Where the name leads; a deployment's name is a model's, too, where its provider is not configured."""
+    try:
+        return jobs.targets(name, provider)
+    except ServiceUnavailable:
+        if provider is None:
+            raise
+        return jobs.targets(name)
+
+
+def permitted_targets(caller: Caller, name: str, targets: tuple[Target, ...]) -> tuple[Target, ...]:
+    """Those that the caller's key allows, by the model's own name or the one that was asked. Raises `Forbidden`."""
+    refusals: list[Forbidden] = []
+    found: list[Target] = []
+    for target in targets:
+        try:
+            caller.require_model(target.provider, target.model, name)
+        except Forbidden as refusal:
+            refusals.append(refusal)
+        else:
+            found.append(target)
+    if not found:
+        raise refusals[0]
+    return tuple(found)
+
+
+def _format(wish: Wish, target: Target) -> str:
+    default = "b64_json" if target.model.startswith(_IMAGES) else "url"
+    return wish.fields.response_format or default
+
+
+def _known_model(request: AnyRequest, caller: Caller, name: str) -> dict[str, Any]:
+    for model in offered(request, caller):
+        if model["id"] == name:
+            return model
+    jobs: Jobs = request.app.state.jobs
+    target = permitted_targets(caller, name, jobs.targets(name))[0]
+    return {"id": name, "object": "model", "created": 0, "owned_by": target.provider}
+
+
+handlers: Final = (
+    generate_images,
+    edit_images,
+    vary_images,
+    generate_azure_v1_images,
+    edit_azure_v1_images,
+    generate_azure_images,
+    edit_azure_images,
+    list_models,
+    get_model,
+)

@@ -1,0 +1,139 @@
+"""Finished jobs as OpenAI answers: an images response, its base64 written piece by piece from the blob store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import pybase64
+from anyio import CancelScope
+from litestar import MediaType, Response
+from litestar.response import Stream
+
+from app.ask import AnyRequest, where
+from jobs.representation import job_urls, warnings_json
+
+if TYPE_CHECKING:
+    from jobs.client import Jobs
+    from jobs.model import Image, Job
+
+PIECE: Final = 3 * 64 * 1024
+"""Bytes that are made base64 at a time: a multiple of three, so that the pieces join without padding."""
+FIRST_OF_PICTURE: Final = 3
+"""Pieces up to the first bytes of the first picture: one that is gone is told before anything is sent."""
+Piece = bytes | str
+"""A part of a body: bytes as they are, or the name of a blob whose base64 stands there."""
+
+
+async def url_response(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[Any]:
+    """The pictures by their addresses."""
+    items = [_item(image, {"url": image.url}) for image in job.images]
+    await request.app.state.jobs.delivered(job)
+    return _json({**_beside(job), "data": items}, 200, headers)
+
+
+async def b64_response(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[Any]:
+    """The pictures in base64, streamed: they are delivered once the last byte has gone."""
+    jobs: Jobs = request.app.state.jobs
+    body: list[Piece] = [msgspec.json.encode(_beside(job))[:-1] + b',"data":[']
+    for image in job.images:
+        body += with_base64(_item(image, {"b64_json": ""}), image)
+        body.append(b",")
+    body[-1] = b"]}"
+    sizes = {image.blob: -(-image.bytes // 3) * 4 for image in job.images}
+    length = sum(len(piece) if isinstance(piece, bytes) else sizes[piece] for piece in body)
+    pieces = written(jobs, body)
+    begun = [await anext(pieces) for _ in range(FIRST_OF_PICTURE)]
+    return Stream(
+        _delivering(jobs, job, begun, pieces),
+        status_code=200,
+        headers={"Content-Length": str(length), **headers},
+        media_type=MediaType.JSON,
+    )
+
+
+def with_base64(item: dict[str, Any], image: Image) -> list[Piece]:
+    """An object's JSON, cut where the base64 of the picture belongs: its `b64_json` is empty."""
+    before, _, after = msgspec.json.encode(item).partition(b'"b64_json":""')
+    return [before + b'"b64_json":"', image.blob, b'"' + after]
+
+
+async def written(jobs: Jobs, body: Sequence[Piece]) -> AsyncIterator[bytes]:
+    """The body, with the base64 of each blob in its place: never more than a piece of it in memory."""
+    for piece in body:
+        if isinstance(piece, bytes):
+            yield piece
+            continue
+        left = b""
+        async for data in jobs.blob_stream(piece):
+            left += data
+            whole = memoryview(left)[: len(left) // 3 * 3]
+            for start in range(0, len(whole), PIECE):
+                yield pybase64.b64encode(whole[start : start + PIECE])
+            left = bytes(memoryview(left)[len(whole) :])
+        yield pybase64.b64encode(left)
+
+
+def pointer(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[Any]:
+    """202: no pictures yet, and the job's address (`Location`, `job.urls`)."""
+    urls = job_urls(job.id, request.app.state.settings.public_base_url)
+    told = {"id": job.id, "object": "image.job", "status": str(job.status), "urls": urls}
+    return _json({"created": job.created_ms // 1000, "data": [], "job": told}, 202, {**where(request, job), **headers})
+
+
+def usage_json(job: Job) -> dict[str, Any] | None:
+    """Tokens as the provider counted them; None where it did not."""
+    usage = job.usage
+    if usage is None:
+        return None
+    text = usage.input_text_tokens
+    if text is None:
+        text = (usage.input_tokens or 0) - (usage.input_image_tokens or 0)
+    return {
+        "input_tokens": usage.input_tokens or 0,
+        "input_tokens_details": {"text_tokens": text, "image_tokens": usage.input_image_tokens or 0},
+        "output_tokens": usage.output_tokens or 0,
+        "total_tokens": usage.total_tokens or (usage.input_tokens or 0) + (usage.output_tokens or 0),
+    }
+
+
+def _beside(job: Job) -> dict[str, Any]:
+    """Everything but `data`; what is not known is left out."""
+    first, asked = job.images[0], job.request
+    told = {
+        "created": (job.finished_ms or time.time_ns() // 1_000_000) // 1000,
+        "background": asked.background if asked.background in {"transparent", "opaque"} else None,
+        "output_format": first.media_type.removeprefix("image/"),
+        "quality": asked.quality if asked.quality != "auto" else None,
+        "safety_identifier": asked.safety_identifier or asked.user,
+        "size": f"{first.width}x{first.height}",
+        "usage": usage_json(job),
+        "warnings": warnings_json(job.warnings) or None,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _item(image: Image, picture: dict[str, Any]) -> dict[str, Any]:
+    revised = {} if image.revised_prompt is None else {"revised_prompt": image.revised_prompt}
+    return {**picture, **revised}
+
+
+async def _delivering(
+    jobs: Jobs, job: Job, begun: Sequence[bytes], pieces: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    try:
+        for piece in begun:
+            yield piece
+        async for piece in pieces:
+            yield piece
+    except BaseException:
+        with CancelScope(shield=True):
+            await jobs.left(job)  # whoever asks the same again gets this job's pictures
+        raise
+    await jobs.delivered(job)
+
+
+def _json(body: Any, status: int, headers: dict[str, str]) -> Response[Any]:
+    return Response(msgspec.json.encode(body), status_code=status, headers=headers, media_type=MediaType.JSON)

@@ -1,0 +1,230 @@
+"""What an OpenAI client asks, in JSON or as a form, read into what the core understands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import pybase64
+from msgspec import Struct, field
+from msgspec.structs import asdict
+
+from app.body import converted, read_json
+from app.lifting import Base64Text
+from app.multipart import MEDIA_TYPE, Part, read_form
+from app.pictures_in import LONGEST_URL
+from jobs.errors import InvalidInput, InvalidPicture, PayloadTooLarge
+from jobs.inputs import Given
+from jobs.model import ImageRequest, Target
+from jobs.pictures import MOST_BYTES
+
+if TYPE_CHECKING:
+    from app.ask import AnyRequest
+
+MOST_PICTURES: Final = 10
+MOST_PARTIALS: Final = 3
+MOST_REFERENCES: Final = 16
+LONGEST_USER: Final = 512
+FORMATS: Final = ("url", "b64_json")
+
+
+class Generation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The fields of `images.generate` in the official SDKs; what is null was not asked for.
+
+    `stream` sends events, `async` answers at once with where the job is to be found.
+    """
+
+    prompt: str
+    model: str | None = None
+    n: int | None = None
+    size: str | None = None
+    quality: str | None = None
+    style: str | None = None
+    response_format: str | None = None
+    background: str | None = None
+    output_format: str | None = None
+    output_compression: int | None = None
+    moderation: str | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    stream: bool | None = None
+    partial_images: int | None = None
+    asynchronous: bool | None = field(default=None, name="async")
+
+
+class EditFields(Generation, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Those of `images.edit`, apart from its files."""
+
+    input_fidelity: str | None = None
+
+
+class Pointed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A picture in a JSON body: an https address, or a `data:` URL."""
+
+    image_url: Base64Text | None = None
+    file_id: str | None = None
+
+
+class Edit(EditFields, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The JSON body of an edit; `image` may be a string or a list of them, as well."""
+
+    images: list[Pointed]
+    mask: Pointed | None = None
+
+
+class Wish(Struct, frozen=True, kw_only=True):
+    """What was asked, checked as far as that goes without knowing the model."""
+
+    model: str
+    fields: Generation
+    images: tuple[Given, ...] = ()
+    mask: Given | None = None
+
+    @property
+    def streams(self) -> bool:
+        """Whether events are to be sent."""
+        return bool(self.fields.stream)
+
+    def request(self, target: Target) -> ImageRequest:
+        """The same in the words of the core, for one provider."""
+        shared = {name: value for name, value in asdict(self.fields).items() if name in _SHARED and value is not None}
+        partials = self.fields.partial_images if self.streams else None
+        return ImageRequest(
+            provider=target.provider, partial_images=partials or None, **{**shared, "model": target.model}
+        )
+
+
+async def read_generation(request: AnyRequest, model: str | None) -> Wish:
+    """The body of a generation; `model` is the one of the path. Raises `DarkroomError` naming the field."""
+    body = await read_json(request, Generation, reshape=_without_nulls)
+    return Wish(model=_model(body, model), fields=_checked(body))
+
+
+async def read_edit(request: AnyRequest, model: str | None) -> Wish:
+    """The body of an edit, a form or JSON. Raises `DarkroomError` naming the field."""
+    if request.headers.get("content-type", "").lower().startswith(MEDIA_TYPE):
+        return _form_edit(await read_form(request), model)
+    body = await read_json(request, Edit, reshape=_edit_reshaped)
+    images = tuple(_pointed(picture, f"image[{i}]") for i, picture in enumerate(body.images))
+    mask = None if body.mask is None else _pointed(body.mask, "mask")
+    return Wish(model=_model(body, model), fields=_checked(body), images=_counted(images), mask=mask)
+
+
+def _form_edit(parts: Sequence[Part], model: str | None) -> Wish:
+    texts: dict[str, Any] = {}
+    images: list[Given] = []
+    masks: list[Given] = []
+    for part in parts:
+        kind = "image" if _IMAGE.fullmatch(part.name) else "mask" if _MASK.fullmatch(part.name) else None
+        if kind is not None:
+            place = f"image[{len(images)}]" if kind == "image" else "mask"
+            (images if kind == "image" else masks).append(_file(part, place))
+        elif part.text is None:
+            raise InvalidInput("is no file that is taken here", field=part.name[:64], reason="unknown_field")
+        elif part.name in texts:
+            raise InvalidInput("is given twice", field=part.name[:64])
+        elif part.text:
+            texts[part.name] = part.text
+    if len(masks) > 1:
+        raise InvalidPicture("must be one picture", field="mask")
+    fields = converted(texts, EditFields, strict=False)
+    mask = masks[0] if masks else None
+    return Wish(model=_model(fields, model), fields=_checked(fields), images=_counted(tuple(images)), mask=mask)
+
+
+def _file(part: Part, place: str) -> Given:
+    if part.text is not None:
+        return _pointed(Pointed(image_url=Base64Text(part.text)), place)
+    return Given(field=place, data=part.data)
+
+
+def _pointed(picture: Pointed, place: str) -> Given:
+    if picture.file_id is not None:
+        raise InvalidPicture("files by id are not known on this path: send the picture", field=f"{place}.file_id")
+    if picture.image_url is None:
+        raise InvalidPicture("give an https URL or a data: URL", field=f"{place}.image_url")
+    text = picture.image_url.content
+    if (bytes(text[:5]) if isinstance(text, memoryview) else text[:5].encode(errors="replace")) == b"data:":
+        return Given(field=place, data=_data_url(text, place))
+    url = bytes(text).decode(errors="replace") if isinstance(text, memoryview) else text
+    if len(url) > LONGEST_URL:
+        raise InvalidPicture(f"must be at most {LONGEST_URL} characters", field=place)
+    return Given(field=place, url=url)
+
+
+def _data_url(text: str | memoryview, place: str) -> bytes:
+    """The bytes of a base64 `data:` URL (RFC 2397); the media type that it claims is not asked."""
+    head = (
+        bytes(text[:_LONGEST_HEAD]) if isinstance(text, memoryview) else text[:_LONGEST_HEAD].encode(errors="replace")
+    )
+    begin = head.find(b",") + 1
+    if not begin or not head[: begin - 1].endswith(b";base64"):
+        raise InvalidPicture("a data: URL must be data:image/…;base64,…", field=place)
+    content = text[begin:]
+    if len(content) > (MOST_BYTES + 2) // 3 * 4:
+        raise PayloadTooLarge(f"a picture may have at most {MOST_BYTES} bytes", field=place, limit=MOST_BYTES)
+    try:
+        return pybase64.b64decode(content, validate=True)
+    except ValueError:
+        raise InvalidPicture("is not base64", field=place) from None
+
+
+def _counted(images: tuple[Given, ...]) -> tuple[Given, ...]:
+    if not images:
+        raise InvalidPicture("is required", field="image", reason="missing_field")
+    if len(images) > MOST_REFERENCES:
+        raise InvalidPicture(f"may be at most {MOST_REFERENCES} pictures", field="image")
+    return images if len(images) > 1 else (Given(field="image", url=images[0].url, data=images[0].data),)
+
+
+def _model(body: Generation, of_the_path: str | None) -> str:
+    name = of_the_path or body.model
+    if not name:
+        raise InvalidInput("is required", field="model", reason="missing_field")
+    return name
+
+
+def _checked(body: Generation) -> Generation:
+    for name, least, most in (
+        ("n", 1, MOST_PICTURES),
+        ("output_compression", 0, 100),
+        ("partial_images", 0, MOST_PARTIALS),
+    ):
+        value = getattr(body, name)
+        if value is not None and not least <= value <= most:
+            raise InvalidInput(f"must be {least} to {most}", field=name)
+    for name in ("user", "safety_identifier"):
+        if len(getattr(body, name) or "") > LONGEST_USER:
+            raise InvalidInput(f"must be at most {LONGEST_USER} characters", field=name)
+    if body.response_format not in {None, *FORMATS}:
+        raise InvalidInput(f"must be {' or '.join(FORMATS)}", field="response_format")
+    if body.partial_images and not body.stream:
+        raise InvalidInput("needs stream: true", field="partial_images")
+    if body.stream and body.asynchronous:
+        raise InvalidInput("cannot go with stream", field="async")
+    return body
+
+
+def _without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
+    """Some clients send every parameter that they know, with null for those that nobody set."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _edit_reshaped(fields: dict[str, Any]) -> dict[str, Any]:
+    """`image` and `mask` as strings, and lists of strings, in the form of OpenAI's JSON body."""
+    fields = _without_nulls(fields)
+    if "image" in fields and "images" not in fields:
+        given = fields.pop("image")
+        fields["images"] = given if isinstance(given, list) else [given]
+    if isinstance(fields.get("images"), list):
+        fields["images"] = [{"image_url": p} if isinstance(p, str) else p for p in fields["images"]]
+    if isinstance(fields.get("mask"), str):
+        fields["mask"] = {"image_url": fields["mask"]}
+    return fields
+
+
+_SHARED: Final = frozenset(ImageRequest.__struct_fields__) - {"model", "images", "mask", "partial_images", "provider"}
+_IMAGE: Final = re.compile(r"images?(\[\d{0,2}\])?")
+_MASK: Final = re.compile(r"mask(\[\])?")
+_LONGEST_HEAD: Final = 256

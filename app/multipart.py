@@ -1,0 +1,103 @@
+"""Reading `multipart/form-data` (RFC 7578) strictly: bounded in parts and bytes, files on disk while they arrive."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from tempfile import SpooledTemporaryFile
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+
+from app.body import LARGEST, check_length, too_large
+from jobs.errors import InvalidInput, PayloadTooLarge, UnsupportedMediaType
+from jobs.pictures import MOST_BYTES
+
+if TYPE_CHECKING:
+    from litestar import Request
+
+MEDIA_TYPE: Final = "multipart/form-data"
+MOST_PARTS: Final = 100
+LONGEST_TEXT: Final = 256 * 1024
+"""Bytes of a part that is no file."""
+IN_MEMORY: Final = 64 * 1024
+"""Bytes of a file beyond which it waits on disk for the rest of the body."""
+
+
+class Part(Struct, frozen=True):
+    """One part, in the order in which it came. `text` None: it is a file, whatever media type its sender gave it."""
+
+    name: str
+    text: str | None = None
+    data: bytes = b""
+
+
+async def read_form(request: Request[Any, Any, Any]) -> list[Part]:
+    """Every part of the body. Raises `UnsupportedMediaType`, `PayloadTooLarge`, `InvalidInput`."""
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    if kind != MEDIA_TYPE or not options.get("boundary"):
+        raise UnsupportedMediaType(f"send Content-Type: {MEDIA_TYPE} with its boundary, or application/json")
+    check_length(request, LARGEST)
+    with ExitStack() as files:
+        form = _Form(files)
+        try:
+            with PushMultipartParser(options["boundary"], max_segment_count=MOST_PARTS) as parser:
+                async for piece in request.stream():
+                    form.count(piece)
+                    for event in parser.parse(piece) if piece else ():
+                        form.take(event)
+        except MultipartError as error:
+            raise InvalidInput(f"the form cannot be read: {error}") from None
+        return form.parts()
+
+
+class _Form:
+    """What has come so far."""
+
+    def __init__(self, files: ExitStack) -> None:
+        self._files = files
+        self._bytes = 0
+        self._open: tuple[MultipartSegment, SpooledTemporaryFile[bytes]] | None = None
+        self._whole: list[tuple[MultipartSegment, SpooledTemporaryFile[bytes]]] = []
+
+    def count(self, piece: bytes) -> None:
+        """Raises `PayloadTooLarge` once the body has more than it may."""
+        self._bytes += len(piece)
+        if self._bytes > LARGEST:
+            raise too_large(LARGEST)
+
+    def take(self, event: MultipartSegment | bytearray | bytes | None) -> None:
+        """One event of the parser: a part begins, some of its bytes, or its end."""
+        if isinstance(event, MultipartSegment):
+            file: SpooledTemporaryFile[bytes] = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115  # the stack closes it
+            self._files.enter_context(file)
+            self._open = event, file
+        elif self._open is not None and event is None:
+            self._whole.append(self._open)
+            self._open = None
+        elif self._open is not None and event is not None:
+            segment, file = self._open
+            file.write(event)
+            self._check_size(segment, file.tell())
+
+    def parts(self) -> list[Part]:
+        """The parts that came whole."""
+        return [_part(segment, file) for segment, file in self._whole]
+
+    @staticmethod
+    def _check_size(segment: MultipartSegment, size: int) -> None:
+        most = LONGEST_TEXT if segment.filename is None else MOST_BYTES
+        if size > most:
+            message = f"{segment.name[:64]}: may have at most {most} bytes"
+            raise PayloadTooLarge(message, field=segment.name[:64], limit=most)
+
+
+def _part(segment: MultipartSegment, file: SpooledTemporaryFile[bytes]) -> Part:
+    file.seek(0)
+    data = file.read()
+    if segment.filename is not None:
+        return Part(segment.name, None, data)
+    try:
+        return Part(segment.name, data.decode())
+    except UnicodeDecodeError:
+        raise InvalidInput("is not UTF-8", field=segment.name[:64]) from None
