@@ -72,7 +72,7 @@ async def answer_now_or_later(request: AnyRequest, ask: Ask) -> Response[bytes]:
     if seconds:
         await jobs.left(job)
     if prefer.wait is not None:
-        return pointer(request, job, {**headers, **applied(prefer)})
+        return pointer(request, job, {**headers, **applied(prefer)}, await jobs.standing(job))
     return wait_expired(request, job, headers)
 
 
@@ -114,9 +114,12 @@ def outcome(request: AnyRequest, job: Job, headers: dict[str, str] | None = None
     return answer
 
 
-def pointer(request: AnyRequest, job: Job, headers: dict[str, str] | None = None) -> Response[bytes]:
-    """202 with the job and where to look for it."""
-    return _json(envelope(shown(request, job)), 202, {**where(request, job), **(headers or {})})
+def pointer(
+    request: AnyRequest, job: Job, headers: dict[str, str] | None = None, beside: dict[str, Any] | None = None
+) -> Response[bytes]:
+    """202 with the job and where to look for it; `beside`: what is known of it only now."""
+    body = envelope({**shown(request, job), **(beside or {})})
+    return _json(body, 202, {**where(request, job), **(headers or {})})
 
 
 def wait_expired(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[bytes]:

@@ -32,6 +32,7 @@ from jobs.delivery_log import DeliveryLog
 from jobs.draft import Drafts
 from jobs.endpoints import open_endpoints
 from jobs.errors import DarkroomError, NotFound
+from jobs.estimates import Estimates
 from jobs.expiring import Expiring
 from jobs.gauges import Gauges
 from jobs.inputs import Inputs
@@ -64,9 +65,11 @@ def create_app(settings: Settings) -> Litestar:
     outbox, endpoints = Outbox(redis, settings.redis_prefix), open_endpoints(redis, settings)
     store = job_store(redis, settings, endpoints.enabled)
     inputs = Inputs(expiring=Expiring(redis, settings.redis_prefix), blobs=blobs, settings=settings)
+    gauges = Gauges(redis, settings.redis_prefix)
     jobs = Jobs(
         store=store,
-        gauges=Gauges(redis, settings.redis_prefix),
+        gauges=gauges,
+        estimates=Estimates(gauges=gauges, catalog=catalog, limits=settings.provider_concurrency),
         turns=Turns(arq_redis(pool, settings.redis_prefix), settings.redis_prefix),
         waiting=waiting,
         catalog=catalog,
