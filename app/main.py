@@ -62,6 +62,7 @@ def create_app(settings: Settings) -> Litestar:
     catalog = Catalog.load(settings.models_file)
     keys = Keys(redis, settings.redis_prefix, catalog.providers)
     authenticator = Authenticator(settings, keys)
+    rates = Rates(pool, settings.redis_prefix)
     outbox, endpoints = Outbox(redis, settings.redis_prefix), open_endpoints(redis, settings)
     store = job_store(redis, settings, endpoints.enabled)
     inputs = Inputs(expiring=Expiring(redis, settings.redis_prefix), blobs=blobs, settings=settings)
@@ -102,10 +103,10 @@ def create_app(settings: Settings) -> Litestar:
                 "authenticator": authenticator,
                 "api_keys": keys,
                 "endpoints": endpoints,
-                "deliveries": DeliveryLog(outbox, endpoints, poster(settings)),
+                "deliveries": DeliveryLog(outbox, endpoints, poster(settings), rates),
                 "batches": Batches(redis, settings.redis_prefix, jobs),
                 "orgs": Orgs(redis, settings.redis_prefix),
-                "rates": Rates(pool, settings.redis_prefix),
+                "rates": rates,
                 "waiting": waiting,
                 "streams": set(),
                 "waits": set(),
@@ -137,7 +138,7 @@ def _cors(settings: Settings) -> CORSConfig | None:
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "If-None-Match", "X-Api-Key"],
         expose_headers=[
             *("Location", "Retry-After", "ETag", "X-Job-Id", "X-Request-Id"),
-            *("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"),
+            *("RateLimit", "RateLimit-Policy", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"),
         ],
     )
 
