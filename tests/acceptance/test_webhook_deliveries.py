@@ -190,6 +190,33 @@ def test_a_slow_and_a_silent_receiver_hold_up_no_other_even_at_the_same_address(
     assert held == 4
 
 
+def test_a_receiver_has_fifteen_seconds_to_answer_and_one_that_takes_longer_or_says_nothing_is_tried_again(client):
+    end = threading.Event()
+
+    def first_after(seconds):
+        return lambda _, before: (before or end.wait(seconds), 200)[1]
+
+    with (
+        running_sink(first_after(12)) as timely,
+        running_sink(first_after(18)) as late,
+        running_sink(first_after(100)) as silent,
+    ):
+        sinks = {made(client, sink.url)["id"]: sink for sink in (timely, late, silent)}
+        finished(client)
+        logs = {
+            row["endpointId"]: client.get(f"{LOG}/{row['id']}").json()["data"]["log"]
+            for row in settled(client, "delivered", 3)
+        }
+        end.set()
+    in_time, *too_slow = (logs[endpoint] for endpoint in sinks)
+
+    assert [(a["status"], 11_500 < a["tookMs"] < 15_000) for a in in_time] == [(200, True)]
+    for log in too_slow:
+        assert [(a.get("status"), a.get("error")) for a in log] == [(None, "too slow"), (200, None)]
+        assert 14_500 < log[0]["tookMs"] < 17_000
+    assert [len({p.headers["webhook-id"] for p in sink.posts}) for sink in sinks.values()] == [1, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
