@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import statistics
 import time
@@ -73,18 +74,18 @@ class Estimates:
 
         With Redis out of reach it is what the record says: nobody's answer fails for an estimate.
         """
-        try:
+        with contextlib.suppress(ServiceUnavailable):
             if job.status is Status.QUEUED:
                 return await self._standing_in_queue(job)
             if job.status is Status.RUNNING:
                 return {"progress": await self._under_way(job)}
-        except ServiceUnavailable:
-            pass
         return {"progress": progress_json(job)}
 
     async def _standing_in_queue(self, job: Job) -> dict[str, Any]:
         queued = await self.queued(job)
         progress: dict[str, Any] = {"value": 0.0, "source": "none"}
+        if queued.place.taken:
+            return {"progress": progress}
         if queued.start is not None:
             typical = await self.typical(job.request.provider, job.request.model)
             progress["estimatedFinishSeconds"] = round(queued.start.p50 + typical.p50, 2)

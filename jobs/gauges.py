@@ -40,6 +40,8 @@ class Place(Struct, frozen=True, kw_only=True):
     provider_most: int | None
     shut_ms: int
     """How long the provider's breaker stays open."""
+    taken: bool = False
+    """A worker has the job, or has had it, since it was looked at: it waits no more."""
 
     @property
     def throttled(self) -> bool:
@@ -85,7 +87,7 @@ class Gauges:
         own = f"{prefix}ready:{org}/{provider}"
         with reachable():
             pipe = self._redis.pipeline(transaction=False)
-            pipe.hget(f"{prefix}job:{job.id}", "p")
+            pipe.hmget(f"{prefix}job:{job.id}", ["s", "p", "l"])
             pipe.zrank(own, job.id)
             pipe.smembers(f"{prefix}lanes:{org}")
             pipe.hget(f"{prefix}limits:{org}", "maxRunning")
@@ -94,7 +96,7 @@ class Gauges:
                 pipe.zcard(f"{prefix}{name}")
             for name in ("slots", f"running/{org}", f"running:{provider}"):
                 pipe.zcount(f"{prefix}{name}", f"({now}", "+inf")
-            score, rank, lanes, most, until, orgs, running, slots, *held = await pipe.execute()
+            (status, score, lease), rank, lanes, most, until, orgs, running, slots, *held = await pipe.execute()
             others = {f"{prefix}ready:{org}/{lane.decode()}" for lane in lanes} - (set() if rank is None else {own})
             for lane in others:
                 pipe.zcount(lane, "-inf", "+inf" if score is None else f"({score.decode()}")
@@ -109,6 +111,7 @@ class Gauges:
             provider_running=held[1],
             provider_most=provider_most,
             shut_ms=max(0, int(float(until)) - now) if until else 0,
+            taken=status not in {None, b"queued"} or int(lease or 0) > now,
         )
 
     async def counts(self) -> dict[str, int]:

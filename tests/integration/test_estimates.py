@@ -9,13 +9,14 @@ from jobs.catalog import Catalog
 from jobs.estimates import Estimates
 from jobs.gauges import Breaker, Gauges
 from jobs.ids import new_id
-from jobs.model import ImageRequest, Job, Options, Phase, Progress, now_ms
+from jobs.model import Failure, ImageRequest, Job, Options, Phase, Progress, now_ms
 from jobs.orgs import OrgChange, Orgs
 from jobs.store import RedisJobStore
 
 pytestmark = pytest.mark.anyio
 PREFIX = "{test}:"
 WELL = Breaker(2, 60_000)
+FAILURE = Failure(code="SYSTEM_ERROR", message="m")
 MODELS = {"gemini": "gemini-3-pro-image", "openai": "gpt-image-2"}
 
 
@@ -171,6 +172,18 @@ async def test_a_queued_job_is_throttled_while_its_provider_runs_as_many_as_it_m
 
     assert (await estimates.standing(late))["phase"] == "throttled"
     assert "phase" not in await estimates.standing(other)
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_a_job_that_a_worker_took_since_it_was_read_is_neither_in_line_nor_throttled_by_itself(
+    store, estimates, ends
+):
+    (seen,) = await created(store, job("openai"))
+    fence, running = await begun(store, seen)
+    if ends:
+        await store.commit(running, moves.fail(running, now_ms(), FAILURE), fence)
+
+    assert await estimates.standing(seen) == {"progress": {"value": 0.0, "source": "none"}}
 
 
 async def test_a_queued_job_is_throttled_by_an_open_breaker_and_starts_no_sooner_than_it_closes(
