@@ -53,7 +53,7 @@ class Telling(Struct, frozen=True):
     """How a face tells a job: `picture` one that has succeeded, `pointer` one that goes on."""
 
     picture: Callable[[AnyRequest, Job, dict[str, str]], Awaitable[Response[Any]]]
-    pointer: Callable[[AnyRequest, Job, dict[str, str]], Response[Any]]
+    pointer: Callable[[AnyRequest, Job, dict[str, str]], Awaitable[Response[Any]]]
 
 
 async def answer_now_or_later(
@@ -85,7 +85,7 @@ async def answer_now_or_later(
     if seconds:
         await jobs.left(job)
     if prefer.wait is not None:
-        return telling.pointer(request, job, {**headers, **applied(prefer)})
+        return await telling.pointer(request, job, {**headers, **applied(prefer)})
     return wait_expired(request, job, headers)
 
 
@@ -140,9 +140,11 @@ async def enveloped_picture(request: AnyRequest, job: Job, headers: dict[str, st
     return _json(envelope(result_json(job)), 200, headers)
 
 
-def pointer(request: AnyRequest, job: Job, headers: dict[str, str] | None = None) -> Response[bytes]:
-    """202 with the job and where to look for it."""
-    return _json(envelope(shown(request, job)), 202, {**where(request, job), **(headers or {})})
+async def pointer(request: AnyRequest, job: Job, headers: dict[str, str] | None = None) -> Response[bytes]:
+    """202 with the job, its place and how far it is likely to be, and where to look for it."""
+    standing = await request.app.state.jobs.standing(job)
+    body = envelope({**shown(request, job), **standing})
+    return _json(body, 202, {**where(request, job), **(headers or {})})
 
 
 ENVELOPES: Final = Telling(picture=enveloped_picture, pointer=pointer)

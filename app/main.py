@@ -32,6 +32,7 @@ from jobs.delivery_log import DeliveryLog
 from jobs.draft import Drafts
 from jobs.endpoints import open_endpoints
 from jobs.errors import DarkroomError, NotFound
+from jobs.estimates import Estimates
 from jobs.expiring import Expiring
 from jobs.gauges import Gauges
 from jobs.inputs import Inputs
@@ -62,12 +63,15 @@ def create_app(settings: Settings) -> Litestar:
     catalog = Catalog.load(settings.models_file)
     keys = Keys(redis, settings.redis_prefix, catalog.providers)
     authenticator = Authenticator(settings, keys)
+    rates = Rates(pool, settings.redis_prefix)
     outbox, endpoints = Outbox(redis, settings.redis_prefix), open_endpoints(redis, settings)
     store = job_store(redis, settings, endpoints.enabled)
     inputs = Inputs(expiring=Expiring(redis, settings.redis_prefix), blobs=blobs, settings=settings)
+    gauges = Gauges(redis, settings.redis_prefix)
     jobs = Jobs(
         store=store,
-        gauges=Gauges(redis, settings.redis_prefix),
+        gauges=gauges,
+        estimates=Estimates(gauges=gauges, catalog=catalog, limits=settings.provider_concurrency),
         turns=Turns(arq_redis(pool, settings.redis_prefix), settings.redis_prefix),
         waiting=waiting,
         catalog=catalog,
@@ -101,10 +105,10 @@ def create_app(settings: Settings) -> Litestar:
                 "authenticator": authenticator,
                 "api_keys": keys,
                 "endpoints": endpoints,
-                "deliveries": DeliveryLog(outbox, endpoints, poster(settings)),
+                "deliveries": DeliveryLog(outbox, endpoints, poster(settings), rates),
                 "batches": Batches(redis, settings.redis_prefix, jobs),
                 "orgs": Orgs(redis, settings.redis_prefix),
-                "rates": Rates(pool, settings.redis_prefix),
+                "rates": rates,
                 "waiting": waiting,
                 "shapes": [shape for face in FACES for shape in getattr(face, "SHAPES", ())],
                 "streams": set(),
@@ -137,7 +141,7 @@ def _cors(settings: Settings) -> CORSConfig | None:
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "If-None-Match", "X-Api-Key"],
         expose_headers=[
             *("Location", "Retry-After", "ETag", "X-Job-Id", "X-Request-Id"),
-            *("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"),
+            *("RateLimit", "RateLimit-Policy", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"),
         ],
     )
 

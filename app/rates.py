@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from jobs.errors import RateLimited
+from jobs.rates import nearest
 
 if TYPE_CHECKING:
     from litestar import Request
@@ -21,17 +22,34 @@ async def spend(request: Request[Any, Any, Any], key: ApiKey) -> None:
         return
     rates: Rates = request.app.state.rates
     left = await rates.spend(key.id, windows)
-    request.scope.setdefault("state", {})["allowance"] = left
-    if left.refused:
-        window = left.window
+    request.scope.setdefault("state", {})["allowances"] = left
+    first = nearest(left)
+    if first.refused:
+        window = first.window
         message = f"this API key may ask {window.amount} times in {window.seconds} s"
-        raise RateLimited(message, retry_after=left.reset_seconds, reason="key_limit", limit=window.amount)
+        raise RateLimited(message, retry_after=first.reset_seconds, reason="key_limit", limit=window.amount)
 
 
 def rate_headers(scope: Any) -> list[tuple[bytes, bytes]]:
-    """`X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds) of the window that is nearest to its end."""
-    left: Allowance | None = scope.get("state", {}).get("allowance")
-    if left is None:
+    """What is left of the key's windows, for callers of both kinds.
+
+    `RateLimit-Policy` and `RateLimit` name every window (draft-ietf-httpapi-ratelimit-headers-10; times in seconds);
+    `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds) tell of the one that is nearest to its end.
+    """
+    left: tuple[Allowance, ...] = scope.get("state", {}).get("allowances", ())
+    if not left:
         return []
-    told = {b"limit": left.window.amount, b"remaining": left.remaining, b"reset": math.ceil(left.reset_seconds)}
-    return [(b"x-ratelimit-" + name, str(value).encode()) for name, value in told.items()]
+    first = nearest(left)
+    told = {
+        "ratelimit-policy": ", ".join(f'"{a.window.name}";q={a.window.amount};w={a.window.seconds}' for a in left),
+        "ratelimit": ", ".join(f'"{a.window.name}";r={a.remaining};t={_whole(a.reset_seconds)}' for a in left),
+        "x-ratelimit-limit": first.window.amount,
+        "x-ratelimit-remaining": first.remaining,
+        "x-ratelimit-reset": _whole(first.reset_seconds),
+    }
+    return [(name.encode(), str(value).encode()) for name, value in told.items()]
+
+
+def _whole(seconds: float) -> int:
+    """At least 1, as `Retry-After` has it: a window that begins this very millisecond is told as 0."""
+    return max(1, math.ceil(seconds))

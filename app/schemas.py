@@ -24,6 +24,7 @@ _IMAGE: Final = {
         "warnings": {"type": "array", "items": {"type": "object"}},
     },
 }
+_SECONDS: Final = {"type": "object", "properties": {"p50": {"type": "number"}, "p90": {"type": "number"}}}
 _JOB: Final = {
     "type": "object",
     "required": ["id", "status", "phase", "version", "urls"],
@@ -32,6 +33,26 @@ _JOB: Final = {
         "status": {"enum": ["queued", "running", "canceling", "succeeded", "failed", "canceled", "expired"]},
         "phase": {"type": "string"},
         "version": {"type": "integer"},
+        "queue": {
+            "type": "object",
+            "required": ["position", "ahead"],
+            "properties": {
+                "position": {"type": "integer"},
+                "ahead": {"type": "integer"},
+                "estimatedStartSeconds": _SECONDS,
+            },
+        },
+        "progress": {
+            "type": "object",
+            "required": ["value", "source"],
+            "properties": {
+                "value": {"type": "number"},
+                "source": {"enum": ["provider", "estimated", "none"]},
+                "step": {"type": "integer"},
+                "steps": {"type": "integer"},
+                "estimatedFinishSeconds": {"type": "number"},
+            },
+        },
         "result": _IMAGE,
         "error": {"type": "object"},
         "billing": {"type": "object"},

@@ -50,7 +50,8 @@ async def _frames(request: AnyRequest, jobs: Jobs, job: Job, after: int | None) 
     streams.add(own := object())
     try:
         if after is None:  # without an id: whoever is cut now begins again from the beginning
-            yield _frame("snapshot", {"type": "snapshot", "jobId": job.id, "data": shown(request, job)})
+            now = {**shown(request, job), **await jobs.standing(job)}
+            yield _frame("snapshot", {"type": "snapshot", "jobId": job.id, "data": now})
         async for event in jobs.follow(job, after or 0, PING_SECONDS):
             if event is None:
                 yield b": ping\n\n"

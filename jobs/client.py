@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from jobs.blobs import BlobInfo, BlobStore
     from jobs.catalog import Catalog
     from jobs.draft import Ask, Drafts
+    from jobs.estimates import Estimates, Queued, Typical
     from jobs.gauges import Gauges
     from jobs.inputs import Inputs
     from jobs.model import Health, Target
@@ -43,8 +44,6 @@ READ_AT_MOST: Final = 1_000
 CREATE_SECONDS: Final = 5.0
 """How long a submission outlasts a Redis that is away."""
 RETRY_SECONDS: Final = 0.25
-ENOUGH: Final = 5
-"""Measured calls from which times are told instead of the catalog's."""
 CANCEL_SECONDS: Final = 2.0
 """How long the worker that has a job may take to end it."""
 
@@ -61,12 +60,11 @@ class Submitted(Struct, frozen=True):
 
 
 class Estimate(Struct, frozen=True):
-    """A job that was not made, the seconds that its calls take, and how many of its org's jobs would be ahead."""
+    """A job that was not made, the seconds that a call of it takes, and where it would stand."""
 
     job: Job
-    p50_seconds: float
-    p90_seconds: float
-    ahead: int
+    typical: Typical
+    queued: Queued
 
 
 class Filters(Struct, frozen=True, kw_only=True):
@@ -108,6 +106,7 @@ class Jobs:
         *,
         store: RedisJobStore,
         gauges: Gauges,
+        estimates: Estimates,
         turns: Turns,
         waiting: Waiting,
         catalog: Catalog,
@@ -120,6 +119,7 @@ class Jobs:
     ) -> None:
         self._store = store
         self._gauges = gauges
+        self._estimates = estimates
         self._turns = turns
         self._waiting = waiting
         self._catalog = catalog
@@ -268,9 +268,14 @@ class Jobs:
                 break
         return found, after
 
-    async def position(self, job: Job) -> int | None:
-        """How many jobs of the same org are ahead; None once it has left the queue."""
-        return await self._gauges.position(job) if job.status is Status.QUEUED else None
+    async def standing(self, job: Job) -> dict[str, Any]:
+        """What is known of a job only at the read, over what its record says: `progress`, and `queue` and `phase`."""
+        return await self._estimates.standing(job)
+
+    async def progress(self, job: Job) -> dict[str, Any]:
+        """How far the job is just now: `{value, source, step?, steps?, estimatedFinishSeconds?}`."""
+        progress: dict[str, Any] = (await self.standing(job))["progress"]
+        return progress
 
     async def deliveries(self, job: Job) -> tuple[Delivery, ...]:
         """How the news of the job fared, its own webhook's and those of the org's endpoints, oldest first."""
@@ -354,12 +359,8 @@ class Jobs:
     async def estimate(self, ask: Ask) -> Estimate:
         """What a job of this ask would be, cost and take. Nothing is stored, nobody is called."""
         job = await self._drafts.prepare(ask, stage=False)
-        family = self._catalog.family(job.request.provider, job.request.model)
-        took = sorted((await self._gauges.health(job.request.provider)).took_ms)
-        p50, p90 = family.p50_seconds, family.p90_seconds
-        if len(took) >= ENOUGH:
-            p50, p90 = (took[int(len(took) * share)] / 1000 for share in (0.5, 0.9))
-        return Estimate(job, p50, p90, await self._gauges.waiting(job))
+        typical = await self._estimates.typical(job.request.provider, job.request.model)
+        return Estimate(job, typical, await self._estimates.queued(job))
 
     async def _create(
         self, job: Job, key: Key | None, wait: float | None, *, waited: bool

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
-from jobs.errors import InvalidInput, NotFound
+from jobs.errors import InvalidInput, NotFound, RateLimited
 from jobs.ids import new_id
 from jobs.model import now_ms
 from jobs.outbox import AT_ONCE
+from jobs.rates import Window, nearest
 from jobs.representation import moment
 from jobs.webhook import Delivery
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from jobs.endpoints import Endpoints
     from jobs.outbox import Outbox
     from jobs.posting import Poster
+    from jobs.rates import Rates
     from jobs.webhook import DeliveryAttempt
 
 READ_AT_MOST: Final = 1_000
@@ -29,6 +31,8 @@ LOOK_AT_MOST: Final = 10_000
 """Rows that one redelivery of a range may look at: those of other endpoints lie between."""
 STATES: Final = ("pending", "delivered", "dead")
 TEST: Final = "webhook.test"
+PINGS: Final = Window(10, 60)
+"""How often an endpoint may be pinged: what we post to strangers is not to be turned into a flood."""
 LONGEST_RANGE_MS: Final = round(timedelta(days=28).total_seconds() * 1000)
 
 
@@ -62,10 +66,11 @@ class Pinged(Struct, frozen=True):
 class DeliveryLog:
     """What may be asked of deliveries. Raises only `errors.DarkroomError`."""
 
-    def __init__(self, outbox: Outbox, endpoints: Endpoints, poster: Poster) -> None:
+    def __init__(self, outbox: Outbox, endpoints: Endpoints, poster: Poster, rates: Rates) -> None:
         self._outbox = outbox
         self._endpoints = endpoints
         self._poster = poster
+        self._rates = rates
 
     async def get(self, org: str, delivery_id: str) -> Delivery:
         """One delivery of the org. Raises `NotFound`."""
@@ -126,8 +131,15 @@ class DeliveryLog:
         return Redelivered(count, seen_ms)
 
     async def ping(self, org: str, endpoint_id: str) -> Pinged:
-        """Post a signed `webhook.test` now, once, whether or not the endpoint is enabled. Raises `NotFound`."""
+        """Post a signed `webhook.test` now, once, whether or not the endpoint is enabled.
+
+        Raises `NotFound`, and `RateLimited` for more than `PINGS` of one endpoint, whoever asks.
+        """
         endpoint = await self._endpoints.get(org, endpoint_id)
+        left = nearest(await self._rates.spend(f"ping {endpoint_id}", (PINGS,)))
+        if left.refused:
+            message = f"an endpoint may be tested {PINGS.amount} times in {PINGS.seconds} s"
+            raise RateLimited(message, retry_after=left.reset_seconds, reason="ping_limit", limit=PINGS.amount)
         now, event_id = now_ms(), new_id("evt")
         event = {"id": event_id, "type": TEST, "timestamp": moment(now), "data": {"endpointId": endpoint_id}}
         delivery = Delivery(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -22,6 +22,32 @@ class Breaker(Struct, frozen=True):
 
     failures: int
     open_ms: int
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """Where a queued job stands, and what there is to serve it. `most` of what has no limit is None."""
+
+    ahead: int
+    """Jobs of its org that are before it, in the lanes of every provider."""
+    orgs: int
+    """Orgs whose jobs wait."""
+    slots: int
+    """What the living workers offer."""
+    running: int
+    org_running: int
+    org_most: int | None
+    provider_running: int
+    provider_most: int | None
+    shut_ms: int
+    """How long the provider's breaker stays open."""
+    taken: bool = False
+    """A worker has the job, or has had it, since it was looked at: it waits no more."""
+
+    @property
+    def throttled(self) -> bool:
+        """Whether a free worker would pass it over, by the rules of `claim.lua`: its org, or its provider, is full."""
+        counts = ((self.org_running, self.org_most), (self.provider_running, self.provider_most))
+        return self.shut_ms > 0 or any(most is not None and running >= most for running, most in counts)
 
 
 class Gauges:
@@ -51,16 +77,42 @@ class Gauges:
         state = "closed" if until is None else "half_open" if probe or not shut_ms else "open"
         return Health(state, shut_ms, running, tuple(int(ms) for ms in took))
 
-    async def position(self, job: Job) -> int | None:
-        """How many of the org's jobs for the same provider are ahead of a queued one."""
-        with reachable():
-            lane = f"{self._prefix}ready:{job.org}/{job.request.provider}"
-            return cast("int | None", await self._redis.zrank(lane, job.id))
+    async def place(self, job: Job, provider_most: int | None) -> Place:
+        """Where a queued job stands; one that is not stored (yet) comes after all that are.
 
-    async def waiting(self, job: Job) -> int:
-        """How many of its org's jobs for the same provider are ready."""
+        A job that backs off stands where it will be when it comes back. At most two round trips, whatever waits.
+        """
+        now, prefix = now_ms(), self._prefix
+        org, provider = job.org, job.request.provider
+        own = f"{prefix}ready:{org}/{provider}"
         with reachable():
-            return cast("int", await self._redis.zcard(f"{self._prefix}ready:{job.org}/{job.request.provider}"))
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.hmget(f"{prefix}job:{job.id}", ["s", "p", "l"])
+            pipe.zrank(own, job.id)
+            pipe.smembers(f"{prefix}lanes:{org}")
+            pipe.hget(f"{prefix}limits:{org}", "maxRunning")
+            pipe.hget(f"{prefix}breaker:{provider}", "until")
+            for name in ("orgs", "running"):
+                pipe.zcard(f"{prefix}{name}")
+            for name in ("slots", f"running/{org}", f"running:{provider}"):
+                pipe.zcount(f"{prefix}{name}", f"({now}", "+inf")
+            (status, score, lease), rank, lanes, most, until, orgs, running, slots, *held = await pipe.execute()
+            others = {f"{prefix}ready:{org}/{lane.decode()}" for lane in lanes} - (set() if rank is None else {own})
+            for lane in others:
+                pipe.zcount(lane, "-inf", "+inf" if score is None else f"({score.decode()}")
+            ahead = (rank or 0) + (sum(await pipe.execute()) if others else 0)
+        return Place(
+            ahead=ahead,
+            orgs=orgs,
+            slots=slots,
+            running=running,
+            org_running=held[0],
+            org_most=None if most is None else int(most),
+            provider_running=held[1],
+            provider_most=provider_most,
+            shut_ms=max(0, int(float(until)) - now) if until else 0,
+            taken=status not in {None, b"queued"} or int(lease or 0) > now,
+        )
 
     async def counts(self) -> dict[str, int]:
         """What waits, runs and backs off, what workers offer, and how long the first in line has waited."""

@@ -23,9 +23,14 @@ class Window(Struct, frozen=True):
     amount: int
     seconds: int
 
+    @property
+    def name(self) -> str:
+        """What a caller may call it: `minute`, `day`, or its length."""
+        return {60: "minute", 86_400: "day"}.get(self.seconds, f"{self.seconds}s")
+
 
 class Allowance(Struct, frozen=True):
-    """What is left of the window that is nearest to its end. `reset_seconds`: until some of it comes back."""
+    """What is left of a window. `reset_seconds`: until some of it comes back. `refused`: there was no room in it."""
 
     window: Window
     remaining: int
@@ -45,19 +50,28 @@ class Rates:
         )
         self._windows = SlidingWindowCounterRateLimiter(storage)
 
-    async def spend(self, name: str, windows: Sequence[Window]) -> Allowance:
-        """Count one request against every window (at least one). Raises `ServiceUnavailable`."""
+    async def spend(self, name: str, windows: Sequence[Window]) -> tuple[Allowance, ...]:
+        """Count one request against every window, and what is left of each; at most one has refused it.
+
+        A window that refuses is the last that is counted. Raises `ServiceUnavailable`.
+        """
+        refusing = None
         with reachable():
             for window in windows:
                 if not await self._windows.hit(_item(window), name):
-                    return await self._left(name, window, refused=True)
-            left = [await self._left(name, window) for window in windows]
-        return min(left, key=lambda allowance: allowance.remaining)
+                    refusing = window
+                    break
+            return tuple([await self._left(name, window, refused=window is refusing) for window in windows])
 
-    async def _left(self, name: str, window: Window, *, refused: bool = False) -> Allowance:
+    async def _left(self, name: str, window: Window, *, refused: bool) -> Allowance:
         stats = await self._windows.get_window_stats(_item(window), name)
         remaining = 0 if refused else stats.remaining
         return Allowance(window, remaining, max(0.0, stats.reset_time - time.time()), refused)
+
+
+def nearest(left: Sequence[Allowance]) -> Allowance:
+    """Of what is left of several windows (at least one), the one that is nearest to its end."""
+    return min(left, key=lambda allowance: (not allowance.refused, allowance.remaining))
 
 
 _OF_THE_POOL: Final = "async+redis://"

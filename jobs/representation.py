@@ -29,7 +29,7 @@ def job_json(job: Job, base_url: str, *, with_request: bool = True) -> dict[str,
         "finishedAt": moment(job.finished_ms),
         "expiresAt": moment(job.expires_ms),
         "request": request_json(job.request) if with_request else None,
-        "progress": _progress_json(job),
+        "progress": progress_json(job),
         "attempts": [_attempt_json(a) for a in job.attempts],
         "result": result_json(job),
         "error": job.failure and failure_json(job.failure, job),
@@ -215,6 +215,15 @@ def billing_json(job: Job) -> dict[str, Any]:
     return shown
 
 
+def progress_json(job: Job) -> dict[str, Any]:
+    """How far the job is as far as the record knows: what the provider said."""
+    if job.status == "succeeded":
+        return {"value": 1.0, "source": "provider" if job.progress else "none"}
+    if job.progress is None:
+        return {"value": 0.0, "source": "none"}
+    return {**to_builtins(job.progress), "source": "provider"}
+
+
 def _dollars(micro: int) -> float:
     return round(micro / 1_000_000, 6)
 
@@ -232,14 +241,6 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
         providerRequestId=attempt.provider_request_id,
         charged=attempt.charged,
     )
-
-
-def _progress_json(job: Job) -> dict[str, Any]:
-    if job.status == "succeeded":
-        return {"value": 1.0, "source": "provider" if job.progress else "none"}
-    if job.progress is None:
-        return {"value": 0.0, "source": "none"}
-    return {**to_builtins(job.progress), "source": "provider"}
 
 
 def _cancel_json(job: Job) -> dict[str, Any] | None:

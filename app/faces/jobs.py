@@ -35,6 +35,7 @@ from app.streams import require_room, stream, wants_stream
 from jobs.client import CANCEL_SECONDS, Estimate, Filters
 from jobs.draft import Ask
 from jobs.errors import InvalidInput, NotAcceptable
+from jobs.estimates import queue_json, seconds_json
 from jobs.model import Job, Status
 from jobs.representation import PATH, billing_json, delivery_json, request_json, warnings_json
 
@@ -78,7 +79,7 @@ async def create_job(request: AnyRequest) -> Response[Any]:
         job = await jobs.wait(caller.org, job.id, prefer.wait)
     if job.status.terminal:
         return job_answer(request, job, 200, headers)
-    return pointer(request, job, headers)
+    return await pointer(request, job, headers)
 
 
 @get(
@@ -119,11 +120,10 @@ async def get_job(request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]
     headers = {**applied(prefer), **patience(request, job)}
     if etag(job) in [t.strip() for t in request.headers.get("if-none-match", "").split(",")]:
         return Response(b"", status_code=304, headers={"ETag": etag(job), "X-Job-Id": job.id, **headers})
-    position = await jobs.position(job)
-    queue = {} if position is None else {"queue": {"position": position + 1, "ahead": position}}
     await jobs.delivered(job)
     sent = [delivery_json(d) for d in await jobs.deliveries(job)]
-    return job_answer(request, job, 200, headers, {**queue, **({"delivery": sent} if sent else {})})
+    beside = {**await jobs.standing(job), **({"delivery": sent} if sent else {})}
+    return job_answer(request, job, 200, headers, beside)
 
 
 @get(f"{PATH}/{{job_id:str}}/result", opt={"result": "image"})
@@ -131,7 +131,7 @@ async def get_result(request: AnyRequest, job_id: FromPath[str]) -> Response[byt
     """What the synchronous call would have answered; 202 while the job is unfinished."""
     job = await _readable(request, job_id)
     if not job.status.terminal:
-        return pointer(request, job)
+        return await pointer(request, job)
     return await ended(request, job)
 
 
@@ -143,8 +143,10 @@ async def get_content(request: AnyRequest, job_id: FromPath[str]) -> Response[by
     """302 to a freshly made link of the picture."""
     query = only_query(request, frozenset({"index"}))
     job = await _readable(request, job_id)
-    if not (job.images and job.status.terminal):
-        return await ended(request, job) if job.status.terminal else pointer(request, job)
+    if not job.status.terminal:
+        return await pointer(request, job)
+    if not job.images:
+        return await ended(request, job)
     await request.app.state.jobs.delivered(job)
     link = request.app.state.jobs.content_link(job, number(query, "index", 0, least=0))
     return Response(b"", status_code=302, headers={"Location": link, "X-Job-Id": job.id, "Cache-Control": "no-store"})
@@ -175,7 +177,8 @@ async def cancel_job(request: AnyRequest, job_id: FromPath[str]) -> Response[byt
     job = await jobs.cancel(caller.org, _known_id(job_id), by=caller.subject)
     if not job.status.terminal:
         job = await jobs.wait(caller.org, job.id, CANCEL_SECONDS)
-    return job_answer(request, job, 200 if job.status.terminal else 202, patience(request, job))
+    status = 200 if job.status.terminal else 202
+    return job_answer(request, job, status, patience(request, job), await jobs.standing(job))
 
 
 @delete(f"{PATH}/{{job_id:str}}", status_code=204, opt={"statuses": {204: "erased"}})
@@ -239,8 +242,8 @@ def _estimated(estimate: Estimate) -> Response[bytes]:
         "request": request_json(job.request),
         "warnings": warnings_json(job.warnings),
         "billing": billing_json(job),
-        "estimatedSeconds": {"p50": round(estimate.p50_seconds, 2), "p90": round(estimate.p90_seconds, 2)},
-        "queue": {"ahead": estimate.ahead},
+        "estimatedSeconds": seconds_json(estimate.typical),
+        "queue": queue_json(estimate.queued),
     }
     return Response(msgspec.json.encode(envelope(data)), status_code=200, media_type=MediaType.JSON)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Response, get
@@ -11,14 +10,12 @@ from app.ask import AnyRequest, known_caller
 from app.auth import READ
 from app.problems import answer
 from app.query import only_query
+from jobs.estimates import measured, seconds_json
 
 if TYPE_CHECKING:
     from jobs.client import Jobs
     from jobs.model import Health
     from jobs.settings import Settings
-
-LEAST: Final = 5
-"""Calls before times are told."""
 
 
 @get("/api/v1/providers", opt={"result": "providers"})
@@ -47,9 +44,9 @@ def _shown(name: str, played: str, health: Health, settings: Settings) -> dict[s
     }
     if not configured:
         shown["missing"] = played
-    if len(health.took_ms) >= LEAST:
-        cuts = statistics.quantiles(health.took_ms, n=10, method="inclusive")
-        shown["seconds"] = {"p50": round(cuts[4] / 1000, 2), "p90": round(cuts[8] / 1000, 2)}
+    typical = measured(health.took_ms)
+    if typical is not None:
+        shown["seconds"] = seconds_json(typical)
     return shown
 
 

@@ -81,7 +81,7 @@ class Bench:
 
     def calls(self, containing: str = "") -> list[dict[str, Any]]:
         """The journal, oldest first."""
-        return [to_builtins(c) for c in self._journal if containing in c.prompt]
+        return [to_builtins(c) for c in self._journal.copy() if containing in c.prompt]
 
     def state(self) -> dict[str, Any]:
         """Delay and counters."""

@@ -19,6 +19,7 @@ from jobs.catalog import Catalog
 from jobs.client import Jobs
 from jobs.draft import Ask, Drafts
 from jobs.endpoints import open_endpoints
+from jobs.estimates import Estimates
 from jobs.expiring import Expiring
 from jobs.gauges import Gauges
 from jobs.inputs import Inputs
@@ -76,6 +77,7 @@ async def measure(redis: RedisServer, environment: dict[str, str]) -> int:
     jobs = Jobs(
         store=store,
         gauges=gauges,
+        estimates=Estimates(gauges=gauges, catalog=catalog, limits=settings.provider_concurrency),
         turns=Turns(arq_redis(connection.connection_pool, settings.redis_prefix), settings.redis_prefix),
         waiting=Waiting(connection, settings.redis_prefix),
         catalog=catalog,

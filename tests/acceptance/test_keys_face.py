@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -10,12 +11,14 @@ import httpx
 import pytest
 
 from jobs.tokens import digest
+from tests.neighbours.gateway import running_gateway
 
 KEYS = "/api/v1/keys"
 ASK = "/api/v1/agents/images"
 FOX = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview", "prompt": "A red fox"}
 MUG = {"provider": "azure-openai", "model": "gpt-image-2", "prompt": "A mug"}
 ALL = "admin:image-gen write:image-gen read:image-gen"
+WINDOWS = re.compile(r'"minute";r=(?P<minute>\d+);t=(?P<soon>\d+), "day";r=(?P<day>\d+);t=(?P<late>\d+)')
 
 
 @pytest.fixture
@@ -196,11 +199,37 @@ def test_a_key_beyond_its_rate_is_429_with_when_to_come_back(gateway, admin):
     assert (problem.status_code, problem.json()["code"]) == (429, "RATE_LIMITED")
 
 
+def test_every_window_of_a_key_is_told_as_the_draft_has_it_also_with_the_refusal(gateway, admin):
+    both = _made(admin, rateLimits={"requestsPerMinute": 2, "requestsPerDay": 1000})["key"]
+    daily = _made(admin, rateLimits={"requestsPerDay": 5})["key"]
+    with _holder(gateway, both) as holder, _holder(gateway, daily) as other:
+        answers = [holder.get("/api/v1/jobs") for _ in range(3)]
+        alone = other.get("/api/v1/jobs")
+    told = [WINDOWS.fullmatch(a.headers["ratelimit"]) for a in answers]
+
+    assert {a.headers["ratelimit-policy"] for a in answers} == {'"minute";q=2;w=60, "day";q=1000;w=86400'}
+    assert [(t["minute"], t["day"]) for t in told] == [("1", "999"), ("0", "998"), ("0", "998")]
+    assert all(0 < int(t["soon"]) <= 60 and 0 < int(t["late"]) <= 86_400 for t in told)
+    assert (answers[2].status_code, answers[2].headers["retry-after"]) == (429, told[2]["soon"])
+    assert alone.headers["ratelimit-policy"] == '"day";q=5;w=86400'
+    assert alone.headers["ratelimit"].startswith('"day";r=4;t=')
+
+
+def test_a_page_of_another_origin_may_read_what_is_left(redis_url, simulator):
+    origin = {"Origin": "https://studio.example.com"}
+    allowed = {"DARKROOM_CORS_ORIGINS": origin["Origin"]}
+    with running_gateway(redis_url, simulator, workers=0, **allowed) as gateway, gateway.client() as client:
+        answer = client.get("/api/v1/jobs", headers=origin)
+
+    exposed = {name.strip().lower() for name in answer.headers["access-control-expose-headers"].split(",")}
+    assert {"ratelimit", "ratelimit-policy", "x-ratelimit-remaining", "retry-after"} <= exposed
+
+
 def test_who_has_no_limit_hears_of_none(gateway, admin):
     with _holder(gateway, _made(admin)["key"]) as holder:
         answer = holder.get("/api/v1/jobs")
 
-    assert not [name for name in answer.headers if name.startswith("x-ratelimit")]
+    assert not [name for name in answer.headers if "ratelimit" in name]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import json
 import threading
+from datetime import datetime
+from itertools import pairwise
 
 import pytest
 import redis
@@ -39,7 +41,9 @@ def test_what_was_given_up_is_a_dead_letter_and_arrives_once_when_it_is_redelive
         whole = client.get(f"{LOG}/{dead['id']}").json()["data"]
 
     assert [(a["status"], len(a["response"])) for a in log] == [(500, 1024)] * 3
-    assert all(a["tookMs"] >= 0 and a["at"] for a in log)
+    assert all(a["tookMs"] >= 0 for a in log)
+    starts = [datetime.fromisoformat(a["at"]) for a in log]
+    assert all(0.9 <= (later - earlier).total_seconds() < 5 for earlier, later in pairwise(starts))
     assert (again.status_code, again.json()["data"]["state"]) == (202, "pending")
     assert len(sink.posts) == 4
     assert len({(p.headers["webhook-id"], p.body) for p in sink.posts}) == 1
@@ -188,6 +192,33 @@ def test_a_slow_and_a_silent_receiver_hold_up_no_other_even_at_the_same_address(
         release.set()
 
     assert held == 4
+
+
+def test_a_receiver_has_fifteen_seconds_to_answer_and_one_that_takes_longer_or_says_nothing_is_tried_again(client):
+    end = threading.Event()
+
+    def first_after(seconds):
+        return lambda _, before: (before or end.wait(seconds), 200)[1]
+
+    with (
+        running_sink(first_after(12)) as timely,
+        running_sink(first_after(18)) as late,
+        running_sink(first_after(100)) as silent,
+    ):
+        sinks = {made(client, sink.url)["id"]: sink for sink in (timely, late, silent)}
+        finished(client)
+        logs = {
+            row["endpointId"]: client.get(f"{LOG}/{row['id']}").json()["data"]["log"]
+            for row in settled(client, "delivered", 3)
+        }
+        end.set()
+    in_time, *too_slow = (logs[endpoint] for endpoint in sinks)
+
+    assert [(a["status"], 11_500 < a["tookMs"] < 15_000) for a in in_time] == [(200, True)]
+    for log in too_slow:
+        assert [(a.get("status"), a.get("error")) for a in log] == [(None, "too slow"), (200, None)]
+        assert 14_500 < log[0]["tookMs"] < 17_000
+    assert [len({p.headers["webhook-id"] for p in sink.posts}) for sink in sinks.values()] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(

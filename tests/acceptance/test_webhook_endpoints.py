@@ -198,6 +198,25 @@ def test_a_ping_is_signed_and_answers_with_what_happened(client):
     assert rows(client) == []
 
 
+def test_an_endpoint_is_pinged_ten_times_a_minute_over_all_processes_and_no_other_is_held_up(gateway, far_end, client):
+    redis_url = gateway.environment["REDIS_URL"]
+    with (
+        running_sink() as sink,
+        running_gateway(redis_url, far_end, workers=0, **LOOPBACK) as second,
+        httpx.Client(base_url=second.url, headers=client.headers, timeout=30, trust_env=False) as there,
+    ):
+        endpoint, other = made(client, sink.url), made(client, sink.url)
+        asked = [(client, there)[n % 2].post(f"{HOOKS}/{endpoint['id']}/test") for n in range(12)]
+        beside = there.post(f"{HOOKS}/{other['id']}/test")
+
+    error = asked[-1].json()["error"]
+    assert [a.status_code for a in asked] == [200] * 10 + [429] * 2
+    assert (error["code"], error["details"]["reason"]) == ("RATE_LIMITED", "ping_limit")
+    assert 1 <= int(asked[-1].headers["retry-after"]) <= 60
+    assert beside.status_code == 200
+    assert len(sink.posts) == 11
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [

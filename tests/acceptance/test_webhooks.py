@@ -127,12 +127,13 @@ def test_a_failed_job_is_posted_with_its_error(client):
     assert post.event["data"]["error"]["code"] == "SERVICE_UNAVAILABLE"
 
 
-def test_a_redirect_is_a_failure_and_is_not_followed(client):
-    with running_sink() as elsewhere, running_sink(lambda *_: (302, {"Location": elsewhere.url}, b"")) as sink:
+@pytest.mark.parametrize("status", [301, 302, 308])
+def test_a_redirect_is_a_failure_and_is_not_followed(client, status):
+    with running_sink() as elsewhere, running_sink(lambda *_: (status, {"Location": elsewhere.url}, b"")) as sink:
         job = finished(client, {"url": sink.url})
         (row,) = settled(client, job["id"], "dead")
 
-        assert (row["attempts"], row["lastStatus"]) == (4, 302)
+        assert (row["attempts"], row["lastStatus"]) == (4, status)
         assert elsewhere.posts == []
 
 

@@ -493,7 +493,8 @@ class Engine(RuleBasedStateMachine):
         return self.loop.run(coroutine)
 
     def position(self, kept):
-        return self.run(self.gauges.position(kept.job))
+        lane = f"{self.prefix}ready:{kept.job.org}/{kept.job.request.provider}"
+        return self.run(self.redis.zrank(lane, kept.job.id))
 
     def picked(self, pick):
         return list(self.jobs.values())[pick % len(self.jobs)]

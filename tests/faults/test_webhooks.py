@@ -1,6 +1,9 @@
 """Webhooks when things die: what was committed with the job is posted, with the id that it was given then."""
 
+import statistics
 import threading
+import time
+from pathlib import Path
 
 from jobs.model import now_ms
 from jobs.representation import moment
@@ -9,6 +12,7 @@ from tests.neighbours.gateway import running_gateway
 from tests.neighbours.sink import running_sink
 
 FOX = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview", "prompt": "A red fox"}
+ROOT = Path(__file__).parents[2]
 LOOPBACK = {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8", "DARKROOM_WEBHOOK_SCHEDULE": "0,2,2,2,2,2,2,2"}
 
 
@@ -64,6 +68,51 @@ def test_a_worker_killed_in_a_post_is_followed_by_one_that_posts_again_with_the_
 
     assert first.headers["webhook-id"] == again.headers["webhook-id"]
     assert first.body == again.body
+
+
+def test_a_worker_killed_between_the_move_and_the_post_is_followed_by_one_that_posts_it(redis_url, simulator, tmp_path):
+    killer = {"PYTHONPATH": f"{ROOT}:{ROOT}/tests/fixtures/killer", "KILLER_FOLDER": str(tmp_path)}
+    (tmp_path / "after-finish").touch()
+    with (
+        running_sink() as sink,
+        running_gateway(redis_url, simulator, **LOOPBACK, **killer) as gateway,
+        gateway.client() as client,
+    ):
+        job_id = client.post("/api/v1/jobs", json={**FOX, "webhook": {"url": sink.url}}).json()["data"]["id"]
+        gateway.workers[0].wait(30)
+        left = client.get(f"/api/v1/jobs/{job_id}").json()["data"]
+        unsent = len(sink.posts)
+        gateway.start_worker()
+        (post,) = sink.until(1, timeout=60)
+        wait_until(lambda: delivery(client, job_id)["state"] == "delivered", what="the delivery")
+
+    assert (left["status"], left["delivery"][0]["attempts"], unsent) == ("succeeded", 0, 0)
+    assert post.headers["webhook-id"] == left["delivery"][0]["eventId"]
+    assert post.event["data"]["result"] == left["result"]
+    assert len(simulator.bench.calls()) == 1
+
+
+def test_a_receiver_that_hangs_leaves_the_latency_of_jobs_as_it_was(redis_url, simulator):
+    def seconds(**fields):
+        begun = time.monotonic()
+        answer = client.post("/api/v1/jobs", json={**FOX, **fields}, headers={"Prefer": "wait=30"})
+        assert answer.status_code == 200, answer.text
+        return time.monotonic() - begun
+
+    release = threading.Event()
+    with (
+        running_sink(lambda *_: (release.wait(60), 200)[1]) as sink,
+        running_gateway(redis_url, simulator, **LOOPBACK) as gateway,
+        gateway.client() as client,
+    ):
+        seconds()
+        alone = statistics.median(seconds() for _ in range(15))
+        beside = statistics.median(seconds(webhook={"url": sink.url}) for _ in range(15))
+        held = len(sink.until(4))
+        release.set()
+
+    assert held == 4
+    assert beside < 2 * alone + 0.1
 
 
 def made(client, url, **fields):

@@ -63,7 +63,7 @@ async def shut(gauges, provider="gemini"):
     await gauges.report(provider, "bad", 1, Breaker(1, 60_000))
 
 
-async def test_a_job_that_may_go_on_elsewhere_is_claimed_to_do_so_and_waits_in_the_next_lane(store, gauges):
+async def test_a_job_that_may_go_on_elsewhere_is_claimed_to_do_so_and_waits_in_the_next_lane(store, gauges, redis):
     job = await created(store, *ELSEWHERE)
     await shut(gauges)
 
@@ -72,7 +72,7 @@ async def test_a_job_that_may_go_on_elsewhere_is_claimed_to_do_so_and_waits_in_t
 
     assert (moved.id, again.job.id, again.job.request.provider) == (job.id, job.id, "openai")
     assert (again.shut, again.fence) == (False, 2)
-    assert await gauges.position(again.job) is None
+    assert await redis.zcard("{test}:ready:acme/openai") == 0
     assert [(await gauges.health(p)).running for p in ("gemini", "openai")] == [0, 1]
 
 

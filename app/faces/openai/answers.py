@@ -76,7 +76,7 @@ async def written(jobs: Jobs, body: Sequence[Piece]) -> AsyncIterator[bytes]:
         yield pybase64.b64encode(left)
 
 
-def pointer(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[Any]:
+async def pointer(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[Any]:
     """202: no pictures yet, and the job's address (`Location`, `job.urls`)."""
     urls = job_urls(job.id, request.app.state.settings.public_base_url)
     told = {"id": job.id, "object": "image.job", "status": str(job.status), "urls": urls}

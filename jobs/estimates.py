@@ -1,0 +1,169 @@
+"""How long jobs are likely to take, by what was measured: told when they are read, never stored, never a version."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+
+from jobs.errors import ServiceUnavailable
+from jobs.model import Job, Phase, Status, now_ms
+from jobs.representation import progress_json
+
+if TYPE_CHECKING:
+    from jobs.catalog import Catalog
+    from jobs.gauges import Gauges, Place
+
+ENOUGH: Final = 5
+"""Measured calls from which times are told instead of the catalog's."""
+FRESH_SECONDS: Final = 5.0
+"""How old what was measured may be: polls of running jobs cost Redis no command for it."""
+MOST_DONE: Final = 0.95
+"""What an estimate comes near to and never passes: only the provider knows when it is done."""
+STEEPNESS: Final = 1.5
+"""How fast it does: a call that has taken its typical time is told as about 0.74."""
+
+
+class Typical(Struct, frozen=True):
+    """Seconds within which half, and nine of ten, are over."""
+
+    p50: float
+    p90: float
+
+
+class Queued(Struct, frozen=True):
+    """Where a queued job stands, and the seconds until it is likely to start; None: nobody serves it just now."""
+
+    place: Place
+    start: Typical | None
+
+
+class Estimates:
+    """Estimates of starts and ends. `limits`: how many jobs of a provider run at once (the settings' own)."""
+
+    def __init__(self, *, gauges: Gauges, catalog: Catalog, limits: Mapping[str, int]) -> None:
+        self._gauges = gauges
+        self._catalog = catalog
+        self._limits = limits
+        self._measured: dict[str, tuple[float, Typical | None]] = {}
+
+    async def typical(self, provider: str, model: str) -> Typical:
+        """How long a call takes: by the provider's last good calls, or by the catalog while they are few."""
+        looked, found = self._measured.get(provider, (-math.inf, None))
+        if time.monotonic() - looked > FRESH_SECONDS:
+            found = measured((await self._gauges.health(provider)).took_ms)
+            self._measured[provider] = (time.monotonic(), found)
+        family = self._catalog.family(provider, model)
+        return found or Typical(family.p50_seconds, family.p90_seconds)
+
+    async def queued(self, job: Job) -> Queued:
+        """Where a queued job stands, or one that is not made would. Raises `ServiceUnavailable`."""
+        provider = job.request.provider
+        place = await self._gauges.place(job, self._limits.get(provider))
+        typical = await self.typical(provider, job.request.model)
+        backing_off_ms = max(0, (job.not_before_ms or 0) - now_ms())
+        return Queued(place, start(place, typical, (backing_off_ms + place.shut_ms) / 1000))
+
+    async def standing(self, job: Job) -> dict[str, Any]:
+        """`progress` as it is just now, and of a queued job its `queue` and, where it is held back, its `phase`.
+
+        With Redis out of reach it is what the record says: nobody's answer fails for an estimate.
+        """
+        with contextlib.suppress(ServiceUnavailable):
+            if job.status is Status.QUEUED:
+                return await self._standing_in_queue(job)
+            if job.status is Status.RUNNING:
+                return {"progress": await self._under_way(job)}
+        return {"progress": progress_json(job)}
+
+    async def _standing_in_queue(self, job: Job) -> dict[str, Any]:
+        queued = await self.queued(job)
+        progress: dict[str, Any] = {"value": 0.0, "source": "none"}
+        if queued.place.taken:
+            return {"progress": progress}
+        if queued.start is not None:
+            typical = await self.typical(job.request.provider, job.request.model)
+            progress["estimatedFinishSeconds"] = round(queued.start.p50 + typical.p50, 2)
+        held_back = job.phase is Phase.QUEUED and queued.place.throttled
+        return {
+            **({"phase": str(Phase.THROTTLED)} if held_back else {}),
+            "queue": queue_json(queued),
+            "progress": progress,
+        }
+
+    async def _under_way(self, job: Job) -> dict[str, Any]:
+        typical = await self.typical(job.request.provider, job.request.model)
+        elapsed = _elapsed(job)
+        if job.progress is None:
+            shown = {"value": round(done(elapsed, typical), 3), "source": "estimated"}
+        else:
+            shown = progress_json(job)
+        left = _left(job, elapsed, typical)
+        return shown if left is None else {**shown, "estimatedFinishSeconds": round(left, 2)}
+
+
+def measured(took_ms: Sequence[int]) -> Typical | None:
+    """What the last good calls took, in milliseconds each; None: too few to say."""
+    if len(took_ms) < ENOUGH:
+        return None
+    cuts = statistics.quantiles(took_ms, n=10, method="inclusive")
+    return Typical(cuts[4] / 1000, cuts[8] / 1000)
+
+
+def start(place: Place, typical: Typical, held_seconds: float) -> Typical | None:
+    """Seconds until a job starts that stands there: `held_seconds + ends * typical / serving`.
+
+    `ends` is how many jobs have to end first: itself and those ahead, less what is free. `serving` is the least of the
+    living slots, its org's `maxRunning` and its provider's limit; slots of which none is free are shared by the orgs
+    that wait. `held_seconds` is the rest of its backing off and of its provider's open breaker.
+    """
+    bounds: list[tuple[float, int]] = [(place.slots, place.running)]
+    for most, running in ((place.org_most, place.org_running), (place.provider_most, place.provider_running)):
+        if most is not None:
+            bounds.append((most, running))
+    free = max(0.0, min(most - running for most, running in bounds))
+    if place.running >= place.slots:
+        bounds.append((place.slots / max(1, place.orgs), 0))
+    serving = min(most for most, _ in bounds)
+    if not serving:
+        return None
+    rounds = max(0.0, place.ahead + 1 - free) / serving
+    return Typical(held_seconds + rounds * typical.p50, held_seconds + rounds * typical.p90)
+
+
+def done(elapsed: float, typical: Typical) -> float:
+    """The share of a call that is likely to be done after `elapsed` seconds: it grows ever slower, and never ends."""
+    return MOST_DONE * (1 - math.exp(-STEEPNESS * elapsed / max(typical.p50, 0.001)))
+
+
+def queue_json(queued: Queued) -> dict[str, Any]:
+    """`{position, ahead, estimatedStartSeconds?}`; the first in line has the position 1."""
+    ahead, begins = queued.place.ahead, queued.start
+    shown: dict[str, Any] = {"position": ahead + 1, "ahead": ahead}
+    if begins is not None:
+        shown["estimatedStartSeconds"] = seconds_json(begins)
+    return shown
+
+
+def seconds_json(typical: Typical) -> dict[str, float]:
+    """`{p50, p90}` in seconds."""
+    return {"p50": round(typical.p50, 2), "p90": round(typical.p90, 2)}
+
+
+def _elapsed(job: Job) -> float:
+    """Seconds since the newest call began; 0 before it has."""
+    if job.phase is Phase.DISPATCHING or not job.attempts:
+        return 0.0
+    return max(0, now_ms() - job.attempts[-1].started_ms) / 1000
+
+
+def _left(job: Job, elapsed: float, typical: Typical) -> float | None:
+    """Seconds until the end, by the provider's own pace where it tells; None: it takes longer than nine of ten do."""
+    if job.progress is not None and job.progress.value > 0:
+        return elapsed * (1 - job.progress.value) / job.progress.value
+    return next((seconds - elapsed for seconds in (typical.p50, typical.p90) if elapsed < seconds), None)

@@ -1,0 +1,241 @@
+"""Where a queued job stands and how far one is that runs, on a real Redis."""
+
+import pytest
+from msgspec.structs import replace
+from redis.asyncio import Redis
+
+from jobs import moves
+from jobs.catalog import Catalog
+from jobs.estimates import Estimates
+from jobs.gauges import Breaker, Gauges
+from jobs.ids import new_id
+from jobs.model import Failure, ImageRequest, Job, Options, Phase, Progress, now_ms
+from jobs.orgs import OrgChange, Orgs
+from jobs.store import RedisJobStore
+
+pytestmark = pytest.mark.anyio
+PREFIX = "{test}:"
+WELL = Breaker(2, 60_000)
+FAILURE = Failure(code="SYSTEM_ERROR", message="m")
+MODELS = {"gemini": "gemini-3-pro-image", "openai": "gpt-image-2"}
+
+
+@pytest.fixture
+async def redis(redis_url):
+    async with Redis.from_url(redis_url) as redis:
+        yield redis
+
+
+@pytest.fixture
+def store(redis):
+    return RedisJobStore(redis, PREFIX, "http://here")
+
+
+@pytest.fixture
+def gauges(redis):
+    return Gauges(redis, PREFIX)
+
+
+@pytest.fixture
+def estimates(gauges):
+    return Estimates(gauges=gauges, catalog=Catalog.load(), limits={"openai": 1})
+
+
+def job(provider="gemini", priority="normal", *, waited_ms=0, org="acme"):
+    made = now_ms() - waited_ms
+    return Job(
+        id=new_id("job"),
+        org=org,
+        subject="s",
+        face="jobs",
+        request=ImageRequest(provider=provider, model=MODELS[provider], prompt="p"),
+        options=Options(priority=priority),
+        created_ms=made,
+        updated_ms=made,
+        cancel_at_ms=now_ms() + 900_000,
+    )
+
+
+async def created(store, *jobs):
+    for each in jobs:
+        await store.create(each)
+    return jobs
+
+
+async def begun(store, each):
+    """The job, claimed and in its first call."""
+    claim = await store.claim_next("turn", "worker", 15_000)
+    assert claim.job.id == each.id
+    running = await store.commit(claim.job, moves.start(claim.job, now_ms()), claim.fence)
+    return claim.fence, await store.commit(running, moves.intend(running, now_ms(), (0,)), claim.fence)
+
+
+def since(ms, each):
+    """The job of `begun`, whose call began so many milliseconds ago."""
+    row = replace(each.attempts[0], started_ms=now_ms() - ms)
+    return replace(each, attempts=(row,))
+
+
+async def test_a_position_counts_every_lane_of_the_org_and_no_other_orgs(store, estimates):
+    first, low, second, high, _ = await created(
+        store,
+        job(waited_ms=30),
+        job("openai", "low", waited_ms=20),
+        job("openai", waited_ms=10),
+        job("gemini", "high"),
+        job(org="rival", waited_ms=40),
+    )
+
+    ahead = [(await estimates.queued(each)).place.ahead for each in (high, first, second, low, job())]
+
+    assert ahead == [0, 1, 2, 3, 4]
+
+
+async def test_jobs_of_the_same_millisecond_have_positions_of_their_own(store, estimates):
+    one = job()
+    jobs = await created(store, *(replace(one, id=new_id("job")) for _ in range(5)))
+
+    assert sorted([(await estimates.queued(each)).place.ahead for each in jobs]) == [0, 1, 2, 3, 4]
+
+
+async def test_looking_costs_as_many_commands_behind_five_hundred_as_behind_five(store, gauges, redis):
+    async def cost():
+        before = (await redis.info("stats"))["total_commands_processed"]
+        await gauges.place(last, None)
+        return (await redis.info("stats"))["total_commands_processed"] - before
+
+    (last,) = await created(store, job(priority="low"))
+    await created(store, *(job(p) for p in MODELS for _ in range(5)))
+    few = await cost()
+    await created(store, *(job(p) for p in MODELS for _ in range(250)))
+
+    assert await cost() == few < 15
+
+
+async def test_a_start_is_told_by_the_catalog_until_five_calls_were_measured(store, gauges, estimates):
+    _, behind = await created(store, job(waited_ms=10), job())
+    await store.beat("worker", 15_000, 1, [])
+    by_catalog = await estimates.standing(behind)
+    for _ in range(5):
+        await gauges.report("gemini", "good", 3_000, WELL)
+    cached = await estimates.standing(behind)
+    fresh = Estimates(gauges=gauges, catalog=Catalog.load(), limits={})
+    by_measure = await fresh.standing(behind)
+
+    assert by_catalog["queue"] == {"position": 2, "ahead": 1, "estimatedStartSeconds": {"p50": 11.0, "p90": 15.0}}
+    assert by_catalog["progress"] == {"value": 0.0, "source": "none", "estimatedFinishSeconds": 22.0}
+    assert cached == by_catalog
+    assert by_measure["queue"]["estimatedStartSeconds"] == {"p50": 3.0, "p90": 3.0}
+    assert by_measure["progress"]["estimatedFinishSeconds"] == 6.0
+
+
+async def test_without_a_living_worker_there_is_a_position_and_no_time(store, estimates):
+    (alone,) = await created(store, job())
+
+    standing = await estimates.standing(alone)
+
+    assert standing == {"queue": {"position": 1, "ahead": 0}, "progress": {"value": 0.0, "source": "none"}}
+
+
+async def test_a_job_that_backs_off_has_its_place_and_starts_after_the_rest_of_it(store, estimates):
+    (early,) = await created(store, job(waited_ms=50))
+    await store.beat("worker", 15_000, 4, [])
+    fence, running = await begun(store, early)
+    await created(store, job())
+
+    waiting = await store.commit(running, moves.back_off(running, now_ms(), 30_000), fence)
+    standing = await estimates.standing(waiting)
+
+    assert "phase" not in standing
+    assert standing["queue"]["position"] == 1
+    assert 29 < standing["queue"]["estimatedStartSeconds"]["p50"] <= 30
+
+
+async def test_a_queued_job_is_throttled_while_its_org_runs_as_many_as_it_may(store, estimates, redis):
+    await Orgs(redis, PREFIX).change("acme", OrgChange(max_running=1))
+    early, late = await created(store, job(waited_ms=10), job())
+    before = await estimates.standing(late)
+    await begun(store, early)
+    stored = await store.get(late.id)
+    assert await store.claim_next("turn", "worker", 15_000) is None
+
+    standing = await estimates.standing(late)
+
+    assert "phase" not in before
+    assert standing["phase"] == "throttled"
+    assert (stored.phase, stored.version) == (Phase.QUEUED, 1)
+
+
+async def test_a_queued_job_is_throttled_while_its_provider_runs_as_many_as_it_may(store, estimates):
+    early, late, other = await created(store, job("openai", waited_ms=10), job("openai"), job(waited_ms=-10))
+    await begun(store, early)
+
+    assert (await estimates.standing(late))["phase"] == "throttled"
+    assert "phase" not in await estimates.standing(other)
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_a_job_that_a_worker_took_since_it_was_read_is_neither_in_line_nor_throttled_by_itself(
+    store, estimates, ends
+):
+    (seen,) = await created(store, job("openai"))
+    fence, running = await begun(store, seen)
+    if ends:
+        await store.commit(running, moves.fail(running, now_ms(), FAILURE), fence)
+
+    assert await estimates.standing(seen) == {"progress": {"value": 0.0, "source": "none"}}
+
+
+async def test_a_queued_job_is_throttled_by_an_open_breaker_and_starts_no_sooner_than_it_closes(
+    store, gauges, estimates
+):
+    (queued,) = await created(store, job())
+    await store.beat("worker", 15_000, 4, [])
+    for _ in range(2):
+        await gauges.report("gemini", "bad", 1, WELL)
+
+    standing = await estimates.standing(queued)
+
+    assert standing["phase"] == "throttled"
+    assert 59 < standing["queue"]["estimatedStartSeconds"]["p50"] <= 60
+
+
+@pytest.mark.parametrize(
+    ("ms", "value", "left"), [(0, 0.0, 11.0), (11_000, 0.738, 4.0), (14_000, 0.809, 1.0), (16_000, 0.843, None)]
+)
+async def test_while_a_provider_says_nothing_progress_is_estimated_by_the_time(store, estimates, ms, value, left):
+    (queued,) = await created(store, job())
+    _, running = await begun(store, queued)
+
+    progress = (await estimates.standing(since(ms, running)))["progress"]
+
+    assert progress["source"] == "estimated"
+    assert progress["value"] == pytest.approx(value, abs=0.01)
+    assert progress.get("estimatedFinishSeconds") == (left and pytest.approx(left, abs=0.2))
+
+
+async def test_what_a_provider_says_goes_before_the_estimate_and_its_pace_tells_the_end(store, estimates):
+    (queued,) = await created(store, job())
+    fence, running = await begun(store, queued)
+
+    said = moves.progress(running, now_ms(), Progress(value=0.25, step=5, steps=20))
+    running = await store.commit(running, said, fence)
+    progress = (await estimates.standing(since(2_000, running)))["progress"]
+
+    assert progress.pop("estimatedFinishSeconds") == pytest.approx(6.0, abs=0.2)
+    assert progress == {"value": 0.25, "source": "provider", "step": 5, "steps": 20}
+
+
+async def test_an_ended_job_is_as_its_record_says(store, estimates):
+    (queued,) = await created(store, job())
+
+    canceled = await store.commit(queued, moves.cancel(queued, now_ms(), by="me"))
+
+    assert await estimates.standing(canceled) == {"progress": {"value": 0.0, "source": "none"}}
+
+
+async def test_with_redis_out_of_reach_the_record_is_told_and_nothing_is_made_up():
+    async with Redis.from_url("redis://127.0.0.1:1/0") as nowhere:
+        lost = Estimates(gauges=Gauges(nowhere, PREFIX), catalog=Catalog.load(), limits={})
+
+        assert await lost.standing(job()) == {"progress": {"value": 0.0, "source": "none"}}
