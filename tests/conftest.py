@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from app.simulator.server import Simulator, running_simulator
 from tests.neighbours.azurite import Azurite, running_azurite
@@ -14,6 +16,14 @@ from tests.neighbours.redis_server import RedisServer, running_redis
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """What a test makes of logging in this process ends with it: its standard error is closed then."""
+    yield
+    structlog.reset_defaults()
+    logging.basicConfig(force=True, level=logging.WARNING)
 
 
 @pytest.fixture(scope="session")
