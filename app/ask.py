@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 from litestar import MediaType, Request, Response
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.problems import envelope, failure_response, on_darkroom_error
+from app.problems import envelope, failure_response, on_darkroom_error, remember_job
 from app.rates import spend
 from jobs.errors import InvalidInput, JobCanceled, ServiceUnavailable, TimedOut
 from jobs.model import ImageRequest, Job, Options, Status
@@ -20,11 +20,12 @@ from jobs.representation import failure_json, job_json, job_urls, result_json
 
 if TYPE_CHECKING:
     from app.auth import Caller
-    from jobs.client import Jobs
+    from jobs.client import Jobs, Submitted
     from jobs.draft import Ask
     from jobs.settings import Settings
 
 AnyRequest = Request[Any, Any, Any]
+T = TypeVar("T")
 
 
 class Preference(Struct, frozen=True):
@@ -74,14 +75,16 @@ async def answer_now_or_later(
     submitted = await jobs.submit(replace(ask, wait_seconds=seconds) if seconds else ask)
     del ask  # the wait may be long: the pictures in hand are not kept for it
     job = submitted.job
-    headers = {
-        **({"Idempotency-Replayed": "true"} if submitted.replayed else {}),
-        **({"X-Job-Adopted": "true"} if submitted.adopted else {}),
-    }
-    if seconds and not job.status.terminal:
-        job = await _waited_for(request, job, seconds)
-    if job.status.terminal:
-        return await ended(request, job, headers, telling)
+    remember_job(request, job.id)
+    headers = said_of(submitted)
+    try:
+        if seconds and not job.status.terminal:
+            job = await _waited_for(request, job, seconds)
+        if job.status.terminal:
+            return await ended(request, job, headers, telling)
+    except Exception:
+        await jobs.left(job)
+        raise
     if seconds:
         await jobs.left(job)
     if prefer.wait is not None:
@@ -89,19 +92,34 @@ async def answer_now_or_later(
     return wait_expired(request, job, headers)
 
 
+def said_of(submitted: Submitted) -> dict[str, str]:
+    """Whether the job is an earlier one, as headers."""
+    return {
+        **({"Idempotency-Replayed": "true"} if submitted.replayed else {}),
+        **({"X-Job-Adopted": "true"} if submitted.adopted else {}),
+    }
+
+
 async def _waited_for(request: AnyRequest, job: Job, seconds: float) -> Job:
     """The job once it has ended, or as it stands after `seconds`, or when the caller has gone."""
     jobs: Jobs = request.app.state.jobs
-    waiting = asyncio.ensure_future(jobs.wait(job.org, job.id, seconds))
-    leaving = asyncio.ensure_future(_gone(request))
     waits: set[object] = request.app.state.waits
-    waits.add(waiting)
+    waits.add(own := object())
     try:
-        await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        return job if not waiting.done() else waiting.result()
+        return await unless_gone(request, jobs.wait(job.org, job.id, seconds)) or job
     finally:
-        waits.discard(waiting)
-        waiting.cancel()
+        waits.discard(own)
+
+
+async def unless_gone(request: AnyRequest, act: Awaitable[T]) -> T | None:
+    """What comes of an act, or None when the caller goes before it is done."""
+    acting = asyncio.ensure_future(act)
+    leaving = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait({acting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        return acting.result() if acting.done() else None
+    finally:
+        acting.cancel()
         leaving.cancel()
 
 

@@ -148,7 +148,13 @@ def _check_values(value: Any, path: str, depth: int) -> None:
     elif isinstance(value, list):
         for place, inner in enumerate(value):
             _check_values(inner, f"{path}[{place}]", depth + 1)
-    elif isinstance(value, str) and _UNFIT.search(value):
+    elif isinstance(value, str):
+        check_text(value, path)
+
+
+def check_text(text: str, path: str) -> None:
+    """Raises `InvalidInput` for what is in no text that people write, and in few stores."""
+    if _UNFIT.search(text):
         raise InvalidInput("holds a NUL or half a surrogate pair", field=path)
 
 
@@ -158,6 +164,7 @@ _MISSING: Final = re.compile(r"Object missing required field `(?P<field>[^`]*)`(
 _AT: Final = re.compile(r"(?P<what>.*) - at `\$\.?(?P<path>[^`]*)`")
 
 
+_LONGEST_PATH: Final = 200
 _PICTURES: Final = re.compile(r"(referenceImages?|images?|mask)\b")
 
 
@@ -177,5 +184,6 @@ def _invalid(text: str) -> DarkroomError:
 
 def _refusal(message: str, path: str, reason: str | None = None) -> DarkroomError:
     """What concerns an input picture has a code of its own (FACES.md, face 0)."""
+    path = path[:_LONGEST_PATH]
     kind = InvalidPicture if _PICTURES.match(path) else InvalidInput
     return kind(f"{path}: {message}", field=path, reason=reason)

@@ -96,7 +96,10 @@ def _operation(handler: Any, path: str, components: dict[str, Any]) -> dict[str,
         )
         components.update(parts)
         content = {"schema": schema, "example": opt["example"]}
-        operation["requestBody"] = {"required": not opt.get("optional_body"), "content": {"application/json": content}}
+        kinds: dict[str, Any] = {"application/json": content}
+        if "form" in opt:
+            kinds["multipart/form-data"] = {"schema": {"type": "object", "description": opt["form"]}}
+        operation["requestBody"] = {"required": not opt.get("optional_body"), "content": kinds}
     if opt.get("result") == "health" or opt.get("open"):
         operation["security"] = []
     return operation

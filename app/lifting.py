@@ -15,7 +15,7 @@ LONG: Final = 32 * 1024
 MOST_LEFT: Final = 1024 * 1024
 """Bytes of a body apart from its pictures."""
 _KEY: Final = re.compile(rb'"b64"[ \t\r\n]*:[ \t\r\n]*\Z')
-_DATA_URL: Final = b"data:image"
+_DATA_URL: Final = b"data:"
 _BEFORE: Final = 64
 """Bytes before a value in which its key is looked for."""
 _BACKSLASH: Final = ord("\\")
@@ -58,8 +58,10 @@ def lift(body: bytearray) -> tuple[bytes, Mapping[str, memoryview]]:
 
 
 def _holds_picture(body: bytearray, start: int) -> bool:
-    """Whether the string that begins at `start` is a `data:` URL of a picture, or the value of a key `b64`."""
-    return body.startswith(_DATA_URL, start + 1) or bool(_KEY.search(body[max(0, start - _BEFORE) : start]))
+    """Whether the string that begins at `start` is a `data:` URL, or the value of a key `b64`."""
+    return body[start + 1 : start + 1 + len(_DATA_URL)].lower() == _DATA_URL or bool(
+        _KEY.search(body[max(0, start - _BEFORE) : start])
+    )
 
 
 def _end(body: bytearray, start: int) -> int:

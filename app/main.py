@@ -138,7 +138,7 @@ def _cors(settings: Settings) -> CORSConfig | None:
     return CORSConfig(
         allow_origins=sorted(settings.cors_origins),
         allow_methods=["GET", "POST", "PATCH", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "If-None-Match", "X-Api-Key"],
+        allow_headers=["*"],  # the official SDKs send a dozen of their own
         expose_headers=[
             *("Location", "Retry-After", "ETag", "X-Job-Id", "X-Request-Id"),
             *("RateLimit", "RateLimit-Policy", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"),

@@ -7,9 +7,9 @@ from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
-from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser, parse_options_header
 
-from app.body import LARGEST, check_length, too_large
+from app.body import LARGEST, check_length, check_text, too_large
 from jobs.errors import InvalidInput, PayloadTooLarge, UnsupportedMediaType
 from jobs.pictures import MOST_BYTES
 
@@ -20,6 +20,7 @@ MEDIA_TYPE: Final = "multipart/form-data"
 MOST_PARTS: Final = 100
 LONGEST_TEXT: Final = 256 * 1024
 """Bytes of a part that is no file."""
+LONGEST_NAME: Final = 64
 IN_MEMORY: Final = 64 * 1024
 """Bytes of a file beyond which it waits on disk for the rest of the body."""
 
@@ -46,8 +47,12 @@ async def read_form(request: Request[Any, Any, Any]) -> list[Part]:
                     form.count(piece)
                     for event in parser.parse(piece) if piece else ():
                         form.take(event)
-        except MultipartError as error:
-            raise InvalidInput(f"the form cannot be read: {error}") from None
+        except ParserLimitReached:
+            raise PayloadTooLarge(
+                f"the form has more than {MOST_PARTS} parts, or parts with more than headers"
+            ) from None
+        except MultipartError:
+            raise InvalidInput("the form cannot be read: it is cut, or no multipart/form-data") from None
         return form.parts()
 
 
@@ -88,16 +93,19 @@ class _Form:
     def _check_size(segment: MultipartSegment, size: int) -> None:
         most = LONGEST_TEXT if segment.filename is None else MOST_BYTES
         if size > most:
-            message = f"{segment.name[:64]}: may have at most {most} bytes"
-            raise PayloadTooLarge(message, field=segment.name[:64], limit=most)
+            name = segment.name[:LONGEST_NAME]
+            raise PayloadTooLarge(f"{name}: may have at most {most} bytes", field=name, limit=most)
 
 
 def _part(segment: MultipartSegment, file: SpooledTemporaryFile[bytes]) -> Part:
     file.seek(0)
     data = file.read()
     if segment.filename is not None:
-        return Part(segment.name, None, data)
+        return Part(segment.name[:LONGEST_NAME], None, data)
+    name = segment.name[:LONGEST_NAME]
     try:
-        return Part(segment.name, data.decode())
+        text = data.decode()
     except UnicodeDecodeError:
-        raise InvalidInput("is not UTF-8", field=segment.name[:64]) from None
+        raise InvalidInput("is not UTF-8", field=name) from None
+    check_text(text, name)
+    return Part(name, text)

@@ -115,6 +115,11 @@ def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response
     return _response(request, "SYSTEM_ERROR", message, {}, None)
 
 
+def remember_job(request: Request[Any, Any, Any], job_id: str) -> None:
+    """From here on a job is behind the request: whatever goes wrong, its answer names it."""
+    request.scope.setdefault("state", {})["job_id"] = job_id
+
+
 def request_id(request: Request[Any, Any, Any]) -> str:
     """The id that the request has in every log line and answer."""
     return id_of(request.scope)
@@ -136,6 +141,9 @@ def _response(
     request: Request[Any, Any, Any], code: str, message: str, details: dict[str, Any], retry_after: float | None
 ) -> Response[bytes]:
     status = STATUS[code]
+    job_id = request.scope.get("state", {}).get("job_id")
+    if job_id is not None:
+        details = {"jobId": job_id, **details}
     headers = {}
     if retry_after is not None or status == 429:  # noqa: PLR2004  # a 429 always says when
         headers["Retry-After"] = str(max(1, math.ceil(retry_after or 1)))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Response, get, post
 from litestar.params import FromPath
+from msgspec import Struct
 
 from app.ask import (
     AnyRequest,
@@ -20,13 +22,13 @@ from app.ask import (
 from app.auth import READ, WRITE
 from app.faces.openai.answers import b64_response, pointer, url_response
 from app.faces.openai.errors import openai_error
-from app.faces.openai.models import model_json, offered
+from app.faces.openai.models import known_model, model_json, offered, permitted
 from app.faces.openai.streams import streamed
 from app.faces.openai.wishes import Edit, Generation, Wish, read_edit, read_generation
 from app.problems import request_id
 from app.query import only_query
 from jobs.draft import Ask
-from jobs.errors import Forbidden, NotFound, ServiceUnavailable
+from jobs.errors import NotFound, ServiceUnavailable
 
 if TYPE_CHECKING:
     from app.auth import Caller
@@ -48,7 +50,9 @@ _GENERATION: Final = {"body": Generation, "example": _EXAMPLE, "result": "images
 _EDIT: Final = {
     "body": Edit,
     "example": {**_EXAMPLE, "images": [{"image_url": _PIXEL}]},
+    "form": "`image` or `image[]`, `mask`, and every other field as text",
     "result": "images",
+    "errors": "openai_error",
 }
 
 
@@ -56,14 +60,14 @@ _EDIT: Final = {
 async def generate_images(request: AnyRequest) -> Response[Any]:
     """Make pictures, as OpenAI's `images.generate`; with `stream` as events, with `async` 202 and the job's address."""
     caller = await _writer(request)
-    return await _made(request, caller, await read_generation(request, None))
+    return await _answer(request, _asked(request, caller, await read_generation(request, None)))
 
 
 @post("/v1/images/edits", status_code=200, opt=_EDIT)
 async def edit_images(request: AnyRequest) -> Response[Any]:
     """Edit pictures, as OpenAI's `images.edit`: JSON, or the form that the SDKs send."""
     caller = await _writer(request)
-    return await _made(request, caller, await read_edit(request, None))
+    return await _answer(request, _asked(request, caller, await read_edit(request, None)))
 
 
 @post("/v1/images/variations", opt={"statuses": {404: "retired"}, "errors": "openai_error"})
@@ -77,28 +81,28 @@ async def vary_images(request: AnyRequest) -> Response[Any]:
 async def generate_azure_v1_images(request: AnyRequest) -> Response[Any]:
     """The same by Azure's newer path: `model` is a deployment."""
     caller = await _writer(request)
-    return await _made(request, caller, await read_generation(request, None), _AZURE)
+    return await _answer(request, _asked(request, caller, await read_generation(request, None), _AZURE))
 
 
 @post("/openai/v1/images/edits", status_code=200, opt=_EDIT)
 async def edit_azure_v1_images(request: AnyRequest) -> Response[Any]:
     """The same by Azure's newer path: `model` is a deployment."""
     caller = await _writer(request)
-    return await _made(request, caller, await read_edit(request, None), _AZURE)
+    return await _answer(request, _asked(request, caller, await read_edit(request, None), _AZURE))
 
 
 @post("/openai/deployments/{deployment:str}/images/generations", status_code=200, opt=_GENERATION)
 async def generate_azure_images(request: AnyRequest, deployment: FromPath[str]) -> Response[Any]:
     """The same by Azure's path of a deployment, as `AzureOpenAI` asks."""
     caller = await _writer(request)
-    return await _made(request, caller, await read_generation(request, deployment), _AZURE)
+    return await _answer(request, _asked(request, caller, await read_generation(request, deployment), _AZURE))
 
 
 @post("/openai/deployments/{deployment:str}/images/edits", status_code=200, opt=_EDIT)
 async def edit_azure_images(request: AnyRequest, deployment: FromPath[str]) -> Response[Any]:
     """The same by Azure's path of a deployment, as `AzureOpenAI` asks."""
     caller = await _writer(request)
-    return await _made(request, caller, await read_edit(request, deployment), _AZURE)
+    return await _answer(request, _asked(request, caller, await read_edit(request, deployment), _AZURE))
 
 
 @get(["/v1/models", "/openai/v1/models"], opt={"result": "models", "errors": "openai_error"})
@@ -114,7 +118,16 @@ async def get_model(request: AnyRequest, model: FromPath[str]) -> Response[bytes
     """One model by its name, which may be `provider/model`."""
     caller = await known_caller(request, READ)
     only_query(request, _QUERY)
-    return model_json(_known_model(request, caller, model.lstrip("/")))
+    return model_json(known_model(request, caller, model.lstrip("/")))
+
+
+class Asked(Struct, frozen=True):
+    """A wish that can be submitted, and how its pictures are to be answered."""
+
+    ask: Ask
+    telling: Telling
+    streams: bool
+    prefer: Preference | None
 
 
 async def _writer(request: AnyRequest) -> Caller:
@@ -123,15 +136,14 @@ async def _writer(request: AnyRequest) -> Caller:
     return caller
 
 
-async def _made(request: AnyRequest, caller: Caller, wish: Wish, provider: str | None = None) -> Response[Any]:
-    jobs: Jobs = request.app.state.jobs
-    targets = permitted_targets(caller, wish.model, _targets(jobs, wish.model, provider))
+def _asked(request: AnyRequest, caller: Caller, wish: Wish, provider: str | None = None) -> Asked:
+    first, *others = permitted(caller, wish.model, _targets(request.app.state.jobs, wish.model, provider))
     ask = Ask(
         org=caller.org,
         subject=caller.subject,
         face=FACE,
-        request=wish.request(targets[0]),
-        fallbacks=targets[1:],
+        request=wish.request(first),
+        fallbacks=tuple(others),
         images=wish.images,
         mask=wish.mask,
         options=options_from_headers(request),
@@ -140,12 +152,17 @@ async def _made(request: AnyRequest, caller: Caller, wish: Wish, provider: str |
         request_id=request_id(request),
         key_id=caller.key_id,
     )
-    wants, streams, later = _format(wish, targets[0]), wish.streams, wish.fields.asynchronous
-    del wish
-    if streams:
-        return await streamed(request, ask)
+    default = "b64_json" if first.model.startswith(_IMAGES) else "url"
+    wants = wish.fields.response_format or default
     telling = Telling(picture=b64_response if wants == "b64_json" else url_response, pointer=pointer)
-    return await answer_now_or_later(request, ask, telling, Preference(0) if later else None)
+    return Asked(ask, telling, wish.streams, Preference(0) if wish.fields.asynchronous else None)
+
+
+def _answer(request: AnyRequest, asked: Asked) -> Coroutine[Any, Any, Response[Any]]:
+    """No coroutine of its own: it would keep the pictures in hand for as long as the wait lasts."""
+    if asked.streams:
+        return streamed(request, asked.ask)
+    return answer_now_or_later(request, asked.ask, asked.telling, asked.prefer)
 
 
 def _targets(jobs: Jobs, name: str, provider: str | None) -> tuple[Target, ...]:
@@ -156,36 +173,6 @@ def _targets(jobs: Jobs, name: str, provider: str | None) -> tuple[Target, ...]:
         if provider is None:
             raise
         return jobs.targets(name)
-
-
-def permitted_targets(caller: Caller, name: str, targets: tuple[Target, ...]) -> tuple[Target, ...]:
-    """Those that the caller's key allows, by the model's own name or the one that was asked. Raises `Forbidden`."""
-    refusals: list[Forbidden] = []
-    found: list[Target] = []
-    for target in targets:
-        try:
-            caller.require_model(target.provider, target.model, name)
-        except Forbidden as refusal:
-            refusals.append(refusal)
-        else:
-            found.append(target)
-    if not found:
-        raise refusals[0]
-    return tuple(found)
-
-
-def _format(wish: Wish, target: Target) -> str:
-    default = "b64_json" if target.model.startswith(_IMAGES) else "url"
-    return wish.fields.response_format or default
-
-
-def _known_model(request: AnyRequest, caller: Caller, name: str) -> dict[str, Any]:
-    for model in offered(request, caller):
-        if model["id"] == name:
-            return model
-    jobs: Jobs = request.app.state.jobs
-    target = permitted_targets(caller, name, jobs.targets(name))[0]
-    return {"id": name, "object": "model", "created": 0, "owned_by": target.provider}
 
 
 handlers: Final = (

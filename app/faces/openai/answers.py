@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import pybase64
 from anyio import CancelScope
+from anyio.lowlevel import checkpoint
 from litestar import MediaType, Response
 from litestar.response import Stream
 
@@ -39,8 +40,8 @@ async def b64_response(request: AnyRequest, job: Job, headers: dict[str, str]) -
     jobs: Jobs = request.app.state.jobs
     body: list[Piece] = [msgspec.json.encode(_beside(job))[:-1] + b',"data":[']
     for image in job.images:
-        body += with_base64(_item(image, {"b64_json": ""}), image)
-        body.append(b",")
+        before, after = around_base64(_item(image, {"b64_json": ""}))
+        body += [before, image.blob, after, b","]
     body[-1] = b"]}"
     sizes = {image.blob: -(-image.bytes // 3) * 4 for image in job.images}
     length = sum(len(piece) if isinstance(piece, bytes) else sizes[piece] for piece in body)
@@ -54,10 +55,10 @@ async def b64_response(request: AnyRequest, job: Job, headers: dict[str, str]) -
     )
 
 
-def with_base64(item: dict[str, Any], image: Image) -> list[Piece]:
-    """An object's JSON, cut where the base64 of the picture belongs: its `b64_json` is empty."""
+def around_base64(item: dict[str, Any]) -> tuple[bytes, bytes]:
+    """An object's JSON before and after the place where the base64 of a picture belongs: its `b64_json` is empty."""
     before, _, after = msgspec.json.encode(item).partition(b'"b64_json":""')
-    return [before + b'"b64_json":"', image.blob, b'"' + after]
+    return before + b'"b64_json":"', b'"' + after
 
 
 async def written(jobs: Jobs, body: Sequence[Piece]) -> AsyncIterator[bytes]:
@@ -124,6 +125,7 @@ async def _delivering(
     jobs: Jobs, job: Job, begun: Sequence[bytes], pieces: AsyncIterator[bytes]
 ) -> AsyncIterator[bytes]:
     try:
+        await checkpoint()  # whoever left while the first of it was read is noticed here
         for piece in begun:
             yield piece
         async for piece in pieces:
@@ -132,7 +134,8 @@ async def _delivering(
         with CancelScope(shield=True):
             await jobs.left(job)  # whoever asks the same again gets this job's pictures
         raise
-    await jobs.delivered(job)
+    with CancelScope(shield=True):
+        await jobs.delivered(job)
 
 
 def _json(body: Any, status: int, headers: dict[str, str]) -> Response[Any]:

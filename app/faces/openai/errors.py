@@ -51,6 +51,7 @@ _NAMES: Final[Mapping[str, str]] = {
 }
 """Our names for what OpenAI calls otherwise."""
 _OURS: Final = re.compile(rf"\b({'|'.join(_NAMES)})\b")
+_ADDRESS: Final = re.compile(r"\b(image(?:\[\d+\])?|mask)\.url\b")
 _NO_RETRY: Final = {"x-should-retry": "false"}
 """The SDKs ask again by themselves on 408, 409, 429 and 5xx, unless told not to."""
 
@@ -82,4 +83,5 @@ def error_json(code: str, message: str, details: Mapping[str, Any]) -> dict[str,
 
 def renamed(text: str) -> str:
     """The text with OpenAI's names for ours."""
-    return _OURS.sub(lambda found: _NAMES[found[1]], text)
+    told = _OURS.sub(lambda found: _NAMES[found[1]], text)
+    return _ADDRESS.sub(r"\1", told).replace("send it as b64", "send the picture itself")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from app.ask import AnyRequest
     from app.auth import Caller
     from jobs.client import Jobs
+    from jobs.model import Target
 
 CREATED: Final = 0
 """Nobody knows when a model was made; the SDKs' types want a number."""
@@ -33,11 +34,31 @@ def model_json(body: dict[str, Any]) -> Response[bytes]:
     return Response(msgspec.json.encode(body), media_type=MediaType.JSON)
 
 
-def _may(caller: Caller, jobs: Jobs, name: str) -> bool:
-    for target in jobs.targets(name):
+def known_model(request: AnyRequest, caller: Caller, name: str) -> dict[str, Any]:
+    """One model by its name, listed or not. Raises `InvalidInput`, `Forbidden`."""
+    jobs: Jobs = request.app.state.jobs
+    target = permitted(caller, name, jobs.targets(name))[0]
+    return {"id": name, "object": "model", "created": CREATED, "owned_by": target.provider}
+
+
+def permitted(caller: Caller, name: str, targets: tuple[Target, ...]) -> tuple[Target, ...]:
+    """The targets that the caller's key allows, by the model's own name or by `name`. Raises `Forbidden`."""
+    found: list[Target] = []
+    refusal: Forbidden | None = None
+    for target in targets:
         try:
             caller.require_model(target.provider, target.model, name)
-        except Forbidden:
-            continue
-        return True
-    return False
+        except Forbidden as error:
+            refusal = refusal or error
+        else:
+            found.append(target)
+    if refusal is not None and not found:
+        raise refusal
+    return tuple(found)
+
+
+def _may(caller: Caller, jobs: Jobs, name: str) -> bool:
+    try:
+        return bool(permitted(caller, name, jobs.targets(name)))
+    except Forbidden:
+        return False

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import pybase64
 from anyio import CancelScope
+from anyio.lowlevel import checkpoint
 from litestar import Response
 from litestar.response import Stream
 from msgspec.structs import replace
 
-from app.ask import AnyRequest, ended_without
-from app.faces.openai.answers import usage_json, with_base64, written
+from app.ask import AnyRequest, ended_without, said_of, unless_gone
+from app.faces.openai.answers import around_base64, usage_json, written
 from app.faces.openai.errors import error_json
+from app.problems import remember_job
 from app.streams import MEDIA_TYPE, PING_SECONDS, require_room
-from jobs.errors import NotFound
+from jobs.errors import DarkroomError, NotFound
 from jobs.model import Status
-from jobs.representation import failure_json
+from jobs.representation import failure_json, warnings_json
 
 if TYPE_CHECKING:
     from jobs.client import Jobs
     from jobs.draft import Ask
-    from jobs.model import Job
+    from jobs.model import Image, Job
 
+WAIT_SECONDS: Final = 300
+"""Should this process crash, whoever asks the same again gets the job's pictures after so long."""
 HOLD_SECONDS: Final = 10.0
 """So long the first event is awaited before the answer begins: a job that fails by then is told by its status."""
 KEEP_ALIVE: Final = b": keep-alive\n\n"
@@ -42,51 +47,85 @@ async def streamed(request: AnyRequest, ask: Ask) -> Response[Any]:
     """Submit and follow. An error before the first event is an answer with its own status."""
     require_room(request)
     jobs: Jobs = request.app.state.jobs
-    submitted = await jobs.submit(replace(ask, wait_seconds=float(ask.options.cancel_after)))
+    submitted = await jobs.submit(replace(ask, wait_seconds=float(min(ask.options.cancel_after, WAIT_SECONDS))))
     del ask  # the stream may be long: the pictures in hand are not kept for it
-    job = await jobs.until(submitted.job, lambda j: j.status.terminal or j.preview is not None, HOLD_SECONDS)
-    headers = {
-        "X-Job-Id": job.id,
-        **({"Idempotency-Replayed": "true"} if submitted.replayed else {}),
-        **({"X-Job-Adopted": "true"} if submitted.adopted else {}),
-    }
-    if job.status.terminal and job.status is not Status.SUCCEEDED:
-        return ended_without(request, job, headers)
+    job = submitted.job
+    remember_job(request, job.id)
+    try:
+        begun = await _begun(request, job)
+    except Exception:
+        await jobs.left(job)
+        raise
+    if begun is None:
+        await jobs.left(job)
+        return Response(b"", status_code=200)  # which nobody reads
+    headers = {"X-Job-Id": job.id, **said_of(submitted)}
+    if begun.status.terminal and begun.status is not Status.SUCCEEDED:
+        return ended_without(request, begun, headers)
     told = {**headers, "X-Accel-Buffering": "no", "Cache-Control": "no-store"}
-    return Stream(_open(request, job), status_code=200, headers=told, media_type=MEDIA_TYPE)
+    return Stream(_open(request, begun), status_code=200, headers=told, media_type=MEDIA_TYPE)
 
 
-async def _open(request: AnyRequest, job: Job) -> AsyncIterator[bytes]:
-    """The frames, counted among the open streams of this process."""
+async def _begun(request: AnyRequest, job: Job) -> Job | None:
+    """The job with its first preview or at its end, or after `HOLD_SECONDS`; None when the caller has gone."""
     jobs: Jobs = request.app.state.jobs
+
+    def shows(now: Job) -> bool:
+        return now.status.terminal or now.preview is not None
+
+    with _counted(request):
+        return await unless_gone(request, jobs.until(job, shows, HOLD_SECONDS))
+
+
+@contextlib.contextmanager
+def _counted(request: AnyRequest) -> Iterator[None]:
+    """Among the open streams of this process."""
     streams: set[object] = request.app.state.streams
     streams.add(own := object())
     try:
-        async for frame in _frames(jobs, job):
-            yield frame
-    except BaseException:
-        with CancelScope(shield=True):
-            await jobs.left(job)
-        raise
+        yield
     finally:
         streams.discard(own)
 
 
-async def _frames(jobs: Jobs, job: Job) -> AsyncIterator[bytes]:
-    async for event in jobs.follow(job, 0, PING_SECONDS):
-        if event is None:
-            yield KEEP_ALIVE
-        elif "preview" in event["data"] and event["type"] == "image.job.preview":
-            async for frame in _partial(jobs, job, event["data"]["preview"]):
+async def _open(request: AnyRequest, job: Job) -> AsyncIterator[bytes]:
+    jobs: Jobs = request.app.state.jobs
+    try:
+        with _counted(request):
+            await checkpoint()  # whoever left while the first event was awaited is noticed here
+            async for frame in _frames(jobs, job):
                 yield frame
-    job = await jobs.get(job.org, job.id)
-    if job.status is Status.SUCCEEDED:
-        async for frame in _completed(jobs, job):
-            yield frame
-        await jobs.delivered(job)
-    else:
+    except BaseException:
+        with CancelScope(shield=True):
+            await jobs.left(job)
+        raise
+
+
+async def _frames(jobs: Jobs, job: Job) -> AsyncIterator[bytes]:
+    try:
+        async for event in jobs.follow(job, 0, PING_SECONDS):
+            if event is None:
+                yield KEEP_ALIVE
+            elif event["type"] == "image.job.preview":
+                async for frame in _partial(jobs, job, event["data"]["preview"]):
+                    yield frame
+        job = await jobs.get(job.org, job.id)
+        completed = [await _begin(jobs, job, image) for image in job.images]
+    except DarkroomError as error:  # no frame is open, so it can be told
+        yield _error(job, error_json(error.code, error.message, error.details))
+        await jobs.left(job)
+        return
+    if job.status is not Status.SUCCEEDED:
         yield _failed(job)
         await jobs.left(job)
+        return
+    for first, rest in completed:
+        for piece in first:
+            yield piece
+        async for piece in rest:
+            yield piece
+    with CancelScope(shield=True):
+        await jobs.delivered(job)
 
 
 async def _partial(jobs: Jobs, job: Job, preview: Mapping[str, Any]) -> AsyncIterator[bytes]:
@@ -103,21 +142,21 @@ async def _partial(jobs: Jobs, job: Job, preview: Mapping[str, Any]) -> AsyncIte
     yield _frame(f"{_kind(job)}.partial_image", shown)
 
 
-async def _completed(jobs: Jobs, job: Job) -> AsyncIterator[bytes]:
-    for image in job.images:
-        name = f"{_kind(job)}.completed"
-        shown = {
-            "type": name,
-            "b64_json": "",
-            **_about(job, image.media_type, f"{image.width}x{image.height}"),
-            "usage": usage_json(job) or _NO_USAGE,
-        }
-        if identifier := job.request.safety_identifier or job.request.user:
-            shown["safety_identifier"] = identifier
-        yield f"event: {name}\ndata: ".encode()
-        async for piece in written(jobs, with_base64(shown, image)):
-            yield piece
-        yield b"\n\n"
+async def _begin(jobs: Jobs, job: Job, image: Image) -> tuple[list[bytes], AsyncIterator[bytes]]:
+    """A picture's frame up to the first bytes of its base64, and the rest of it."""
+    name, last = f"{_kind(job)}.completed", image is job.images[-1]
+    identifier = job.request.safety_identifier or job.request.user
+    shown = {
+        "type": name,
+        "b64_json": "",
+        **_about(job, image.media_type, f"{image.width}x{image.height}"),
+        "usage": (usage_json(job) if last else None) or _NO_USAGE,  # it is that of all of them: told once
+        **({"safety_identifier": identifier} if identifier else {}),
+        **({"warnings": warnings_json(job.warnings)} if last and job.warnings else {}),
+    }
+    before, after = around_base64(shown)
+    pieces = written(jobs, [f"event: {name}\ndata: ".encode() + before, image.blob, after + b"\n\n"])
+    return [await anext(pieces), await anext(pieces)], pieces
 
 
 def _failed(job: Job) -> bytes:
@@ -131,6 +170,10 @@ def _failed(job: Job) -> bytes:
         )
     else:
         error = error_json("TIMEOUT", f"the gateway restarts; the job goes on as {job.id}", {"jobId": job.id})
+    return _error(job, error)
+
+
+def _error(job: Job, error: dict[str, Any]) -> bytes:
     return _frame("error", {"error": {**error, "job_id": job.id}})
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pybase64
 from msgspec import Struct, field
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from app.body import converted, read_json
 from app.lifting import Base64Text
@@ -106,20 +106,21 @@ async def read_edit(request: AnyRequest, model: str | None) -> Wish:
     if request.headers.get("content-type", "").lower().startswith(MEDIA_TYPE):
         return _form_edit(await read_form(request), model)
     body = await read_json(request, Edit, reshape=_edit_reshaped)
+    wish = Wish(model=_model(body, model), fields=_checked(body))
+    _check_count(body.images)
     images = tuple(_pointed(picture, f"image[{i}]") for i, picture in enumerate(body.images))
-    mask = None if body.mask is None else _pointed(body.mask, "mask")
-    return Wish(model=_model(body, model), fields=_checked(body), images=_counted(images), mask=mask)
+    return replace(wish, images=_named(images), mask=None if body.mask is None else _pointed(body.mask, "mask"))
 
 
 def _form_edit(parts: Sequence[Part], model: str | None) -> Wish:
     texts: dict[str, Any] = {}
-    images: list[Given] = []
-    masks: list[Given] = []
+    images: list[Part] = []
+    masks: list[Part] = []
     for part in parts:
-        kind = "image" if _IMAGE.fullmatch(part.name) else "mask" if _MASK.fullmatch(part.name) else None
-        if kind is not None:
-            place = f"image[{len(images)}]" if kind == "image" else "mask"
-            (images if kind == "image" else masks).append(_file(part, place))
+        if _IMAGE.fullmatch(part.name):
+            images.append(part)
+        elif _MASK.fullmatch(part.name):
+            masks.append(part)
         elif part.text is None:
             raise InvalidInput("is no file that is taken here", field=part.name[:64], reason="unknown_field")
         elif part.name in texts:
@@ -129,8 +130,10 @@ def _form_edit(parts: Sequence[Part], model: str | None) -> Wish:
     if len(masks) > 1:
         raise InvalidPicture("must be one picture", field="mask")
     fields = converted(texts, EditFields, strict=False)
-    mask = masks[0] if masks else None
-    return Wish(model=_model(fields, model), fields=_checked(fields), images=_counted(tuple(images)), mask=mask)
+    wish = Wish(model=_model(fields, model), fields=_checked(fields))
+    _check_count(images)
+    given = tuple(_file(part, f"image[{i}]") for i, part in enumerate(images))
+    return replace(wish, images=_named(given), mask=_file(masks[0], "mask") if masks else None)
 
 
 def _file(part: Part, place: str) -> Given:
@@ -145,7 +148,7 @@ def _pointed(picture: Pointed, place: str) -> Given:
     if picture.image_url is None:
         raise InvalidPicture("give an https URL or a data: URL", field=f"{place}.image_url")
     text = picture.image_url.content
-    if (bytes(text[:5]) if isinstance(text, memoryview) else text[:5].encode(errors="replace")) == b"data:":
+    if _head(text)[:5].lower() == b"data:":
         return Given(field=place, data=_data_url(text, place))
     url = bytes(text).decode(errors="replace") if isinstance(text, memoryview) else text
     if len(url) > LONGEST_URL:
@@ -155,11 +158,9 @@ def _pointed(picture: Pointed, place: str) -> Given:
 
 def _data_url(text: str | memoryview, place: str) -> bytes:
     """The bytes of a base64 `data:` URL (RFC 2397); the media type that it claims is not asked."""
-    head = (
-        bytes(text[:_LONGEST_HEAD]) if isinstance(text, memoryview) else text[:_LONGEST_HEAD].encode(errors="replace")
-    )
+    head = _head(text)
     begin = head.find(b",") + 1
-    if not begin or not head[: begin - 1].endswith(b";base64"):
+    if not begin or not head[: begin - 1].lower().endswith(b";base64"):
         raise InvalidPicture("a data: URL must be data:image/…;base64,…", field=place)
     content = text[begin:]
     if len(content) > (MOST_BYTES + 2) // 3 * 4:
@@ -170,12 +171,21 @@ def _data_url(text: str | memoryview, place: str) -> bytes:
         raise InvalidPicture("is not base64", field=place) from None
 
 
-def _counted(images: tuple[Given, ...]) -> tuple[Given, ...]:
+def _head(text: str | memoryview) -> bytes:
+    begin = text[:_LONGEST_HEAD]
+    return bytes(begin) if isinstance(begin, memoryview) else begin.encode(errors="replace")
+
+
+def _check_count(images: Sequence[object]) -> None:
     if not images:
         raise InvalidPicture("is required", field="image", reason="missing_field")
     if len(images) > MOST_REFERENCES:
         raise InvalidPicture(f"may be at most {MOST_REFERENCES} pictures", field="image")
-    return images if len(images) > 1 else (Given(field="image", url=images[0].url, data=images[0].data),)
+
+
+def _named(images: tuple[Given, ...]) -> tuple[Given, ...]:
+    """A single picture is `image`, without a number."""
+    return images if len(images) > 1 else (replace(images[0], field="image"),)
 
 
 def _model(body: Generation, of_the_path: str | None) -> str:
@@ -201,6 +211,8 @@ def _checked(body: Generation) -> Generation:
         raise InvalidInput(f"must be {' or '.join(FORMATS)}", field="response_format")
     if body.partial_images and not body.stream:
         raise InvalidInput("needs stream: true", field="partial_images")
+    if body.stream and body.response_format == "url":
+        raise InvalidInput("a stream brings base64: leave it out", field="response_format")
     if body.stream and body.asynchronous:
         raise InvalidInput("cannot go with stream", field="async")
     return body
