@@ -229,7 +229,7 @@ def _check_choices(request: ImageRequest, family: Family, face: str) -> None:
     for field, value, allowed in (
         ("quality", request.quality, qualities),
         ("style", request.style, family.styles),
-        ("outputFormat", request.output_format, family.formats),
+        ("outputFormat", request.output_format, FORMATS),
         ("background", request.background, family.backgrounds),
         ("moderation", request.moderation, ("auto", "low")),
         ("inputFidelity", request.input_fidelity, ("low", "high")),

@@ -13,6 +13,7 @@ import structlog
 
 from jobs import moves
 from jobs.blobs import BlobRefused, BlobStoreDown
+from jobs.catalog import per_call
 from jobs.errors import DarkroomError, InvalidPicture, Outcome, ProviderError, ServiceUnavailable, TimedOut
 from jobs.held import PAUSE_SECONDS, Held
 from jobs.model import Failure, Job, Phase, Picture, Progress, Status, Usage, Warning_, now_ms
@@ -135,7 +136,8 @@ class Runner:
             failure = moves.failure_of(error, provider=job.now.request.provider, safe_to_retry=True)
             await job.apply(lambda j, now: moves.fail(j, now, failure))
             return
-        size = self._catalog.family(job.now.request.provider, job.now.request.model).n_per_call
+        request = job.now.request
+        size = per_call(request, self._catalog.family(request.provider, request.model))
         try:
             async with asyncio.TaskGroup() as calls:
                 for first in range(0, len(missing), size):
@@ -224,13 +226,14 @@ class Runner:
         if provider is None:
             message = f"{order.request.provider} is not configured on this worker"
             raise ProviderError(Outcome.REFUSED, ServiceUnavailable(message, reason="provider_unconfigured"))
-        keeping: list[asyncio.Task[None]] = []
+        keeping: list[asyncio.Task[Warning_ | None]] = []
         failed = await self._receive(provider.generate(order), order.timeout, job, (call, indexes), answer, keeping)
         kept = await asyncio.gather(*keeping, return_exceptions=True)
-        answer.pictures += sum(each is None for each in kept)
-        for trouble in (*kept, failed):
-            if trouble is not None:
-                raise trouble
+        troubles = [each for each in (*kept, failed) if isinstance(each, BaseException)]
+        answer.pictures += sum(not isinstance(each, BaseException) for each in kept)
+        answer.warnings += [each for each in kept if isinstance(each, Warning_)]
+        if troubles:
+            raise troubles[0]
         if not answer.pictures:
             raise bad_response("the provider answered without a picture")
 
@@ -241,7 +244,7 @@ class Runner:
         job: Held,
         of: tuple[int, tuple[int, ...]],
         answer: Answer,
-        keeping: list[asyncio.Task[None]],
+        keeping: list[asyncio.Task[Warning_ | None]],
     ) -> ProviderError | None:
         """Read what a provider yields: pictures go their own way at once, so that storing one holds up none."""
         try:
@@ -311,6 +314,7 @@ class Runner:
                 provider_request_id=failure.provider_request_id,
                 usage=answer.usage,
                 text=answer.text,
+                warnings=tuple(answer.warnings),
             )
         )
 

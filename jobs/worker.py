@@ -73,7 +73,13 @@ async def _serve(settings: Settings) -> None:
     expiring = Expiring(redis, settings.redis_prefix)
     inputs = Inputs(expiring=expiring, blobs=blobs, settings=settings)
     gauges = Gauges(redis, settings.redis_prefix)
-    keeper = Keeper(store=store, blobs=blobs, spool=Spool(settings.data_dir / "spool"), expiring=expiring)
+    keeper = Keeper(
+        store=store,
+        blobs=blobs,
+        spool=Spool(settings.data_dir / "spool"),
+        expiring=expiring,
+        catalog=Catalog.load(settings.models_file),
+    )
     runner = _runner(settings, store, gauges, keeper, inputs, providers)
     hands = Hands(store, runner, keeper, inputs, Turns(arq, settings.redis_prefix), settings)
     worker = WakeWorker(
