@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from jobs import moves
+from jobs.blobs import BlobMissing
 from jobs.errors import (
     DarkroomError,
     Gone,
@@ -221,7 +222,10 @@ class Jobs:
                 continue
 
     async def erase(self, org: str, job_id: str, *, by: str) -> None:
-        """Forget a job, its inputs, pictures and events; a live one is canceled first. Again: nothing changes."""
+        """Forget a job, its inputs, pictures and events; a live one is canceled first. Again: nothing changes.
+
+        Previews are in no record for long: they are left to their hour.
+        """
         try:
             job = await self.cancel(org, job_id, by=by)
         except Gone:
@@ -305,6 +309,13 @@ class Jobs:
     def blob_stream(self, name: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """The stored bytes, in pieces."""
         return self._blobs.stream(name, start, length)
+
+    async def picture(self, url: str) -> bytes:
+        """All bytes behind a link of ours: a picture's, or a preview's. Raises `blobs.BlobMissing`."""
+        name = self._inputs.own_name(url)
+        if not name:
+            raise BlobMissing(url.partition("?")[0])
+        return await self._blobs.read(name)
 
     async def ready(self) -> None:
         """Whether the store and the blob store answer. Raises `errors.DarkroomError`."""

@@ -17,7 +17,7 @@ from jobs.catalog import per_call
 from jobs.errors import DarkroomError, InvalidPicture, Outcome, ProviderError, ServiceUnavailable, TimedOut
 from jobs.held import PAUSE_SECONDS, Held
 from jobs.model import Failure, Job, Phase, Picture, Progress, Status, Usage, Warning_, now_ms
-from jobs.providers.base import Accepted, Answered, Order, Progressed, Text, Warned
+from jobs.providers.base import Accepted, Answered, Order, Preview, Progressed, Text, Warned
 from jobs.providers.outcomes import bad_response
 from jobs.store import Fenced
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jobs.gauges import Breaker, Gauges
     from jobs.inputs import Inputs, Loaded
     from jobs.keeping import Keeper
+    from jobs.previews import Previews
     from jobs.providers.base import Provider, Step
     from jobs.store import Claim, RedisJobStore
 
@@ -48,6 +49,7 @@ class Runner:
         store: RedisJobStore,
         gauges: Gauges,
         keeper: Keeper,
+        previews: Previews,
         inputs: Inputs,
         catalog: Catalog,
         providers: Mapping[str, Provider],
@@ -58,6 +60,7 @@ class Runner:
         self._store = store
         self._gauges = gauges
         self._keeper = keeper
+        self._previews = previews
         self._inputs = inputs
         self._held: dict[str, Held] = {}
         self._catalog = catalog
@@ -227,8 +230,12 @@ class Runner:
             message = f"{order.request.provider} is not configured on this worker"
             raise ProviderError(Outcome.REFUSED, ServiceUnavailable(message, reason="provider_unconfigured"))
         keeping: list[asyncio.Task[Warning_ | None]] = []
-        failed = await self._receive(provider.generate(order), order.timeout, job, (call, indexes), answer, keeping)
-        kept = await asyncio.gather(*keeping, return_exceptions=True)
+        try:
+            failed = await self._receive(provider.generate(order), order.timeout, job, (call, indexes), answer, keeping)
+            kept = await asyncio.gather(*keeping, return_exceptions=True)
+        finally:
+            for each in answer.previews:  # the picture is there: a look at it is no news any more
+                each.cancel()
         troubles = [each for each in (*kept, failed) if isinstance(each, BaseException)]
         answer.pictures += sum(not isinstance(each, BaseException) for each in kept)
         answer.warnings += [each for each in kept if isinstance(each, Warning_)]
@@ -246,12 +253,15 @@ class Runner:
         answer: Answer,
         keeping: list[asyncio.Task[Warning_ | None]],
     ) -> ProviderError | None:
-        """Read what a provider yields: pictures go their own way at once, so that storing one holds up none."""
+        """Read what a provider yields: pictures and previews go their own way at once: storing one holds up none."""
         try:
             async with asyncio.timeout(seconds + GRACE_SECONDS):
                 async for step in steps:
                     if isinstance(step, Picture):
                         keeping.append(asyncio.create_task(self._keeper.keep(job, *of, step)))
+                    elif isinstance(step, Preview):
+                        look = self._previews.keep(job, of[1], step.picture, step.place)
+                        answer.previews.append(asyncio.create_task(look))
                     else:
                         await self._take(job, of[0], step, answer)
         except TimeoutError:
@@ -352,6 +362,8 @@ class Answer:
         self.usage: Usage | None = None
         self.text: str | None = None
         self.warnings: list[Warning_] = []
+        self.previews: list[asyncio.Task[None]] = []
+        """On their way to the blob store."""
 
 
 _CHARGED: Final[Mapping[Outcome, bool | None]] = {

@@ -29,6 +29,7 @@ from jobs.model import now_ms
 from jobs.news import end, listen
 from jobs.outbox import Outbox
 from jobs.posting import poster
+from jobs.previews import Previews
 from jobs.providers import PROVIDERS
 from jobs.queue import TURN, Turns, WakeWorker, arq_redis, deserialize, queue_name, serialize
 from jobs.reachable import connections
@@ -80,7 +81,8 @@ async def _serve(settings: Settings) -> None:
         expiring=expiring,
         catalog=Catalog.load(settings.models_file),
     )
-    runner = _runner(settings, store, gauges, keeper, inputs, providers)
+    previews = Previews(blobs=blobs, expiring=expiring)
+    runner = _runner(settings, store, gauges, keeper, previews, inputs, providers)
     hands = Hands(store, runner, keeper, inputs, Turns(arq, settings.redis_prefix), settings)
     worker = WakeWorker(
         functions=[func(_turn, name=TURN, timeout=TURN_TIMEOUT_SECONDS, max_tries=1, keep_result=0)],
@@ -138,6 +140,7 @@ def _runner(  # noqa: PLR0913, PLR0917  # the composition root hands over each p
     store: RedisJobStore,
     gauges: Gauges,
     keeper: Keeper,
+    previews: Previews,
     inputs: Inputs,
     providers: dict[str, Provider],
 ) -> Runner:
@@ -145,6 +148,7 @@ def _runner(  # noqa: PLR0913, PLR0917  # the composition root hands over each p
         store=store,
         gauges=gauges,
         keeper=keeper,
+        previews=previews,
         inputs=inputs,
         catalog=Catalog.load(settings.models_file),
         providers=providers,

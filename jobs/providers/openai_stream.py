@@ -36,10 +36,11 @@ class _Event(Struct):
     param: Any = None
 
 
-async def read(pieces: AsyncIterator[bytes], request_id: str | None) -> AsyncIterator[Step]:
+async def read(pieces: AsyncIterator[bytes], previews: int, request_id: str | None) -> AsyncIterator[Step]:
     """The steps of a streamed answer, whose body comes in `pieces`. Raises `ProviderError`.
 
-    A preview that cannot be read is left out. A stream that ends without its picture is cut, however it ends.
+    A preview that cannot be read, or is more than the `previews` asked for, is left out. A stream that ends without
+    its picture is cut, however it ends.
     """
     drawn = 0
     async for data in data_of(pieces):
@@ -52,7 +53,7 @@ async def read(pieces: AsyncIterator[bytes], request_id: str | None) -> AsyncIte
         if event.error or kind == "error":
             raise _failed(event, drawn, request_id)
         if kind.endswith(".partial_image"):
-            for preview in _preview(event, drawn):
+            for preview in _preview(event, drawn) if drawn < previews else ():
                 yield preview
             drawn += 1
         elif kind.endswith(".completed"):

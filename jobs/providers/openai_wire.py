@@ -57,7 +57,7 @@ async def generate(client: AsyncOpenAI, order: Order) -> AsyncIterator[Step]:
         raise _failure(error) from error
     yield Answered(status=raw.status_code, request_id=_request_id(raw.headers))
     if streamed(order.request, order.family):
-        async for step in _stream(raw.http_response, until):
+        async for step in _stream(raw.http_response, order.request.partial_images or 0, until):
             yield step
     else:
         for step in _read(raw.content):
@@ -113,11 +113,11 @@ def _file(name: str, source: Picture) -> tuple[str, bytes, str]:
     return f"{name}.{source.media_type.removeprefix('image/')}", source.data, source.media_type
 
 
-async def _stream(response: Any, until: float) -> AsyncIterator[Step]:
+async def _stream(response: Any, previews: int, until: float) -> AsyncIterator[Step]:
     """A streamed answer, to be whole by `until` (the loop's clock). Who does not stream has sent it in one piece."""
     try:
         if "text/event-stream" in response.headers.get("content-type", ""):
-            async for step in openai_stream.read(_pieces(response, until), _request_id(response.headers)):
+            async for step in openai_stream.read(_pieces(response, until), previews, _request_id(response.headers)):
                 yield step
         else:
             content = b"".join([piece async for piece in _pieces(response, until)])
