@@ -21,20 +21,27 @@ Opens = Callable[[str, str, str], bool]
 
 
 def local_files(container: str, opens: Opens) -> HTTPRouteHandler:
-    """`GET` and `HEAD` of `/{container}/images/…`; nothing else of the folder is served."""
+    """`GET` and `HEAD` of `/{container}/images/…` and `previews/…`; nothing else of the folder is served."""
 
-    @route(f"/{container}/images/{{path:path}}", http_method=[HttpMethod.GET, HttpMethod.HEAD], include_in_schema=False)
-    async def picture(request: AnyRequest, path: FromPath[str]) -> Response[bytes] | Stream:
+    @route(
+        f"/{container}/{{kind:str}}/{{path:path}}",
+        http_method=[HttpMethod.GET, HttpMethod.HEAD],
+        include_in_schema=False,
+    )
+    async def picture(request: AnyRequest, kind: FromPath[str], path: FromPath[str]) -> Response[bytes] | Stream:
         """A picture, or with `Range` (RFC 9110) a part of it."""
         jobs: Jobs = request.app.state.jobs
-        name = f"images/{path.lstrip('/')}"
-        if not opens(name, request.query_params.get("se", ""), request.query_params.get("sig", "")):
+        name = f"{kind}/{path.lstrip('/')}"
+        if kind not in _CACHED or not opens(
+            name, request.query_params.get("se", ""), request.query_params.get("sig", "")
+        ):
             raise NotFound("there is no picture at this address")
         info = await jobs.blob_info(name)
         headers = {
             "ETag": info.etag,
             "Last-Modified": formatdate(info.modified_ms / 1000, usegmt=True),
             "Accept-Ranges": "bytes",
+            "Cache-Control": _CACHED[kind],
             **_HEADERS,
         }
         if info.etag in request.headers.get("if-none-match", ""):
@@ -58,11 +65,12 @@ def local_files(container: str, opens: Opens) -> HTTPRouteHandler:
 
 
 _HEADERS: Final = {
-    "Cache-Control": "public, max-age=31536000, immutable",
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Cross-Origin-Resource-Policy": "cross-origin",
 }
+_CACHED: Final = {"images": "public, max-age=31536000, immutable", "previews": "public, max-age=3600"}
+"""What is served, and how long it may be kept elsewhere."""
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 

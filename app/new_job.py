@@ -53,6 +53,11 @@ class NewJob(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rena
     output_compression: int | None = None
     seed: int | None = None
     steps: int | None = None
+    moderation: str | None = None
+    input_fidelity: str | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    partial_images: int | None = None
     reference_image: ReferenceImage | None = None
     reference_images: list[ReferenceImage] | None = None
     mask: Mask | None = None

@@ -19,6 +19,8 @@ from jobs.model import ImageRequest, Warning_
 
 FACE_0: Final = "agents"
 """The face whose documents name fewer sizes and qualities than the models have."""
+FORMATS: Final = ("png", "jpeg", "webp")
+"""The kinds of picture that a caller may ask for, whoever makes them so: the provider or, after its answer, we."""
 MODEL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 """A model's name is a segment of the far end's path."""
 ANY: Final = "*"
@@ -133,7 +135,7 @@ class Catalog:
             raise InvalidInput("must be 1 to 128 letters, digits, '.', '_' or '-'", field="model")
         family = self.family(request.provider, request.model)
         request, ignored = _without_ignored(request, family)
-        _check_prompt(request, family)
+        _check_words(request, family)
         _check_choices(request, family, face)
         _check_pictures(request, family)
         request, mapped = _with_size(request, family, face)
@@ -148,7 +150,22 @@ def unit_price(request: ImageRequest, family: Family) -> int:
 
 def expected_seconds(request: ImageRequest, family: Family) -> float:
     """What a job is expected to take of the workers' time: its calls, one after the other."""
-    return family.p50_seconds * -(-request.n // family.n_per_call)
+    return family.p50_seconds * -(-request.n // per_call(request, family))
+
+
+def per_call(request: ImageRequest, family: Family) -> int:
+    """How many pictures one call may make: a single one where it streams previews, which bear no picture's number."""
+    return 1 if streamed(request, family) else family.n_per_call
+
+
+def streamed(request: ImageRequest, family: Family) -> bool:
+    """Whether the provider is asked for previews on the way to the picture."""
+    return bool(request.partial_images) and "partialImages" not in family.ignored
+
+
+def native(request: ImageRequest, family: Family) -> bool:
+    """Whether the provider itself makes the output format that was asked for; if not, it is ours to make."""
+    return family.formats is None or request.output_format in family.formats
 
 
 def nearest_ratio(width: int, height: int, ratios: tuple[str, ...]) -> str:
@@ -179,21 +196,40 @@ _ATTRIBUTES: Final = {
     "outputCompression": "output_compression",
     "seed": "seed",
     "steps": "steps",
+    "moderation": "moderation",
+    "inputFidelity": "input_fidelity",
+    "user": "user",
+    "safetyIdentifier": "safety_identifier",
+    "partialImages": "partial_images",
 }
+_NO_WISH: Final = frozenset({"user", "safetyIdentifier"})
+"""Dropped without a word where a provider has no such thing: who asks is no wish for the picture."""
+_MOST_IDENTIFIER: Final = 512
+_MOST_PREVIEWS: Final = 3
 
 
 def _without_ignored(request: ImageRequest, family: Family) -> tuple[ImageRequest, list[Warning_]]:
-    given = [f for f in family.ignored if getattr(request, _ATTRIBUTES[f]) is not None]
+    if request.partial_images == 0:
+        request = replace(request, partial_images=None)
     message = f"{request.provider} ({request.model}) does not take it"
-    warnings = [Warning_(code="ignored_option", field=f, message=f"{f}: {message}") for f in given]
+    reasons = dict.fromkeys(family.ignored, message)
+    if not request.images:
+        reasons.setdefault("inputFidelity", "there is no reference image to keep to")
+    given = [f for f in reasons if getattr(request, _ATTRIBUTES[f]) is not None]
+    warnings = [
+        Warning_(code="ignored_option", field=f, message=f"{f}: {reasons[f]}") for f in given if f not in _NO_WISH
+    ]
     return replace(request, **{_ATTRIBUTES[f]: None for f in given}), warnings
 
 
-def _check_prompt(request: ImageRequest, family: Family) -> None:
+def _check_words(request: ImageRequest, family: Family) -> None:
     if not request.prompt.strip():
         raise InvalidInput("must not be empty", field="prompt")
     if len(request.prompt) > family.max_prompt:
         raise InvalidInput(f"must be at most {family.max_prompt} characters", field="prompt")
+    for field in ("user", "safetyIdentifier"):
+        if len(getattr(request, _ATTRIBUTES[field]) or "") > _MOST_IDENTIFIER:
+            raise InvalidInput(f"must be at most {_MOST_IDENTIFIER} characters", field=field)
 
 
 def _check_choices(request: ImageRequest, family: Family, face: str) -> None:
@@ -201,8 +237,10 @@ def _check_choices(request: ImageRequest, family: Family, face: str) -> None:
     for field, value, allowed in (
         ("quality", request.quality, qualities),
         ("style", request.style, family.styles),
-        ("outputFormat", request.output_format, family.formats),
+        ("outputFormat", request.output_format, FORMATS),
         ("background", request.background, family.backgrounds),
+        ("moderation", request.moderation, ("auto", "low")),
+        ("inputFidelity", request.input_fidelity, ("low", "high")),
     ):
         if value is not None and allowed is not None and value not in allowed:
             raise InvalidInput(f"{request.model} takes {_listed(allowed)}", field=field)
@@ -210,6 +248,8 @@ def _check_choices(request: ImageRequest, family: Family, face: str) -> None:
         raise InvalidInput("a transparent background needs png or webp", field="background")
     if request.output_compression is not None and request.output_format not in {"jpeg", "webp"}:
         raise InvalidInput("needs outputFormat jpeg or webp", field="outputCompression")
+    if not 0 <= (request.partial_images or 0) <= _MOST_PREVIEWS:
+        raise InvalidInput(f"must be 0 to {_MOST_PREVIEWS}", field="partialImages")
 
 
 def _check_pictures(request: ImageRequest, family: Family) -> None:

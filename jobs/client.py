@@ -241,7 +241,10 @@ class Jobs:
                 continue
 
     async def erase(self, org: str, job_id: str, *, by: str) -> None:
-        """Forget a job, its inputs, pictures and events; a live one is canceled first. Again: nothing changes."""
+        """Forget a job, its inputs, pictures and events; a live one is canceled first. Again: nothing changes.
+
+        Previews are in no record for long: they are left to their hour.
+        """
         try:
             job = await self.cancel(org, job_id, by=by)
         except Gone:
@@ -332,9 +335,9 @@ class Jobs:
         return self._blobs.stream(name, start, length)
 
     async def picture(self, url: str) -> bytes:
-        """The bytes behind a link of ours. Raises `NotFound` when they are no longer there."""
+        """The bytes behind a link of ours: a picture's, or a preview's. Raises `NotFound` when they are not there."""
         try:
-            return await self._blobs.read(self._blobs.name_of(url) or "")
+            return await self._blobs.read(self._inputs.own_name(url) or "")
         except BlobMissing:
             raise NotFound("there is no picture at this address") from None
 

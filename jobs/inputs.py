@@ -115,13 +115,19 @@ class Inputs:
         """Delete blobs whose time has come: staged inputs, and pictures past their retention."""
         await self.discard(*await self._expiring.due())
 
+    def own_name(self, url: str) -> str | None:
+        """The blob that a URL of ours names (`""`: none can be there); None for a stranger's."""
+        container = self._settings.azure_storage_container
+        names = [self._blobs.name_of(url), *(own_name(url, f"{base}/{container}") for base in self._bases)]
+        return next((name for name in names if name is not None), None)
+
     async def _checked(
         self, org: str, given: Given, admitted: Callable[[Given], Awaitable[Admitted]]
     ) -> Admitted | Source:
         if given.data is not None:
             return await admitted(given)
         url = given.url or ""
-        name = self._own(url)
+        name = self.own_name(url)
         if name is not None:
             return await self._chained(org, given, name)
         try:
@@ -144,12 +150,6 @@ class Inputs:
             message = f"the picture is {info.media_type}, not the declared {given.media_type}"
             raise InvalidPicture(message, field=f"{given.field}.mimeType")
         return Blob(name, info.media_type)
-
-    def _own(self, url: str) -> str | None:
-        """The blob that a URL of ours names (`""`: none can be there); None for a stranger's."""
-        container = self._settings.azure_storage_container
-        names = [self._blobs.name_of(url), *(own_name(url, f"{base}/{container}") for base in self._bases)]
-        return next((name for name in names if name is not None), None)
 
     async def _kept(self, org: str, picture: Admitted | Source, until_ms: int) -> Source:
         if not isinstance(picture, Admitted):

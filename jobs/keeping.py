@@ -11,17 +11,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
+from msgspec.structs import replace
 
 from jobs import moves
 from jobs.blobs import BlobExists, BlobMissing, BlobRefused, BlobStoreDown
+from jobs.catalog import native
 from jobs.held import PAUSE_SECONDS, Held
-from jobs.model import Image, Job, Picture, now_ms
-from jobs.pictures import EXTENSIONS, NotAPicture, measure
+from jobs.model import Image, Job, Picture, Warning_, now_ms
+from jobs.pictures import EXTENSIONS, NotAPicture, converted, measure
 from jobs.providers.outcomes import bad_response
 from jobs.store import Fenced, Stale
 
 if TYPE_CHECKING:
     from jobs.blobs import BlobStore
+    from jobs.catalog import Catalog
     from jobs.expiring import Expiring
     from jobs.spool import Spool
     from jobs.store import RedisJobStore
@@ -30,6 +33,10 @@ LOST_MS: Final = 86_400_000
 """How long a picture is kept that came after its job had gone to another worker."""
 SPOOL_AFTER_SECONDS: Final = 2.0
 """An upload that takes longer than this has its bytes on disk meanwhile."""
+CONVERTED_AT_ONCE: Final = 2
+"""Pictures that one process converts at a time: each may take 400 MB."""
+BEST: Final = 100
+"""The quality of a picture whose request names no compression, as OpenAI documents it."""
 
 _log = structlog.get_logger()
 
@@ -37,16 +44,24 @@ _log = structlog.get_logger()
 class Keeper:
     """Puts pictures into the blob store, by way of the spool on disk while that does not take them."""
 
-    def __init__(self, *, store: RedisJobStore, blobs: BlobStore, spool: Spool, expiring: Expiring) -> None:
+    def __init__(
+        self, *, store: RedisJobStore, blobs: BlobStore, spool: Spool, expiring: Expiring, catalog: Catalog
+    ) -> None:
         self._store = store
         self._blobs = blobs
         self._spool = spool
         self._expiring = expiring
+        self._catalog = catalog
+        self._converting = asyncio.Semaphore(CONVERTED_AT_ONCE)
 
-    async def keep(self, job: Held, call: int, indexes: tuple[int, ...], picture: Picture) -> None:
-        """Bytes first: they are in durable storage before the job says so. Each picture of an answer by itself."""
+    async def keep(self, job: Held, call: int, indexes: tuple[int, ...], picture: Picture) -> Warning_ | None:
+        """Bytes first: they are in durable storage before the job says so. Each picture of an answer by itself.
+
+        The warning is of a picture that could not be made what was asked for, and is kept as it came.
+        """
         if picture.index >= len(indexes):
-            return  # one more than was asked for
+            return None  # one more than was asked for
+        picture, warning = await self._as_asked(job.now, call, picture)
         begun, index = now_ms(), indexes[picture.index]
         try:
             image = self._image(job.now, call, index, picture)
@@ -61,6 +76,7 @@ class Keeper:
         except Fenced:
             await self._let_go(job.now.id, call, image)
             raise
+        return warning
 
     async def find(self, job: Job, call: int, index: int) -> Image | None:
         """The picture of a call whose end nobody saw: in the blob store, or on this machine's disk."""
@@ -84,6 +100,24 @@ class Keeper:
     async def own_spool(self) -> str:
         """The name of the spool on this machine's disk."""
         return await asyncio.to_thread(self._spool.name)
+
+    async def _as_asked(self, job: Job, call: int, picture: Picture) -> tuple[Picture, Warning_ | None]:
+        """The picture in the output format that was asked for, where the provider did not make it so by itself."""
+        request, row = job.request, moves.row_of(job, call)
+        wanted = f"image/{request.output_format}"
+        family = self._catalog.family(row.provider or request.provider, row.model or request.model)
+        compressed = request.output_compression is not None and not native(request, family)
+        if request.output_format is None or (picture.media_type == wanted and not compressed):
+            return picture, None
+        quality = BEST if request.output_compression is None else request.output_compression
+        try:
+            async with self._converting:
+                data = await asyncio.to_thread(converted, picture.data, wanted, quality)
+        except Exception as error:  # noqa: BLE001  # whatever the decoder makes of it: the bytes are paid for
+            _log.warning("picture kept as it came", wanted=wanted, error=str(error))
+            message = f"outputFormat: the picture is {picture.media_type}, as it came: it could not be made {wanted}"
+            return picture, Warning_(code="ignored_option", field="outputFormat", message=message)
+        return replace(picture, data=data, media_type=wanted), None
 
     async def _let_go(self, job_id: str, call: int, image: Image) -> None:
         """A picture came to a worker that has lost its job: it may change nothing, and the picture is nobody's."""

@@ -144,6 +144,18 @@ class Image(Struct, frozen=True, kw_only=True, omit_defaults=True):
     revised_prompt: str | None = None
 
 
+class Preview(Struct, frozen=True, kw_only=True):
+    """A look at a picture on its way, in the blob store for an hour. `partial_index` counts those of one picture."""
+
+    index: int
+    """Of the picture in the job, from 0."""
+    partial_index: int
+    url: str
+    media_type: str
+    width: int
+    height: int
+
+
 class Status(StrEnum):
     """Where a job stands (JOBS.md section 3)."""
 
@@ -298,6 +310,8 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Pictures that are safe in the blob store, in the order of their index."""
     usage: Usage | None = None
     progress: Progress | None = None
+    preview: Preview | None = None
+    """The latest; none once the job has ended."""
     failure: Failure | None = None
     cancel: Cancel | None = None
     warnings: tuple[Warning_, ...] = ()

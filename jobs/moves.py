@@ -18,6 +18,7 @@ from jobs.model import (
     Image,
     Job,
     Phase,
+    Preview,
     Progress,
     Status,
     Usage,
@@ -112,7 +113,13 @@ def intend(job: Job, now: int, indexes: tuple[int, ...]) -> Changed:
         model=job.request.model,
     )
     return Changed(
-        replace(_moved(job, Move.CALL, now), phase=Phase.GENERATING, attempts=(*job.attempts, row), progress=None)
+        replace(
+            _moved(job, Move.CALL, now),
+            phase=Phase.GENERATING,
+            attempts=(*job.attempts, row),
+            progress=None,
+            preview=None if job.preview and job.preview.index in indexes else job.preview,
+        )
     )
 
 
@@ -190,6 +197,15 @@ def salvage(job: Job, now: int, call: int, image: Image) -> Changed:
 def progress(job: Job, now: int, value: Progress) -> Changed:
     """The provider says how far it is."""
     return Changed(replace(_moved(job, Move.WORK, now), progress=value), "image.job.progress")
+
+
+def preview(job: Job, now: int, seen: Preview) -> Changed:
+    """The provider shows a picture on its way; refused when the picture, or a later look at it, is there already."""
+    before = job.preview
+    late = before is not None and before.index == seen.index and before.partial_index >= seen.partial_index
+    if late or any(image.index == seen.index for image in job.images):
+        raise MoveRefused(job, Move.WORK)
+    return Changed(replace(_moved(job, Move.WORK, now), preview=seen), "image.job.preview")
 
 
 def back_off(job: Job, now: int, delay_ms: int, phase: Phase = Phase.BACKOFF) -> Changed:
@@ -392,6 +408,7 @@ def _ended(job: Job, move: Move, now: int) -> Job:
         finished_ms=now,
         expires_ms=now + keep_ms,
         not_before_ms=None,
+        preview=None,
         request=replace(job.request, **forgotten),
         fallbacks=(),
     )

@@ -114,6 +114,34 @@ def admit_mask(data: bytes, size: tuple[int, int] | None) -> Admitted:
     return _as_png(rgba)
 
 
+def converted(data: bytes, media_type: str, quality: int) -> bytes:
+    """The same picture as another media type of ours, upright; `quality` is that of JPEG and WebP, 0 to 100.
+
+    JPEG has no alpha: what is transparent becomes white. Blocks. Raises `NotAPicture`, also for a picture that the
+    other kind cannot hold (WebP: 16,383 pixels a side).
+    """
+    from PIL import ImageOps  # noqa: PLC0415
+
+    kind = sniff(data[:12])
+    if kind is None:
+        raise NotAPicture("neither PNG nor JPEG nor WebP")
+    with _opened(data, kind) as picture:
+        upright = ImageOps.exif_transpose(picture)
+        clear = upright.has_transparency_data
+        plain = upright.convert("RGBA" if clear else "RGB")
+        profile = upright.info.get("icc_profile") if upright.mode in {"RGB", "RGBA", "P"} else None
+    if clear and media_type == "image/jpeg":
+        white = _pillow().new("RGBA", plain.size, "white")
+        plain = _pillow().alpha_composite(white, plain).convert("RGB")
+    out = io.BytesIO()
+    how = {"compress_level": 3} if media_type == "image/png" else {"quality": max(1, quality)}  # JPEG's 0 is a default
+    try:
+        plain.save(out, media_type.removeprefix("image/").upper(), icc_profile=profile, **how)
+    except (OSError, ValueError) as error:
+        raise NotAPicture(f"it cannot be made {media_type}") from error
+    return out.getvalue()
+
+
 def _read_png(data: bytes) -> Admitted:
     png = _strict_png(data)
     with _opened(png.data, "image/png"):

@@ -7,7 +7,7 @@ from typing import Any, overload
 
 from msgspec import to_builtins
 
-from jobs.model import Attempt, Blob, Failure, Image, ImageRequest, Job, Link, Source, Usage, Warning_, Webhook
+from jobs.model import Attempt, Blob, Failure, Image, ImageRequest, Job, Link, Preview, Source, Usage, Warning_, Webhook
 from jobs.webhook import Delivery
 
 PATH = "/api/v1/jobs"
@@ -30,6 +30,7 @@ def job_json(job: Job, base_url: str, *, with_request: bool = True) -> dict[str,
         "expiresAt": moment(job.expires_ms),
         "request": request_json(job.request) if with_request else None,
         "progress": progress_json(job),
+        "preview": job.preview and _preview_json(job.preview),
         "attempts": [_attempt_json(a) for a in job.attempts],
         "result": result_json(job),
         "error": job.failure and failure_json(job.failure, job),
@@ -98,6 +99,11 @@ def request_json(request: ImageRequest) -> dict[str, Any]:
         outputCompression=request.output_compression,
         seed=request.seed,
         steps=request.steps,
+        moderation=request.moderation,
+        inputFidelity=request.input_fidelity,
+        user=request.user,
+        safetyIdentifier=request.safety_identifier,
+        partialImages=request.partial_images,
         mode=request.mode,
         referenceImages=[_source_json(s) for s in request.images] or None,
         mask=request.mask and _source_json(request.mask),
@@ -241,6 +247,17 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
         providerRequestId=attempt.provider_request_id,
         charged=attempt.charged,
     )
+
+
+def _preview_json(preview: Preview) -> dict[str, Any]:
+    return {
+        "url": preview.url,
+        "index": preview.index,
+        "partialIndex": preview.partial_index,
+        "mimeType": preview.media_type,
+        "width": preview.width,
+        "height": preview.height,
+    }
 
 
 def _cancel_json(job: Job) -> dict[str, Any] | None:

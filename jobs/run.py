@@ -13,10 +13,11 @@ import structlog
 
 from jobs import fallback, moves
 from jobs.blobs import BlobRefused, BlobStoreDown
+from jobs.catalog import per_call
 from jobs.errors import DarkroomError, InvalidPicture, Outcome, ProviderError, ServiceUnavailable, TimedOut
 from jobs.held import PAUSE_SECONDS, Held
 from jobs.model import Failure, Job, Phase, Picture, Progress, Status, Usage, Warning_, now_ms
-from jobs.providers.base import Accepted, Answered, Order, Progressed, Text, Warned
+from jobs.providers.base import Accepted, Answered, Order, Preview, Progressed, Text, Warned
 from jobs.providers.outcomes import bad_response
 from jobs.store import Fenced
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from jobs.gauges import Breaker, Gauges
     from jobs.inputs import Inputs, Loaded
     from jobs.keeping import Keeper
+    from jobs.previews import Previews
     from jobs.providers.base import Provider, Step
     from jobs.store import Claim, RedisJobStore
 
@@ -47,6 +49,7 @@ class Runner:
         store: RedisJobStore,
         gauges: Gauges,
         keeper: Keeper,
+        previews: Previews,
         inputs: Inputs,
         catalog: Catalog,
         providers: Mapping[str, Provider],
@@ -57,6 +60,7 @@ class Runner:
         self._store = store
         self._gauges = gauges
         self._keeper = keeper
+        self._previews = previews
         self._inputs = inputs
         self._held: dict[str, Held] = {}
         self._catalog = catalog
@@ -138,7 +142,8 @@ class Runner:
             failure = moves.failure_of(error, provider=job.now.request.provider, safe_to_retry=True)
             await job.apply(lambda j, now: moves.fail(j, now, failure))
             return
-        size = self._catalog.family(job.now.request.provider, job.now.request.model).n_per_call
+        request = job.now.request
+        size = per_call(request, self._catalog.family(request.provider, request.model))
         try:
             async with asyncio.TaskGroup() as calls:
                 for first in range(0, len(missing), size):
@@ -234,13 +239,18 @@ class Runner:
         if provider is None:
             message = f"{order.request.provider} is not configured on this worker"
             raise ProviderError(Outcome.REFUSED, ServiceUnavailable(message, reason="provider_unconfigured"))
-        keeping: list[asyncio.Task[None]] = []
-        failed = await self._receive(provider.generate(order), order.timeout, job, (call, indexes), answer, keeping)
-        kept = await asyncio.gather(*keeping, return_exceptions=True)
-        answer.pictures += sum(each is None for each in kept)
-        for trouble in (*kept, failed):
-            if trouble is not None:
-                raise trouble
+        keeping: list[asyncio.Task[Warning_ | None]] = []
+        try:
+            failed = await self._receive(provider.generate(order), order.timeout, job, (call, indexes), answer, keeping)
+            kept = await asyncio.gather(*keeping, return_exceptions=True)
+        finally:
+            for each in answer.previews:  # the picture is there: a look at it is no news any more
+                each.cancel()
+        troubles = [each for each in (*kept, failed) if isinstance(each, BaseException)]
+        answer.pictures += sum(not isinstance(each, BaseException) for each in kept)
+        answer.warnings += [each for each in kept if isinstance(each, Warning_)]
+        if troubles:
+            raise troubles[0]
         if not answer.pictures:
             raise bad_response("the provider answered without a picture")
 
@@ -251,14 +261,17 @@ class Runner:
         job: Held,
         of: tuple[int, tuple[int, ...]],
         answer: Answer,
-        keeping: list[asyncio.Task[None]],
+        keeping: list[asyncio.Task[Warning_ | None]],
     ) -> ProviderError | None:
-        """Read what a provider yields: pictures go their own way at once, so that storing one holds up none."""
+        """Read what a provider yields: pictures and previews go their own way at once: storing one holds up none."""
         try:
             async with asyncio.timeout(seconds + GRACE_SECONDS):
                 async for step in steps:
                     if isinstance(step, Picture):
                         keeping.append(asyncio.create_task(self._keeper.keep(job, *of, step)))
+                    elif isinstance(step, Preview):
+                        look = self._previews.keep(job, of[1], step.picture, step.place)
+                        answer.previews.append(asyncio.create_task(look))
                     else:
                         await self._take(job, of[0], step, answer)
         except TimeoutError:
@@ -321,6 +334,7 @@ class Runner:
                 provider_request_id=failure.provider_request_id,
                 usage=answer.usage,
                 text=answer.text,
+                warnings=tuple(answer.warnings),
             )
         )
 
@@ -358,6 +372,8 @@ class Answer:
         self.usage: Usage | None = None
         self.text: str | None = None
         self.warnings: list[Warning_] = []
+        self.previews: list[asyncio.Task[None]] = []
+        """On their way to the blob store."""
 
 
 _CHARGED: Final[Mapping[Outcome, bool | None]] = {

@@ -32,6 +32,7 @@ EVENTS: Final = (
     "image.job.queued",
     "image.job.started",
     "image.job.progress",
+    "image.job.preview",
     "image.job.checkpointed",
     "image.job.canceling",
     *ENDINGS,

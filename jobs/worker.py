@@ -29,6 +29,7 @@ from jobs.model import now_ms
 from jobs.news import end, listen
 from jobs.outbox import Outbox
 from jobs.posting import poster
+from jobs.previews import Previews
 from jobs.providers import PROVIDERS
 from jobs.queue import TURN, Turns, WakeWorker, arq_redis, deserialize, queue_name, serialize
 from jobs.reachable import connections
@@ -73,8 +74,15 @@ async def _serve(settings: Settings) -> None:
     expiring = Expiring(redis, settings.redis_prefix)
     inputs = Inputs(expiring=expiring, blobs=blobs, settings=settings)
     gauges = Gauges(redis, settings.redis_prefix)
-    keeper = Keeper(store=store, blobs=blobs, spool=Spool(settings.data_dir / "spool"), expiring=expiring)
-    runner = _runner(settings, store, gauges, keeper, inputs, providers)
+    keeper = Keeper(
+        store=store,
+        blobs=blobs,
+        spool=Spool(settings.data_dir / "spool"),
+        expiring=expiring,
+        catalog=Catalog.load(settings.models_file),
+    )
+    previews = Previews(blobs=blobs, expiring=expiring)
+    runner = _runner(settings, store, gauges, keeper, previews, inputs, providers)
     hands = Hands(store, runner, keeper, inputs, Turns(arq, settings.redis_prefix), settings)
     worker = WakeWorker(
         functions=[func(_turn, name=TURN, timeout=TURN_TIMEOUT_SECONDS, max_tries=1, keep_result=0)],
@@ -132,6 +140,7 @@ def _runner(  # noqa: PLR0913, PLR0917  # the composition root hands over each p
     store: RedisJobStore,
     gauges: Gauges,
     keeper: Keeper,
+    previews: Previews,
     inputs: Inputs,
     providers: dict[str, Provider],
 ) -> Runner:
@@ -139,6 +148,7 @@ def _runner(  # noqa: PLR0913, PLR0917  # the composition root hands over each p
         store=store,
         gauges=gauges,
         keeper=keeper,
+        previews=previews,
         inputs=inputs,
         catalog=Catalog.load(settings.models_file),
         providers=providers,

@@ -11,6 +11,10 @@ What a prompt may hold to make the far end misbehave:
 | `[retry-after=3]` | sends that header with the status |
 | `[drop]`, `[dropx1]` | takes the order, then cuts the connection |
 | `[garbage]` | sends bytes that are no picture |
+| `[torn]` | sends a picture whose end is missing |
+| `[other-format]` | sends a JPEG where PNG is asked for, else a PNG |
 | `[badjson]` | sends a 200 that cannot be read |
 | `[empty]` | sends a 200 without a picture |
+| `[cut-stream]` `[end-stream]` | cuts, or ends, a stream after its first preview |
+| `[error-stream]` `[refuse-stream]` | says there that it failed, or that it refuses |
 """

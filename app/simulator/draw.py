@@ -9,7 +9,7 @@ import math
 import random
 import textwrap
 
-from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin, UnidentifiedImageError
 
 
 def draw(prompt: str, nonce: str, width: int, height: int, form: str = "png") -> bytes:
@@ -34,6 +34,16 @@ def edit(original: Image.Image, mask: Image.Image | None, prompt: str, nonce: st
         return _encoded(Image.blend(base, fresh, 0.5).convert("RGB"), nonce, form)
     kept = mask.convert("RGBA").getchannel("A").point(lambda alpha: 0 if alpha == 0 else 255)
     return _encoded(Image.composite(base, fresh, kept), nonce, form)
+
+
+def blurred(data: bytes, place: int, form: str) -> bytes:
+    """The picture as it looks on the way: the coarser, the earlier its `place` (from 0); bytes that are none stay."""
+    try:
+        picture = Image.open(io.BytesIO(data)).convert("RGB")
+    except UnidentifiedImageError:
+        return data
+    coarse = picture.resize((max(1, picture.width * (place + 1) // 32), max(1, picture.height * (place + 1) // 32)))
+    return _encoded(coarse.resize(picture.size), f"{place:016x}", form)
 
 
 def _sky(width: int, height: int, hue: float) -> Image.Image:

@@ -13,7 +13,9 @@ from msgspec import Struct, to_builtins
 
 _DELAY: Final = re.compile(r"\[delay=(\d+(?:\.\d+)?)\]")
 _AFTER: Final = re.compile(r"\[retry-after=(\d+)\]")
-_FAULT: Final = re.compile(r"\[(429|500|502|503|504|drop|garbage|badjson|empty|refuse)(?:x(\d+))?\]")
+_FAULT: Final = re.compile(
+    r"\[(429|500|502|503|504|drop|garbage|torn|other-format|badjson|empty|refuse|(?:cut|end|error|refuse)-stream)(?:x(\d+))?\]"
+)
 
 
 class Fault(Struct, frozen=True):
@@ -38,6 +40,8 @@ class Call(Struct, kw_only=True):
     client_request_id: str
     fault: str | None
     started: float
+    fields: dict[str, Any] = {}
+    """What else was asked, by the wire's names: all but the model, the prompt and the pictures."""
     pictures: list[str] = []
     """SHA-256 of each picture that was sent."""
     inputs: list[str] = []
@@ -56,7 +60,9 @@ class Bench:
         self._counts: Counter[str] = Counter()
         self._faults: Counter[tuple[str, str]] = Counter()
 
-    def begin(self, wire: str, model: str, prompt: str, client_request_id: str) -> tuple[Call, Fault | None]:
+    def begin(
+        self, wire: str, model: str, prompt: str, client_request_id: str, fields: dict[str, Any]
+    ) -> tuple[Call, Fault | None]:
         """Write a call down, and say what is to go wrong with it."""
         fault = self._fault(prompt)
         call = Call(
@@ -67,16 +73,20 @@ class Bench:
             client_request_id=client_request_id,
             fault=None if fault is None else fault.kind,
             started=time.time(),
+            fields=fields,
         )
         self._journal.append(call)
         self._counts[wire] += 1
         return call, fault
 
-    async def take_time(self, prompt: str) -> None:
-        """Be as slow as the prompt or the settings ask."""
+    def seconds(self, prompt: str) -> float:
+        """How slow the prompt or the settings ask a call to be."""
         asked = _DELAY.search(prompt)
-        seconds = float(asked[1]) if asked else self.delay + self.jitter * secrets.randbelow(1000) / 1000
-        if seconds:
+        return float(asked[1]) if asked else self.delay + self.jitter * secrets.randbelow(1000) / 1000
+
+    async def take_time(self, prompt: str) -> None:
+        """Be as slow as that."""
+        if seconds := self.seconds(prompt):
             await asyncio.sleep(seconds)
 
     def calls(self, containing: str = "") -> list[dict[str, Any]]:

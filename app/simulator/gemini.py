@@ -57,7 +57,8 @@ async def generate_content(  # noqa: PLR0911  # each refusal is an answer
     except (KeyError, IndexError, StopIteration, TypeError, ValueError, UnidentifiedImageError):
         return _error(400, "INVALID_ARGUMENT", "Invalid JSON payload received.")
     desk = bench(request)
-    written, fault = desk.begin("gemini", found["model"], prompt, request.headers.get("x-client-request-id", ""))
+    asked = {name: value for name, value in body.items() if name != "contents"}
+    written, fault = desk.begin("gemini", found["model"], prompt, request.headers.get("x-client-request-id", ""), asked)
     await desk.take_time(prompt)
     if fault is not None:
         if (early := unanswered(fault)) is not None:

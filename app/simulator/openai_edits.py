@@ -11,6 +11,7 @@ from typing import Any, Final
 from litestar import Response, post
 from litestar.datastructures import UploadFile
 from litestar.params import FromPath
+from litestar.response import Stream
 from PIL import Image, UnidentifiedImageError
 
 from app.simulator.draw import edit
@@ -20,6 +21,7 @@ from app.simulator.openai_images import (
     Refusal,
     azure_refusal,
     check,
+    check_choice,
     openai_refusal,
     played,
 )
@@ -35,7 +37,7 @@ _NUMBERS: Final = frozenset({"n", "output_compression", "partial_images"})
 
 
 @post("/openai/deployments/{model:str}/images/edits", status_code=200)
-async def azure_edits(request: AnyRequest, model: FromPath[str]) -> Response[bytes]:
+async def azure_edits(request: AnyRequest, model: FromPath[str]) -> Response[bytes] | Stream:
     """Azure's deployment path; an API version from before edits does not know it."""
     if (refusal := azure_refusal(request, model)) is not None:
         return refusal
@@ -46,15 +48,15 @@ async def azure_edits(request: AnyRequest, model: FromPath[str]) -> Response[byt
 
 
 @post(["/v1/images/edits", "/openai/v1/images/edits"], status_code=200)
-async def edits(request: AnyRequest) -> Response[bytes]:
+async def edits(request: AnyRequest) -> Response[bytes] | Stream:
     """OpenAI's path, and Azure's newer one of the same shape."""
     model = str((await request.form()).get("model", "dall-e-2"))
     return openai_refusal(request, model) or await _edit(request, "openai", model)
 
 
-async def _edit(request: AnyRequest, wire: str, model: str) -> Response[bytes]:
+async def _edit(request: AnyRequest, wire: str, model: str) -> Response[bytes] | Stream:
     form = [(name, value) for name, value in (await request.form()).multi_items() if name != "model"]
-    fields: dict[str, Any] = {n: int(v) if n in _NUMBERS else v for n, v in form if not isinstance(v, UploadFile)}
+    fields: dict[str, Any] = {n: _value(n, v) for n, v in form if not isinstance(v, UploadFile)}
 
     async def make(call: Any, n: int, form_name: str) -> list[bytes]:
         sources = [await _file(value) for name, value in form if name in _IMAGE_PARTS]
@@ -79,8 +81,16 @@ async def _edit(request: AnyRequest, wire: str, model: str) -> Response[bytes]:
         for name, value in form:
             _check_part(name, value)
         check(model, {k: v for k, v in fields.items() if k != "input_fidelity"})
+        check_choice(fields, "input_fidelity", ("low", "high"))
 
     return await played(request, wire, model, fields, fit, make)
+
+
+def _value(name: str, text: str) -> Any:
+    """A form's text as the value that it stands for."""
+    if name in _NUMBERS:
+        return int(text)
+    return text == "true" if name == "stream" else text
 
 
 def _check_part(name: str, value: object) -> None:

@@ -12,8 +12,10 @@ from typing import Any, Final
 
 from litestar import Response, post
 from litestar.params import FromPath
+from litestar.response import Stream
 
 from app.simulator.faults import Call, Fault
+from app.simulator.openai_stream import BREAKS, Film, stream
 from app.simulator.wire import AnyRequest, answer, bench, pictures, spoilt, unanswered
 
 MODELS: Final = re.compile(r"(chatgpt-image|gpt-image|dall-e)-[a-z0-9.-]+")
@@ -24,6 +26,7 @@ GPT_FIELDS: Final = frozenset(
         "moderation", "user", "safety_identifier", "stream", "partial_images",
     }
 )  # fmt: skip
+_STREAMED_FAULTS: Final = BREAKS | {"garbage", "torn", "other-format", "empty"}
 _DALLE_FIELDS: Final = frozenset({"model", "prompt", "n", "size", "quality", "style", "response_format", "user"})
 _DALLE_SIZES: Final = {
     "dall-e-3": ("1024x1024", "1792x1024", "1024x1792"),
@@ -42,13 +45,13 @@ class Refusal(Exception):
 
 
 @post("/openai/deployments/{model:str}/images/generations", status_code=200)
-async def azure_generations(request: AnyRequest, model: FromPath[str]) -> Response[bytes]:
+async def azure_generations(request: AnyRequest, model: FromPath[str]) -> Response[bytes] | Stream:
     """Azure's deployment path: `api-key` (or a bearer) and `api-version` are required."""
     return azure_refusal(request, model) or await _generate(request, "azure-openai", model)
 
 
 @post(["/v1/images/generations", "/openai/v1/images/generations"], status_code=200)
-async def generations(request: AnyRequest) -> Response[bytes]:
+async def generations(request: AnyRequest) -> Response[bytes] | Stream:
     """OpenAI's path, and Azure's newer one of the same shape: a bearer is required."""
     model = str((await request.json()).get("model", "dall-e-2"))
     return openai_refusal(request, model) or await _generate(request, "openai", model)
@@ -83,7 +86,7 @@ async def played(  # noqa: PLR0913, PLR0917  # one call, and what differs betwee
     fields: dict[str, Any],
     fit: Callable[[], None],
     make: Callable[[Call, int, str], Awaitable[list[bytes]]],
-) -> Response[bytes]:
+) -> Response[bytes] | Stream:
     """One call from its check to its answer: written down, delayed, failed as the prompt asks, or drawn by `make`."""
     desk = bench(request)
     prompt = str(fields.get("prompt", ""))
@@ -92,13 +95,27 @@ async def played(  # noqa: PLR0913, PLR0917  # one call, and what differs betwee
         headers["apim-request-id"] = headers["x-request-id"]
     try:
         fit()
-        call, fault = desk.begin(wire, model, prompt, request.headers.get("x-client-request-id", ""))
-        await desk.take_time(prompt)
+        asked = {name: value for name, value in fields.items() if name != "prompt"}
+        call, fault = desk.begin(wire, model, prompt, request.headers.get("x-client-request-id", ""), asked)
+        streams = fields.get("stream") is True and (fault is None or fault.kind in _STREAMED_FAULTS)
+        if not streams:
+            await desk.take_time(prompt)
         if fault is not None:
             if (early := unanswered(fault)) is not None:
                 return early
             _refuse(fault, wire, headers)
-        made = spoilt(fault) or await make(call, int(fields.get("n", 1)), str(fields.get("output_format", "png")))
+        made = spoilt(fault) or await make(call, int(fields.get("n", 1)), _form(fields, fault))
+        if streams:
+            film = Film(
+                kind="image_edit" if request.url.path.endswith("/edits") else "image_generation",
+                call=call,
+                fault=fault,
+                picture=made[0],
+                fields=fields,
+                usage=_usage(prompt, 1, int(fields.get("partial_images", 0))),
+                seconds=desk.seconds(prompt),
+            )
+            return stream(film, headers)
         call.pictures = [hashlib.sha256(p).hexdigest() for p in made]
     except Refusal as refusal:
         return answer(refusal.body, refusal.status, headers)
@@ -107,7 +124,7 @@ async def played(  # noqa: PLR0913, PLR0917  # one call, and what differs betwee
     return answer(images_body(model, made, prompt), 200, headers)
 
 
-async def _generate(request: AnyRequest, wire: str, model: str) -> Response[bytes]:
+async def _generate(request: AnyRequest, wire: str, model: str) -> Response[bytes] | Stream:
     fields: dict[str, Any] = await request.json()
     fields.pop("model", None)
 
@@ -128,14 +145,33 @@ def check(model: str, fields: dict[str, Any]) -> None:
     n = fields.get("n", 1)
     if not isinstance(n, int) or not 1 <= n <= (1 if model == "dall-e-3" else 10):
         raise Refusal(400, "invalid_value", "Invalid 'n'.", "n")
-    _check_choice(fields, "quality", ("standard", "hd") if dalle else ("low", "medium", "high", "xhigh", "max", "auto"))
-    _check_choice(fields, "style", ("vivid", "natural"))
-    _check_choice(fields, "background", ("auto", "opaque", "transparent"))
-    _check_choice(fields, "output_format", ("png", "jpeg", "webp"))
+    check_choice(fields, "quality", ("standard", "hd") if dalle else ("low", "medium", "high", "xhigh", "max", "auto"))
+    check_choice(fields, "style", ("vivid", "natural"))
+    check_choice(fields, "background", ("auto", "opaque", "transparent"))
+    check_choice(fields, "output_format", ("png", "jpeg", "webp"))
+    check_choice(fields, "moderation", ("auto", "low"))
+    _check_stream(fields, n)
     _check_size(model, fields.get("size"))
 
 
-def _check_choice(fields: dict[str, Any], name: str, allowed: tuple[str, ...]) -> None:
+def _form(fields: dict[str, Any], fault: Fault | None) -> str:
+    asked = str(fields.get("output_format", "png"))
+    if fault is None or fault.kind != "other-format":
+        return asked
+    return "jpeg" if asked == "png" else "png"
+
+
+def _check_stream(fields: dict[str, Any], n: int) -> None:
+    streams = fields.get("stream") is True
+    if streams and n != 1:
+        raise Refusal(400, "invalid_value", "Streaming is only supported with n=1.", "n")
+    if "partial_images" in fields and not streams:
+        raise Refusal(400, "invalid_value", "'partial_images' needs 'stream' to be true.", "partial_images")
+    check_choice(fields, "partial_images", (0, 1, 2, 3))
+
+
+def check_choice(fields: dict[str, Any], name: str, allowed: tuple[object, ...]) -> None:
+    """Refuse a value that is not one of those."""
     if name in fields and fields[name] not in allowed:
         raise Refusal(400, "invalid_value", f"Invalid value: '{fields[name]}'.", name)
 
@@ -178,15 +214,18 @@ def images_body(model: str, made: list[bytes], prompt: str) -> dict[str, Any]:
         for item in items:
             item["revised_prompt"] = f"A picture of {prompt}"
     elif not model.startswith("dall-e"):
-        text, image = max(1, len(prompt) // 4), 208 * len(made)
-        details = {"text_tokens": text, "image_tokens": 0}
-        body["usage"] = {
-            "input_tokens": text,
-            "input_tokens_details": details,
-            "output_tokens": image,
-            "total_tokens": text + image,
-        }
+        body["usage"] = _usage(prompt, len(made), 0)
     return body
+
+
+def _usage(prompt: str, pictures: int, previews: int) -> dict[str, Any]:
+    text, image = max(1, len(prompt) // 4), 208 * pictures + 100 * previews
+    return {
+        "input_tokens": text,
+        "input_tokens_details": {"text_tokens": text, "image_tokens": 0},
+        "output_tokens": image,
+        "total_tokens": text + image,
+    }
 
 
 handlers: Final = (azure_generations, generations)

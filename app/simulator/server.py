@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from app.simulator import gemini, openai_edits, openai_images
 from app.simulator.faults import Bench
-from app.simulator.wire import AnyRequest, Cut, answer, bench
+from app.simulator.wire import CUT_HERE, AnyRequest, Cut, answer, bench
 
 
 class Simulator(Struct, frozen=True):
@@ -102,7 +102,7 @@ def _cut(_: AnyRequest, __: Cut) -> Response[bytes]:
 
 
 def _cutting(app: ASGIApp) -> ASGIApp:
-    """Wraps the app so that an order can be cut: the socket is reset, and nothing is answered."""
+    """Wraps the app so that an order, or its answer midway, can be cut: the socket is reset."""
 
     async def server(scope: Scope, receive: Receive, send: Send) -> None:
         cut = False
@@ -112,6 +112,9 @@ def _cutting(app: ASGIApp) -> ASGIApp:
             if message["type"] == "http.response.start" and any(k == _CUT for k, _ in message["headers"]):
                 cut = True
                 # ASGI has no word for this; uvicorn's `receive` is a method of the request's own cycle.
+                receive.__self__.transport.abort()  # type: ignore[attr-defined]
+            if message["type"] == "http.response.body" and message.get("body") == CUT_HERE:
+                cut = True
                 receive.__self__.transport.abort()  # type: ignore[attr-defined]
             if not cut:
                 await send(message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from typing import Any
+from typing import Any, Final
 
 from litestar import Request, Response
 
@@ -13,6 +13,8 @@ from app.simulator.draw import draw
 from app.simulator.faults import Bench, Call, Fault
 
 AnyRequest = Request[Any, Any, Any]
+CUT_HERE: Final = b": cut\n\n"
+"""A piece of a body that is not sent: the connection ends there."""
 
 
 def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response[bytes]:
@@ -43,7 +45,13 @@ def unanswered(fault: Fault) -> Response[bytes] | None:
 
 def spoilt(fault: Fault | None) -> list[bytes]:
     """What a fault sends instead of pictures; nothing: draw them."""
-    return [b"this is no picture"] if fault is not None and fault.kind == "garbage" else []
+    match fault and fault.kind:
+        case "garbage":
+            return [b"this is no picture"]
+        case "torn":
+            return [draw("torn", "0", 64, 64)[:-200]]
+        case _:
+            return []
 
 
 async def pictures(call: Call, n: int, size: tuple[int, int], form: str) -> list[bytes]:

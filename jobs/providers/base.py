@@ -18,7 +18,7 @@ class Order(Struct, frozen=True, kw_only=True):
     family: Family
     """What the catalog knows of the model."""
     n: int
-    """How many pictures this one call shall make; never more than `family.n_per_call`."""
+    """How many pictures this one call shall make; never more than `catalog.per_call`."""
     images: tuple[Picture, ...] = ()
     mask: Picture | None = None
     request_id: str = ""
@@ -49,9 +49,10 @@ class Progressed(Struct, frozen=True, kw_only=True):
 
 
 class Preview(Struct, frozen=True):
-    """A picture on the way: not a result."""
+    """A picture on the way: not a result. `place` counts the previews of one picture, from 0."""
 
     picture: Picture
+    place: int
 
 
 class Text(Struct, frozen=True):

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Raw, Struct
 
+from jobs.catalog import native, streamed
 from jobs.errors import ProviderError
-from jobs.model import Picture, Usage
+from jobs.model import Picture
 from jobs.pictures import NotAPicture
+from jobs.providers import openai_stream
 from jobs.providers.answers import decoded, picture, told
 from jobs.providers.base import Answered, Order, Step, Warned
+from jobs.providers.openai_said import counted, refused
 from jobs.providers.options import merged
 from jobs.providers.outcomes import (
     BAD_REQUEST,
     bad_response,
     connect_seconds,
     cut,
-    refused_model,
-    refused_policy,
-    refused_request,
     refused_status,
 )
 from jobs.retry_after import retry_after
@@ -31,18 +32,6 @@ if TYPE_CHECKING:
 
 _NO_OPTION: Final = frozenset({"image", "image[]", "mask", "stream", "partial_images", "response_format"})
 """Fields that decide what the answer looks like, or that are the pictures: no option may be put there."""
-
-
-class _TokenDetails(Struct):
-    text_tokens: int | None = None
-    image_tokens: int | None = None
-
-
-class _Usage(Struct):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    total_tokens: int | None = None
-    input_tokens_details: _TokenDetails | None = None
 
 
 class _Item(Struct):
@@ -60,19 +49,28 @@ class _Answer(Struct):
 async def generate(client: AsyncOpenAI, order: Order) -> AsyncIterator[Step]:
     """One call of `/images/generations` or, with reference images, `/images/edits`."""
     fields, ignored = merged(order, body(order), takes=lambda name: name not in _NO_OPTION)
+    until = asyncio.get_running_loop().time() + order.timeout
     try:
-        async with asyncio.timeout(order.timeout):
+        async with asyncio.timeout_at(until):
             raw = await _send(client, order, fields)
     except Exception as error:
         raise _failure(error) from error
     yield Answered(status=raw.status_code, request_id=_request_id(raw.headers))
-    for step in (*_read(raw.content), *ignored):
-        yield step
+    if streamed(order.request, order.family):
+        async for step in _stream(raw.http_response, order.request.partial_images or 0, until):
+            yield step
+    else:
+        for step in _read(raw.content):
+            yield step
+    for warned in ignored:
+        yield warned
 
 
 def body(order: Order) -> dict[str, Any]:
     """The fields of the call. GPT image models refuse `response_format`; DALL·E needs it to answer with bytes."""
     request = order.request
+    formed = native(request, order.family) and not order.family.b64
+    streams = streamed(request, order.family)
     return {
         "model": request.model,
         "prompt": request.prompt,
@@ -81,16 +79,22 @@ def body(order: Order) -> dict[str, Any]:
         "quality": request.quality,
         "style": request.style,
         "background": request.background,
-        "output_format": None if order.family.b64 else request.output_format,
-        "output_compression": request.output_compression,
+        "output_format": request.output_format if formed else None,
+        "output_compression": request.output_compression if formed else None,
+        "moderation": request.moderation,
+        "input_fidelity": request.input_fidelity,
+        "user": request.user,
+        "safety_identifier": request.safety_identifier,
         "response_format": "b64_json" if order.family.b64 else None,
+        "partial_images": request.partial_images if streams else None,
+        "stream": True if streams else None,
     }
 
 
 async def _send(client: AsyncOpenAI, order: Order, fields: dict[str, Any]) -> Any:
     import openai  # noqa: PLC0415  # loaded with the provider
 
-    known = {name: fields.pop(name) for name in ("model", "prompt")}
+    known = {name: fields.pop(name) for name in ("model", "prompt", "stream") if name in fields}
     connect = connect_seconds(order.timeout)
     extra: dict[str, Any] = {
         "extra_body": fields,
@@ -109,6 +113,33 @@ def _file(name: str, source: Picture) -> tuple[str, bytes, str]:
     return f"{name}.{source.media_type.removeprefix('image/')}", source.data, source.media_type
 
 
+async def _stream(response: Any, previews: int, until: float) -> AsyncIterator[Step]:
+    """A streamed answer, to be whole by `until` (the loop's clock). Who does not stream has sent it in one piece."""
+    try:
+        if "text/event-stream" in response.headers.get("content-type", ""):
+            async for step in openai_stream.read(_pieces(response, until), previews, _request_id(response.headers)):
+                yield step
+        else:
+            content = b"".join([piece async for piece in _pieces(response, until)])
+            for step in _read(content):
+                yield step
+    except ProviderError:
+        raise
+    except Exception as error:
+        raise cut(error, answered=True) from error
+    finally:
+        await response.aclose()
+
+
+async def _pieces(response: Any, until: float) -> AsyncIterator[bytes]:
+    pieces = aiter(response.aiter_bytes())
+    with contextlib.suppress(StopAsyncIteration):
+        while True:
+            async with asyncio.timeout_at(until):
+                piece = await anext(pieces)
+            yield piece
+
+
 def _read(content: bytes) -> list[Step]:
     answer = decoded(content, _Answer)
     pictures: list[Step] = []
@@ -120,23 +151,7 @@ def _read(content: bytes) -> list[Step]:
             lost.append(Warned(code="partial", message=f"picture {index + 1} of the provider cannot be used: {error}"))
     if not pictures:
         raise bad_response("the provider answered without a picture that can be used")
-    usage = told(answer.usage, _Usage)
-    return [*pictures, *lost, *([] if usage is None else [_counted(usage)])]
-
-
-def _counted(usage: _Usage) -> Usage:
-    details = usage.input_tokens_details or _TokenDetails()
-    return Usage(
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        total_tokens=usage.total_tokens,
-        input_text_tokens=details.text_tokens,
-        input_image_tokens=details.image_tokens,
-    )
-
-
-_POLICY: Final = frozenset({"content_policy_violation", "moderation_blocked", "contentFilter", "content_filter"})
-_NO_MODEL: Final = frozenset({"DeploymentNotFound", "model_not_found"})
+    return [*pictures, *lost, *counted(answer.usage)]
 
 
 def _failure(error: Exception) -> ProviderError:
@@ -151,13 +166,7 @@ def _answered_failure(error: Any) -> ProviderError:
     if status not in BAD_REQUEST:
         return refused_status(status, _request_id(headers), retry_after(headers))
     facts = error.body if isinstance(error.body, dict) else {}
-    code = str(facts.get("code") or "")
-    inner = facts.get("inner_error") or facts.get("innererror") or {}
-    if code in _POLICY or (isinstance(inner, dict) and inner.get("code") == "ResponsibleAIPolicyViolation"):
-        return refused_policy(status, _request_id(headers))
-    if code in _NO_MODEL:
-        return refused_model(status, _request_id(headers))
-    return refused_request(facts.get("message"), status, _request_id(headers), field=facts.get("param"))
+    return refused(facts, status, _request_id(headers))
 
 
 def _request_id(headers: Mapping[str, str]) -> str | None:

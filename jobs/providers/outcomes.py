@@ -28,10 +28,13 @@ def connect_seconds(total: float) -> float:
     return min(CONNECT_SECONDS, total / 2)
 
 
-def cut(error: BaseException) -> ProviderError:
-    """The connection failed: before anything was sent, or after, when nobody knows what the provider did."""
+def cut(error: BaseException, *, answered: bool = False) -> ProviderError:
+    """The connection failed: before anything was sent, or after, when nobody knows what the provider did.
+
+    With `answered` the far end had begun to answer, so it was after, whatever the exception calls itself.
+    """
     chain = _judged(error)
-    if any(kind.__name__ in _NOT_SENT for e in chain for kind in type(e).__mro__):
+    if not answered and any(kind.__name__ in _NOT_SENT for e in chain for kind in type(e).__mro__):
         message = "the provider cannot be reached"
         return ProviderError(Outcome.NOT_SENT, ServiceUnavailable(message, reason="provider_unavailable"))
     if any(isinstance(e, TimeoutError) or "Timeout" in type(e).__name__ for e in chain):

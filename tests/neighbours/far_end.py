@@ -166,10 +166,11 @@ def order(
     images: tuple[Picture, ...] = (),
     mask: Picture | None = None,
     timeout: float = 5.0,
+    prompt: str = PROMPT,
     **fields: Any,
 ) -> Order:
-    """An order of `PROMPT`; `fields` are those of the request."""
-    request = ImageRequest(provider=provider, model=model or MODELS[provider], prompt=PROMPT, n=n, **fields)
+    """An order; `fields` are those of the request."""
+    request = ImageRequest(provider=provider, model=model or MODELS[provider], prompt=prompt, n=n, **fields)
     family = Catalog.load().family(provider, request.model)
     return Order(request=request, family=family, n=n, images=images, mask=mask, request_id="job_1", timeout=timeout)
 

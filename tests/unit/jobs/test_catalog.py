@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.catalog import Catalog, nearest_ratio
+from jobs.catalog import FORMATS, Catalog, expected_seconds, native, nearest_ratio, per_call
 from jobs.errors import InvalidInput, InvalidPicture
 from jobs.model import ImageRequest, Link
 
@@ -115,3 +115,94 @@ def test_a_transparent_jpeg_is_refused():
         CATALOG.check(ask(background="transparent", output_format="jpeg"), face="jobs")
 
     assert refused.value.details["field"] == "background"
+
+
+# --- what a provider takes, and what is made here ---
+
+EVERY = {"moderation": "low", "user": "u", "safety_identifier": "s", "partial_images": 2}
+LINK = (Link("https://x/a.png", "image/png"),)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "kept", "warned"),
+    [
+        ("openai", "gpt-image-2", set(EVERY), set()),
+        ("azure-openai", "gpt-image-1.5", set(EVERY), set()),
+        ("openai", "our-own", {"moderation", "user", "safety_identifier"}, {"partialImages"}),
+        ("openai", "dall-e-2", {"user"}, {"moderation", "partialImages"}),
+        ("azure-openai", "dall-e-3", {"user"}, {"moderation", "partialImages"}),
+        ("gemini", "gemini-3-pro-image", set(), {"moderation", "partialImages"}),
+    ],
+)
+def test_what_a_model_does_not_take_is_left_out_and_named_but_who_asks_is_no_wish(provider, model, kept, warned):
+    checked = CATALOG.check(ask(provider, model, **EVERY), face="jobs")
+
+    assert {name for name in EVERY if getattr(checked.request, name) is not None} == kept
+    assert {w.field for w in checked.warnings if w.code == "ignored_option"} == warned
+
+
+@pytest.mark.parametrize(("images", "kept"), [(LINK, "high"), ((), None)])
+def test_input_fidelity_is_for_edits_alone(images, kept):
+    checked = CATALOG.check(ask(input_fidelity="high", images=images), face="jobs")
+
+    assert checked.request.input_fidelity == kept
+    assert [w.field for w in checked.warnings] == ([] if kept else ["inputFidelity"])
+
+
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [
+        ("moderation", {"moderation": "high"}),
+        ("inputFidelity", {"input_fidelity": "auto", "images": LINK}),
+        ("user", {"user": "u" * 513}),
+        ("safetyIdentifier", {"safety_identifier": "s" * 513}),
+        ("partialImages", {"partial_images": 4}),
+        ("partialImages", {"partial_images": -1}),
+    ],
+)
+def test_a_value_that_nobody_takes_is_refused_by_its_name(field, fields):
+    with pytest.raises(InvalidInput) as refused:
+        CATALOG.check(ask(**fields), face="jobs")
+
+    assert refused.value.details["field"] == field
+
+
+def test_no_preview_asked_for_is_nothing_asked_for():
+    checked = CATALOG.check(ask("gemini", "gemini-3-pro-image", partial_images=0), face="jobs")
+
+    assert (checked.request.partial_images, checked.warnings) == (None, ())
+
+
+@pytest.mark.parametrize("model", ["gpt-image-2", "dall-e-3", "our-own"])
+@pytest.mark.parametrize("form", ["gif", "svg", "PNG"])
+def test_a_format_that_nobody_makes_is_refused_with_those_that_there_are(model, form):
+    with pytest.raises(InvalidInput, match="png, jpeg or webp") as refused:
+        CATALOG.check(ask(model=model, output_format=form), face="jobs")
+
+    assert refused.value.details["field"] == "outputFormat"
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "made_there"),
+    [
+        ("openai", "gpt-image-2", {"png", "jpeg", "webp"}),
+        ("openai", "our-own", {"png", "jpeg", "webp"}),
+        ("openai", "dall-e-3", {"png"}),
+        ("gemini", "gemini-3-pro-image", set()),
+    ],
+)
+def test_every_format_may_be_asked_for_and_the_table_says_who_makes_it(provider, model, made_there):
+    family = CATALOG.family(provider, model)
+    asked = {form: CATALOG.check(ask(provider, model, output_format=form), face="jobs") for form in FORMATS}
+
+    assert {form for form, checked in asked.items() if native(checked.request, family)} == made_there
+    assert all(checked.request.output_format == form for form, checked in asked.items())
+    assert [checked.warnings for checked in asked.values()] == [(), (), ()]
+
+
+@pytest.mark.parametrize(("partial_images", "calls"), [(None, 1), (2, 4)])
+def test_a_call_that_streams_makes_one_picture_and_a_job_is_expected_to_take_as_long(partial_images, calls):
+    request, family = ask(n=4, partial_images=partial_images), CATALOG.family("openai", "gpt-image-2")
+
+    assert -(-request.n // per_call(request, family)) == calls
+    assert expected_seconds(request, family) == calls * family.p50_seconds

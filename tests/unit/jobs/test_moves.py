@@ -7,7 +7,18 @@ from msgspec.structs import replace
 
 from jobs import moves
 from jobs.errors import Outcome
-from jobs.model import BillingState, Failure, Fallback, Image, ImageRequest, Job, Options, Status, Target
+from jobs.model import (
+    BillingState,
+    Failure,
+    Fallback,
+    Image,
+    ImageRequest,
+    Job,
+    Options,
+    Preview,
+    Status,
+    Target,
+)
 
 REQUEST = ImageRequest(provider="gemini", model="g", prompt="p")
 NEW = Job(
@@ -145,3 +156,55 @@ def test_an_open_call_at_the_deadline_stays_possibly_billed():
     assert (ended.status, ended.failure.reason) == (Status.FAILED, "deadline")
     assert ended.billing is BillingState.POSSIBLY_BILLED
     assert ended.failure.safe_to_retry is False
+
+
+# --- previews ---
+
+
+def look(index=0, partial_index=0):
+    return Preview(index=index, partial_index=partial_index, url="u", media_type="image/png", width=1, height=1)
+
+
+def drawing(*seen, n=2):
+    """A job with a call for each of its pictures, and what has been seen of them."""
+    job = moves.start(replace(NEW, request=replace(REQUEST, n=n)), 1).job
+    for index in range(n):
+        job = moves.intend(job, 2, (index,)).job
+    for preview in seen:
+        job = moves.preview(job, 3, preview).job
+    return job
+
+
+def test_each_preview_is_an_event_and_the_job_shows_the_latest():
+    changed = moves.preview(drawing(look(0, 0), look(1, 0)), 4, look(0, 1))
+
+    assert (changed.event, changed.job.preview) == ("image.job.preview", look(0, 1))
+
+
+@pytest.mark.parametrize("seen", [look(0, 1), look(0, 0)])
+def test_a_preview_that_a_later_one_has_overtaken_is_refused(seen):
+    with pytest.raises(moves.MoveRefused):
+        moves.preview(drawing(look(0, 1)), 4, seen)
+
+
+def test_a_preview_that_comes_after_its_picture_is_refused_and_another_pictures_is_not():
+    job = moves.checkpoint(drawing(), 4, IMAGE, 1).job
+
+    with pytest.raises(moves.MoveRefused):
+        moves.preview(job, 5, look(0, 0))
+
+    assert moves.preview(job, 5, look(1, 0)).job.preview == look(1, 0)
+
+
+def test_a_new_call_for_a_picture_begins_without_the_preview_of_the_last_one():
+    job = drawing(look(0, 2))
+
+    assert moves.intend(job, 5, (1,)).job.preview == look(0, 2)
+    again = moves.intend(job, 5, (0,)).job
+    assert again.preview is None
+    assert moves.preview(again, 6, look(0, 0)).job.preview == look(0, 0)
+
+
+@pytest.mark.parametrize("end", [moves.succeed, lambda j, now: moves.fail(j, now, FAILURE), moves.overdue])
+def test_a_job_that_has_ended_shows_no_preview(end):
+    assert end(drawing(look()), 9).job.preview is None

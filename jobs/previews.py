@@ -1,0 +1,65 @@
+"""Previews: pictures on the way to the picture, each kept for an hour. One that makes trouble is dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from jobs import moves
+from jobs.errors import DarkroomError
+from jobs.model import Picture, Preview, now_ms
+from jobs.pictures import EXTENSIONS, MOST_BYTES, NotAPicture, measure
+from jobs.store import Fenced
+
+if TYPE_CHECKING:
+    from jobs.blobs import BlobStore
+    from jobs.expiring import Expiring
+    from jobs.held import Held
+
+KEPT_SECONDS: Final = 3_600
+UPLOAD_SECONDS: Final = 5.0
+"""A preview that takes longer to store than this is no news any more."""
+
+_log = structlog.get_logger()
+
+
+class Previews:
+    """Stores previews, and tells their jobs where they are."""
+
+    def __init__(self, *, blobs: BlobStore, expiring: Expiring) -> None:
+        self._blobs = blobs
+        self._expiring = expiring
+
+    async def keep(self, job: Held, indexes: tuple[int, ...], picture: Picture, place: int) -> None:
+        """Store the preview `place` of a picture of the call, and say where it is. Never fails.
+
+        One that comes too late (after its picture, a later preview, or the job's end) is swept with the others.
+        """
+        try:
+            preview = await self._stored(job.now.org, indexes[picture.index], picture, place)
+        except (DarkroomError, NotAPicture, IndexError, TimeoutError) as error:
+            _log.warning("preview dropped", error=str(error))
+            return
+        with contextlib.suppress(moves.MoveRefused, Fenced):
+            await job.apply(lambda j, now: moves.preview(j, now, preview))
+
+    async def _stored(self, org: str, index: int, picture: Picture, place: int) -> Preview:
+        if len(picture.data) > MOST_BYTES:
+            raise NotAPicture(f"it is larger than {MOST_BYTES} bytes")
+        measured = measure(picture.data)
+        name = f"previews/{org}/{uuid.uuid4()}.{EXTENSIONS[measured.media_type]}"
+        async with asyncio.timeout(UPLOAD_SECONDS):
+            await self._expiring.add(now_ms() + KEPT_SECONDS * 1000, name)
+            await self._blobs.put(name, picture.data, measured.media_type)
+        return Preview(
+            index=index,
+            partial_index=place,
+            url=self._blobs.link(name, KEPT_SECONDS),
+            media_type=measured.media_type,
+            width=measured.width,
+            height=measured.height,
+        )

@@ -1,0 +1,108 @@
+"""Storing previews, and reading what is behind a link of ours, on a real Redis and a real folder."""
+
+import base64
+import time
+
+import pytest
+from redis.asyncio import Redis
+
+from app.main import create_app
+from app.simulator.draw import draw
+from jobs.blobs import BlobMissing, BlobStoreDown
+from jobs.blobs_local import LocalBlobs
+from jobs.expiring import Expiring
+from jobs.held import Held
+from jobs.ids import new_id
+from jobs.model import ImageRequest, Job, Options, Picture, now_ms
+from jobs.pictures import MOST_BYTES
+from jobs.previews import Previews
+from jobs.settings import Settings
+from jobs.storage import blob_store
+from jobs.store import Claim, RedisJobStore
+
+pytestmark = pytest.mark.anyio
+
+PNG = draw("a mug", "beef", 64, 48, "png")
+JOB = Job(
+    id=new_id("job"),
+    org="acme",
+    subject="tester",
+    face="jobs",
+    request=ImageRequest(provider="openai", model="gpt-image-2", prompt="p"),
+    options=Options(),
+    created_ms=now_ms(),
+    updated_ms=now_ms(),
+    cancel_at_ms=now_ms() + 60_000,
+)
+
+
+class Downed:
+    """A blob store that takes nothing, and remembers what was due for deletion when it was asked to."""
+
+    def __init__(self, redis):
+        self._redis = redis
+        self.due = {}
+
+    async def put(self, *_):
+        self.due = dict(await self._redis.zrange("{test}:expiring", 0, -1, withscores=True))
+        raise BlobStoreDown("away", reason="blob_store_unavailable")
+
+
+@pytest.fixture
+async def redis(redis_url):
+    async with Redis.from_url(redis_url) as redis:
+        yield redis
+
+
+def held_job(redis):
+    return Held(RedisJobStore(redis, "{test}:", "http://localhost"), Claim(JOB, 1, "turn"))
+
+
+async def test_a_preview_is_due_for_deletion_before_its_bytes_are_on_their_way(redis):
+    blobs, held = Downed(redis), held_job(redis)
+    previews = Previews(blobs=blobs, expiring=Expiring(redis, "{test}:"))
+
+    await previews.keep(held, (0,), Picture(data=PNG, media_type="image/png"), 0)
+
+    ((name, at_ms),) = blobs.due.items()
+    assert name.startswith(b"previews/acme/")
+    assert 3_590 < at_ms / 1000 - time.time() <= 3_600
+    assert held.now == JOB
+
+
+@pytest.mark.parametrize(
+    ("data", "index"),
+    [(b"no picture", 0), (PNG + bytes(MOST_BYTES), 0), (PNG, 1)],
+    ids=["none", "too large", "of no picture of the call"],
+)
+async def test_a_preview_that_is_unfit_is_dropped_without_a_trace(redis, tmp_path, data, index):
+    blobs, held = LocalBlobs(tmp_path, "files", "http://localhost", public=True, signing_key=bytes(32)), held_job(redis)
+    previews = Previews(blobs=blobs, expiring=Expiring(redis, "{test}:"))
+
+    await previews.keep(held, (0,), Picture(data=data, media_type="image/png", index=index), 0)
+
+    assert held.now == JOB
+    assert await redis.keys("*") == []
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
+@pytest.mark.parametrize("public", ["1", "0"], ids=["public", "signed"])
+async def test_what_is_behind_a_link_of_ours_is_read_and_nothing_else(redis_url, tmp_path, public):
+    told = {
+        "REDIS_URL": redis_url,
+        "DARKROOM_DATA_DIR": str(tmp_path),
+        "DARKROOM_DEV": "1",
+        "JWT_SECRET": "a secret of the tests alone",
+        "DARKROOM_SECRET_KEY": base64.b64encode(bytes(32)).decode(),
+        "AZURE_STORAGE_PUBLIC": public,
+    }
+    settings = Settings.load(told, env_file=None)
+    jobs, blobs = create_app(settings).state.jobs, blob_store(settings)
+    await blobs.put("previews/acme/a.png", PNG, "image/png")
+
+    found = await jobs.picture(blobs.link("previews/acme/a.png", 60))
+
+    assert found == PNG
+    for url in (blobs.link("previews/acme/b.png"), "https://elsewhere/files/previews/acme/a.png", "nothing"):
+        with pytest.raises(BlobMissing):
+            await jobs.picture(url)
