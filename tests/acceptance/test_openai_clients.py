@@ -14,6 +14,7 @@ from PIL import Image
 
 from tests.acceptance.test_edits import b64, png
 
+pytestmark = pytest.mark.xdist_group("openai_clients")  # one walk a client, not one a worker
 CLIENTS = Path(__file__).parents[1] / "clients"
 WALK = CLIENTS / "openai2" / "walk.py"
 HOLE = (64, 64, 192, 192)
@@ -39,9 +40,8 @@ def javascript():
     return [node, str(CLIENTS / "openai" / "walk.js")]
 
 
-@pytest.fixture(scope="module")
 def keys(gateway):
-    """Three API keys: one that may do everything, one for another provider, one that may ask once a minute."""
+    """Three new API keys: one that may do everything, one for another provider, one that may ask once a minute."""
     with gateway.client("walkers", scope="write:image-gen read:image-gen admin:image-gen") as client:
 
         def made(**fields):
@@ -55,11 +55,11 @@ def keys(gateway):
 
 
 @pytest.fixture(scope="module", params=[python_3, python_2, javascript], ids=lambda client: client.__name__)
-def walk(request, gateway, far_end, keys):
+def walk(request, gateway, far_end):
     """What a client found, and what the far end was asked meanwhile."""
     command = request.param()
     far_end.bench.reset()
-    told = {"url": gateway.url, "picture": b64(PICTURE), "mask": b64(MASK), **keys}
+    told = {"url": gateway.url, "picture": b64(PICTURE), "mask": b64(MASK), **keys(gateway)}
     done = subprocess.run(command, input=json.dumps(told), text=True, capture_output=True, check=False, timeout=110)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout), far_end.bench
@@ -113,7 +113,7 @@ def test_a_mask_reaches_the_far_end_with_its_hole(walk):
 def test_a_stream_brings_two_previews_and_the_picture(walk, step, kind):
     found, bench = walk
 
-    (call,) = calls(bench, f"walk: {step}")
+    (call,) = calls(bench, f"walk: {step} [delay=0.9]")
     shown = [(event["type"], event["index"]) for event in found[step]]
     assert shown == [(f"{kind}.partial_image", 0), (f"{kind}.partial_image", 1), (f"{kind}.completed", None)]
     assert found[step][-1]["sha256"] == call["pictures"][0]
@@ -155,8 +155,10 @@ def test_every_refusal_is_the_class_that_the_client_has_for_it(walk, kind):
     assert tuple(found["errors"][kind].values()) == CLASSES[kind]
 
 
-def test_a_masked_edit_repaints_the_hole_alone(gateway, keys):
-    with httpx.Client(base_url=gateway.url, headers={"api-key": keys["key"]}, timeout=60, trust_env=False) as client:
+def test_a_masked_edit_repaints_the_hole_alone(gateway):
+    with httpx.Client(
+        base_url=gateway.url, headers={"api-key": keys(gateway)["key"]}, timeout=60, trust_env=False
+    ) as client:
         form = {"model": "gpt-image-2", "prompt": "a wooden table", "response_format": "url"}
         answer = client.post("/v1/images/edits", data=form, files={"image": PICTURE, "mask": MASK})
         made = Image.open(io.BytesIO(httpx.get(answer.json()["data"][0]["url"]).content)).convert("RGB")

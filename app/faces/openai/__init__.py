@@ -77,16 +77,16 @@ async def vary_images(request: AnyRequest) -> Response[Any]:
     raise NotFound("this endpoint is retired: use /v1/images/edits with a GPT image model and a prompt")
 
 
-@post("/openai/v1/images/generations", status_code=200, opt=_GENERATION)
+@post(["/openai/v1/images/generations", "/openai/images/generations"], status_code=200, opt=_GENERATION)
 async def generate_azure_v1_images(request: AnyRequest) -> Response[Any]:
-    """The same by Azure's newer path: `model` is a deployment."""
+    """The same by Azure's newer path, and by the one that npm's `AzureOpenAI` takes: `model` is a deployment."""
     caller = await _writer(request)
     return await _answer(request, _asked(request, caller, await read_generation(request, None), _AZURE))
 
 
-@post("/openai/v1/images/edits", status_code=200, opt=_EDIT)
+@post(["/openai/v1/images/edits", "/openai/images/edits"], status_code=200, opt=_EDIT)
 async def edit_azure_v1_images(request: AnyRequest) -> Response[Any]:
-    """The same by Azure's newer path: `model` is a deployment."""
+    """The same by Azure's newer path, and by the one that npm's `AzureOpenAI` takes: `model` is a deployment."""
     caller = await _writer(request)
     return await _answer(request, _asked(request, caller, await read_edit(request, None), _AZURE))
 

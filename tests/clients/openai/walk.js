@@ -59,9 +59,9 @@ async function main() {
         mask: await toFile(MASK, "m.png", { type: "image/png" }),
       }),
     ),
-    stream: await events(images.generate({ ...SMALL, prompt: "walk: stream", stream: true, partial_images: 2 })),
+    stream: await events(images.generate({ ...SMALL, prompt: "walk: stream [delay=0.9]", stream: true, partial_images: 2 })),
     "edit stream": await events(
-      images.edit({ ...SMALL, prompt: "walk: edit stream", image: await named(), stream: true, partial_images: 2 }),
+      images.edit({ ...SMALL, prompt: "walk: edit stream [delay=0.9]", image: await named(), stream: true, partial_images: 2 }),
     ),
     azure: await pictures(azure().images.generate({ ...SMALL, prompt: "walk: azure" })),
     "azure edit": await pictures(

@@ -69,9 +69,9 @@ def main():
         "edit masked": pictures(
             images.edit(model=MODEL, prompt="walk: edit masked", image=named, mask=("m.png", MASK, "image/png"))
         ),
-        "stream": events(images.generate(**SMALL, prompt="walk: stream", stream=True, partial_images=2)),
+        "stream": events(images.generate(**SMALL, prompt="walk: stream [delay=0.9]", stream=True, partial_images=2)),
         "edit stream": events(
-            images.edit(**SMALL, prompt="walk: edit stream", image=named, stream=True, partial_images=2)
+            images.edit(**SMALL, prompt="walk: edit stream [delay=0.9]", image=named, stream=True, partial_images=2)
         ),
         "azure": pictures(azure().images.generate(**SMALL, prompt="walk: azure")),
         "azure edit": pictures(azure().images.edit(**SMALL, prompt="walk: azure edit", image=[named, named])),
