@@ -30,8 +30,16 @@ from jobs.retry_after import retry_after
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-_NO_OPTION: Final = frozenset({"image", "image[]", "mask", "stream", "partial_images", "response_format"})
-"""Fields that decide what the answer looks like, or that are the pictures: no option may be put there."""
+_NO_OPTION: Final = frozenset(
+    {
+        "image", "image[]", "mask", "stream", "partial_images", "response_format",
+        "output_format", "frame_count", "frame_duration_ms", "svg",
+    }
+)  # fmt: skip
+"""Fields that decide what the answer looks like, or that are the pictures: no option may be put there.
+
+An animation or a drawing would be paid for, and could not be kept.
+"""
 
 
 class _Item(Struct):

@@ -28,6 +28,7 @@ def test_one_id_joins_api_worker_and_provider_and_no_secret_prompt_or_picture_is
         headers = {"X-Request-Id": REQUEST_ID, "Prefer": "wait=60"}
         body = {**MUG, "prompt": PROMPT, "referenceImage": {"b64": picture, "mimeType": "image/png"}}
         webhook = {"url": f"{sink.url}?{QUERY}", "secret": f"whsec_{SECRET}"}
+        body |= {"partialImages": 2, "safetyIdentifier": "a-canary-person"}
         answer = client.post(JOBS, json={**body, "webhook": webhook}, headers=headers)
         client.post(JOBS, json={**body, "provider": "openai", "prompt": f"[500] {PROMPT}"}, headers=headers)
         link = {"url": f"https://evil.example/a.png?{QUERY}", "mimeType": "image/png"}
@@ -44,5 +45,14 @@ def test_one_id_joins_api_worker_and_provider_and_no_secret_prompt_or_picture_is
         lines = [json.loads(line) for line in text.splitlines()]
         assert REQUEST_ID in {line.get("request_id") for line in lines}
     assert {call["client_request_id"] for call in simulator.bench.calls(PROMPT)} == {REQUEST_ID}
-    for unwanted in (PROMPT, "wish that is", picture[:40], SECRET, "a-canary", "sk-canary", token("acme")[:40]):
+    for unwanted in (
+        PROMPT,
+        "wish that is",
+        picture[:40],
+        "iVBORw0KGgo",
+        SECRET,
+        "a-canary",
+        "sk-canary",
+        token("acme")[:40],
+    ):
         assert unwanted not in logs["api"] + logs["worker"], unwanted

@@ -206,6 +206,8 @@ async def test_an_option_fills_what_the_request_left_open_and_never_changes_what
         "stream": True,
         "partial_images": 3,
         "response_format": "url",
+        "output_format": "gif",
+        "svg": {"model": "x"},
         "user": None,
     }
 

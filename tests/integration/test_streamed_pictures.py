@@ -133,6 +133,20 @@ async def test_a_preview_that_cannot_be_read_does_not_cost_the_picture(bad):
     assert [p.data for p in pictures(found)] == [PNG]
 
 
+@pytest.mark.parametrize("place", ["first", None, True, -1, 7, 10**30])
+async def test_a_preview_that_is_numbered_strangely_is_counted_by_us(place):
+    found, _ = await told("openai", stream(partial(place), partial(place), completed()), partial_images=2)
+
+    assert [place for place, _, _ in previews(found)] == [0, 1]
+
+
+async def test_more_previews_than_were_asked_for_are_left_out():
+    found, _ = await told("openai", stream(*map(partial, range(9)), completed()), partial_images=2)
+
+    assert [place for place, _, _ in previews(found)] == [0, 1]
+    assert len(pictures(found)) == 1
+
+
 @pytest.mark.parametrize(
     "odd",
     [
