@@ -287,6 +287,8 @@ def _with_size(request: ImageRequest, family: Family, face: str) -> tuple[ImageR
 
 def _with_ratio(request: ImageRequest, size: str, family: Family, face: str) -> tuple[ImageRequest, list[Warning_]]:
     ratios = family.face_ratios if face == FACE_0 and family.face_ratios else family.ratios
+    if size == "auto":  # its own choice is what it makes without a word
+        return replace(request, size=None), []
     if size in ratios:
         return request, []
     measures = pixels(size)

@@ -401,7 +401,8 @@ def _moved(job: Job, move: Move, now: int) -> Job:
 
 def _ended(job: Job, move: Move, now: int) -> Job:
     keep_ms = (job.options.expires_after or RECORD_DAYS * DAY_MS // 1000) * 1000
-    forgotten = {"prompt": "", "negative_prompt": None} if job.options.store_inputs is False else {}
+    words = {"prompt": "", "negative_prompt": None, "user": None, "safety_identifier": None}
+    forgotten = words if job.options.store_inputs is False else {}
     return replace(
         _moved(job, move, now),
         phase=Phase.DONE,

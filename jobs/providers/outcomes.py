@@ -89,7 +89,8 @@ def refused_policy(status: int, request_id: str | None) -> ProviderError:
 
 def refused_model(status: int, request_id: str | None) -> ProviderError:
     """The provider has no such model."""
-    return _refused(InvalidInput("the provider knows no such model or deployment", field="model"), status, request_id)
+    message = "the provider knows no such model or deployment"
+    return _refused(InvalidInput(message, field="model", reason="model_not_found"), status, request_id)
 
 
 def refused_request(said: object, status: int, request_id: str | None, *, field: object = None) -> ProviderError:

@@ -42,7 +42,8 @@ def ids(client):
     batch = client.post("/api/v1/batches", json={"items": [MUG]}).json()["data"]["id"]
     key = client.post("/api/v1/keys", json={"name": "other"}).json()["data"]["id"]
     hooks = {"endpoint_id": endpoint, "delivery_id": delivery}
-    return {"job_id": job, "batch_id": batch, "key_id": key, "org": "describers", **hooks}
+    models = {"deployment": "gpt-image-2", "model": "gpt-image-2"}
+    return {"job_id": job, "batch_id": batch, "key_id": key, "org": "describers", **hooks, **models}
 
 
 @pytest.fixture(scope="module")

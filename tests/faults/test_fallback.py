@@ -16,7 +16,8 @@ from tests.neighbours.redis_server import running_redis
 
 JOBS = "/api/v1/jobs"
 AZURE, OPENAI, GEMINI = "azure-openai/gpt-image-2", "openai/gpt-image-2", "gemini/gemini-3-pro-image"
-ROUTES = f"pair={AZURE}|{GEMINI},three={AZURE}|{GEMINI}|{OPENAI},keyless={OPENAI}|{GEMINI}"
+SMALL = f"{AZURE}|openai/dall-e-2|{GEMINI}"
+ROUTES = f"pair={AZURE}|{GEMINI},small={SMALL},three={AZURE}|{GEMINI}|{OPENAI},keyless={OPENAI}|{GEMINI}"
 
 
 @pytest.fixture(scope="module")
@@ -164,10 +165,10 @@ def test_each_target_gets_the_request_in_its_own_words(gateway):
 
 def test_a_target_that_cannot_take_the_request_is_left_out(gateway, far_end):
     prompt = "[503x1] A fox to the letter"
-    job = run(gateway, "three", prompt, size="auto")
+    job = run(gateway, "small", prompt, size="1536x1024")
 
     assert job["status"] == "succeeded"
-    assert called(far_end, prompt) == ["azure-openai", "openai"]
+    assert called(far_end, prompt) == ["azure-openai", "gemini"]
 
 
 def test_the_price_is_that_of_where_the_picture_was_made(gateway):

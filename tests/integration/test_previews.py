@@ -8,8 +8,9 @@ from redis.asyncio import Redis
 
 from app.main import create_app
 from app.simulator.draw import draw
-from jobs.blobs import BlobMissing, BlobStoreDown
+from jobs.blobs import BlobStoreDown
 from jobs.blobs_local import LocalBlobs
+from jobs.errors import NotFound
 from jobs.expiring import Expiring
 from jobs.held import Held
 from jobs.ids import new_id
@@ -104,5 +105,5 @@ async def test_what_is_behind_a_link_of_ours_is_read_and_nothing_else(redis_url,
 
     assert found == PNG
     for url in (blobs.link("previews/acme/b.png"), "https://elsewhere/files/previews/acme/a.png", "nothing"):
-        with pytest.raises(BlobMissing):
+        with pytest.raises(NotFound):
             await jobs.picture(url)

@@ -70,7 +70,7 @@ async def edit_images(request: AnyRequest) -> Response[Any]:
     return await _answer(request, _asked(request, caller, await read_edit(request, None)))
 
 
-@post("/v1/images/variations", opt={"statuses": {404: "retired"}, "errors": "openai_error"})
+@post("/v1/images/variations", include_in_schema=False)
 async def vary_images(request: AnyRequest) -> Response[Any]:
     """Retired by OpenAI: an edit with a GPT image model makes variations."""
     await _writer(request)
