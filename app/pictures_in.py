@@ -55,9 +55,13 @@ def _given(image: ReferenceImage | Mask, field: str, media_type: str) -> Given:
 
 
 def _decoded(text: str | memoryview, field: str) -> bytes:
-    """Base64 (RFC 4648 section 4, padded, nothing else between)."""
     if bytes(text[:5]) == b"data:" if isinstance(text, memoryview) else text.startswith("data:"):
         raise InvalidPicture("must be base64 alone, without `data:…;base64,` before it", field=field)
+    return decoded(text, field)
+
+
+def decoded(text: str | memoryview, field: str) -> bytes:
+    """Base64 (RFC 4648 section 4, padded, nothing else between). Raises `InvalidPicture`, `PayloadTooLarge`."""
     if len(text) > (MOST_BYTES + 2) // 3 * 4:
         raise PayloadTooLarge(f"a picture may have at most {MOST_BYTES} bytes", field=field, limit=MOST_BYTES)
     try:

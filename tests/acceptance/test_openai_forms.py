@@ -144,3 +144,15 @@ def test_a_form_that_cannot_be_read_is_the_callers_fault(client, content_type, b
 
     assert answer.status_code in {400, 415}, answer.text
     assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+
+
+def test_a_form_has_no_looser_texts_than_json(client, far_end):
+    before = far_end.bench.state()["total"]
+
+    with_nul = client.post(EDITS, data={**SMALL, "prompt": "a\x00b"}, files={"image": PICTURE})
+    answer = client.post(EDITS, data={**SMALL, "prompt": "x", "n" * 3_000: "1"}, files={"image": PICTURE})
+
+    refused(with_nul, 400, "invalid_value", "prompt")
+    assert answer.status_code == 400
+    assert len(answer.content) < 1_000
+    assert far_end.bench.state()["total"] == before

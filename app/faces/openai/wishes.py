@@ -6,18 +6,16 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import pybase64
 from msgspec import Struct, field
 from msgspec.structs import asdict, replace
 
 from app.body import converted, read_json
 from app.lifting import Base64Text
 from app.multipart import MEDIA_TYPE, Part, read_form
-from app.pictures_in import LONGEST_URL
-from jobs.errors import InvalidInput, InvalidPicture, PayloadTooLarge
+from app.pictures_in import LONGEST_URL, decoded
+from jobs.errors import InvalidInput, InvalidPicture
 from jobs.inputs import Given
 from jobs.model import ImageRequest, Target
-from jobs.pictures import MOST_BYTES
 
 if TYPE_CHECKING:
     from app.ask import AnyRequest
@@ -162,13 +160,7 @@ def _data_url(text: str | memoryview, place: str) -> bytes:
     begin = head.find(b",") + 1
     if not begin or not head[: begin - 1].lower().endswith(b";base64"):
         raise InvalidPicture("a data: URL must be data:image/…;base64,…", field=place)
-    content = text[begin:]
-    if len(content) > (MOST_BYTES + 2) // 3 * 4:
-        raise PayloadTooLarge(f"a picture may have at most {MOST_BYTES} bytes", field=place, limit=MOST_BYTES)
-    try:
-        return pybase64.b64decode(content, validate=True)
-    except ValueError:
-        raise InvalidPicture("is not base64", field=place) from None
+    return decoded(text[begin:], place)
 
 
 def _head(text: str | memoryview) -> bytes:
