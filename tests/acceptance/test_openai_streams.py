@@ -110,3 +110,16 @@ def test_a_picture_that_is_gone_is_told_with_its_job_and_is_not_to_be_asked_agai
     refused(again, 404, "not_found")
     assert again.headers["x-job-id"] == first.headers["x-job-id"]
     assert again.headers["x-should-retry"] == "false"
+
+
+def test_a_preview_is_passed_on_while_its_picture_is_still_being_made(client, gateway):
+    body = {**STREAM, "prompt": "as they come [delay=2]", "partial_images": 1}
+    with client.stream("POST", GENERATIONS, json=body) as answer, gateway.client("streams") as other:
+        lines = answer.iter_lines()
+        first = next(line for line in lines if line.startswith("event: "))
+        job = other.get(f"/api/v1/jobs/{answer.headers['x-job-id']}").json()["data"]
+        rest = [line for line in lines if line.startswith("event: ")]
+
+    assert (first, job["status"]) == ("event: image_generation.partial_image", "running")
+    assert httpx.get(job["preview"]["url"]).status_code == 200
+    assert rest == ["event: image_generation.completed"]
