@@ -2,12 +2,15 @@
 
 import base64
 import hashlib
+import io
+import secrets
 import threading
 import time
 
 import httpx
 import pytest
 from openai import InternalServerError, OpenAI
+from PIL import Image
 
 from tests.acceptance.test_edits import png
 from tests.neighbours.gateway import running_gateway
@@ -133,13 +136,19 @@ def test_an_sdk_that_times_out_and_asks_again_joins_its_own_job(gateway, client,
 
 
 def test_a_picture_whose_answer_was_cut_on_its_way_goes_to_whoever_asks_the_same_again(client, far_end):
-    body = {"model": "gpt-image-2", "size": "2048x2048", "prompt": "cut answer", "n": 4}
-    with client.stream("POST", GENERATIONS, json=body) as answer:
+    noise = io.BytesIO()
+    Image.frombytes("RGB", (1600, 1600), secrets.token_bytes(1600 * 1600 * 3)).save(noise, "PNG", compress_level=0)
+    asked = {
+        "data": {"model": "gpt-image-2", "prompt": "cut answer", "n": "2"},
+        "files": {"image": noise.getvalue()},  # of noise the far end makes more than any socket's buffers hold
+    }
+    with client.stream("POST", EDITS, **asked) as answer:
         next(answer.iter_raw(1024))
     time.sleep(1)
 
-    again = client.post(GENERATIONS, json=body)
+    again = client.post(EDITS, **asked)
 
+    assert int(again.headers["content-length"]) > 15_000_000
     assert again.headers.get("x-job-adopted") == "true"
     assert len(far_end.bench.calls("cut answer")) == 1
 
