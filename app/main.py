@@ -23,6 +23,7 @@ from app.faces import FACES
 from app.local_files import local_files
 from app.problems import id_of, on_darkroom_error, on_http_error, on_unexpected
 from app.rates import rate_headers
+from app.sockets import Sockets, mounted
 from jobs.batches import Batches
 from jobs.blobs import BlobMissing
 from jobs.blobs_local import LocalBlobs
@@ -83,21 +84,32 @@ def create_app(settings: Settings) -> Litestar:
         settings=settings,
     )
 
+    streams: set[object] = set()
+    sockets = Sockets(jobs=jobs, waiting=waiting, authenticator=authenticator, settings=settings, streams=streams)
+
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         await blobs.open()
         await waiting.open()
+        await sockets.open()
         try:
             yield
         finally:
             await waiting.close()
+            await sockets.close()
             await authenticator.close()
             await blobs.close()
             await pool.disconnect()
 
     own_files = [local_files(settings.azure_storage_container, blobs.opens)] if isinstance(blobs, LocalBlobs) else []
     return Litestar(
-        route_handlers=[*(h for face in FACES for h in face.handlers), *health.handlers, *docs.handlers, *own_files],
+        route_handlers=[
+            *(h for face in FACES for h in face.handlers),
+            *health.handlers,
+            *docs.handlers,
+            *own_files,
+            mounted(sockets),
+        ],
         state=State(
             {
                 "jobs": jobs,
@@ -111,7 +123,7 @@ def create_app(settings: Settings) -> Litestar:
                 "rates": rates,
                 "waiting": waiting,
                 "shapes": [shape for face in FACES for shape in getattr(face, "SHAPES", ())],
-                "streams": set(),
+                "streams": streams,
                 "waits": set(),
             }
         ),

@@ -198,6 +198,7 @@ SCHEMAS: Final = {
     ),
     "results": {"type": "string", "description": "lines of `{index, status, jobId?, result?, error?}`"},
     "events": _enveloped({"type": "array", "items": {"type": "object"}}),
+    "progress": {"type": "string", "description": "events `progress`, `completed` and `failed`, each a JSON object"},
     "key": _enveloped(_KEY),
     "new_key": _enveloped(_NEW_KEY),
     "keys": _enveloped(

@@ -10,6 +10,7 @@ import uvicorn
 
 from app.main import create_app
 from app.protocol import bounded
+from app.sockets import MOST_MESSAGE_BYTES
 from jobs.settings import Settings
 
 MOST_CONNECTIONS: Final = 4_000
@@ -26,6 +27,9 @@ def serve(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         http=bounded(settings.header_seconds, settings.body_seconds),
+        ws_max_size=MOST_MESSAGE_BYTES,
+        ws_per_message_deflate=False,
+        ws_ping_interval=None,
         limit_concurrency=MOST_CONNECTIONS,
         log_config=None,
         access_log=False,

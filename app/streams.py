@@ -51,12 +51,12 @@ async def _frames(request: AnyRequest, jobs: Jobs, job: Job, after: int | None) 
     try:
         if after is None:  # without an id: whoever is cut now begins again from the beginning
             now = {**shown(request, job), **await jobs.standing(job)}
-            yield _frame("snapshot", {"type": "snapshot", "jobId": job.id, "data": now})
+            yield frame("snapshot", {"type": "snapshot", "jobId": job.id, "data": now})
         async for event in jobs.follow(job, after or 0, PING_SECONDS):
             if event is None:
                 yield b": ping\n\n"
             else:
-                yield f"id: {event['sequence']}\n".encode() + _frame(event["type"], event)
+                yield f"id: {event['sequence']}\n".encode() + frame(event["type"], event)
         await jobs.delivered(job)
     finally:
         streams.discard(own)
@@ -68,5 +68,6 @@ def require_room(request: AnyRequest) -> None:
         raise TooManyStreams("too many event streams are open here", retry_after=5)
 
 
-def _frame(name: str, data: Any) -> bytes:
+def frame(name: str, data: Any) -> bytes:
+    """One event as it goes over the wire."""
     return f"event: {name}\ndata: ".encode() + msgspec.json.encode(data) + b"\n\n"

@@ -217,6 +217,11 @@ class Jobs:
         found = await self._waiting.until(job.id, lambda: self._look(job.id), done, seconds)
         return await self.get(job.org, job.id) if found is None else found
 
+    @property
+    def closing(self) -> bool:
+        """Whether this process is about to stop: who follows a job comes back to another one."""
+        return self._waiting.closing
+
     async def delivered(self, job: Job) -> None:
         """The job's result is being handed to somebody who asked for it."""
         if job.adoptable and job.images and now_ms() - job.created_ms < ADOPT_MS:

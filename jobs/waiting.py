@@ -21,6 +21,8 @@ RETRY_SECONDS: Final = 0.5
 
 Look = Callable[[], Awaitable[Job | None]]
 """Reads the job as it stands."""
+Heard = Callable[[str | None, str], None]
+"""Is told of a change by the job's id and its owner, `org subject`; without an id: changes may have gone unheard."""
 
 
 class Waiting:
@@ -30,6 +32,7 @@ class Waiting:
         self._redis = redis
         self._channel = f"{prefix}news"
         self._waiters: dict[str, set[asyncio.Event]] = {}
+        self._attending: list[Heard] = []
         self._listener: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
 
@@ -51,6 +54,15 @@ class Waiting:
     def closing(self) -> bool:
         """Whether this process is about to stop."""
         return self._closing.is_set()
+
+    async def closes_within(self, seconds: float) -> bool:
+        """Whether this process is about to stop, known at the latest after so many seconds."""
+        await self._sleep(self._closing, seconds)
+        return self.closing
+
+    def attend(self, heard: Heard) -> None:
+        """Have every change of every job told; `heard` is to be quick, and looks by itself."""
+        self._attending.append(heard)
 
     @property
     def count(self) -> int:
@@ -78,6 +90,7 @@ class Waiting:
                 if job is None or done(job) or left <= 0 or self._closing.is_set():
                     return job
                 await self._sleep(event, min(left, SLOW_LOOK_SECONDS * random.uniform(0.8, 1.2)))  # noqa: S311  # spreads the looks
+                event.clear()
         finally:
             self._forget(job_id, event)
 
@@ -86,7 +99,6 @@ class Waiting:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await event.wait()
-        event.clear()
 
     def _forget(self, job_id: str, event: asyncio.Event) -> None:
         events = self._waiters[job_id]
@@ -97,10 +109,16 @@ class Waiting:
     def _hear(self, news: bytes | None) -> None:
         if news is None:
             self._wake_all()
+            self._tell(None, "")
             return
-        job_id = news.decode().partition(" ")[0]
+        job_id, _, rest = news.decode().partition(" ")
         for event in self._waiters.get(job_id, ()):
             event.set()
+        self._tell(job_id, rest.partition(" ")[2])
+
+    def _tell(self, job_id: str | None, owner: str) -> None:
+        for heard in self._attending:
+            heard(job_id, owner)
 
     def _wake_all(self) -> None:
         for events in self._waiters.values():

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.faces import agents, batches, deliveries, jobs, keys, openai, orgs, providers, webhooks
+from app.faces import agents, batches, deliveries, jobs, keys, openai, orgs, progress, providers, webhooks
 
-FACES: Final = (agents, batches, deliveries, jobs, keys, openai, orgs, providers, webhooks)
+FACES: Final = (agents, batches, deliveries, jobs, keys, openai, orgs, progress, providers, webhooks)

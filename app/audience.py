@@ -1,0 +1,216 @@
+"""Who hears of which jobs: each listener of the jobs of its own, and of those that it has subscribed to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from app.progress import RETRY_SECONDS, Message, ended, follow, standing
+from jobs.client import Filters
+from jobs.errors import DarkroomError, InvalidInput, ServiceUnavailable
+from jobs.model import Status, now_ms
+
+if TYPE_CHECKING:
+    from jobs.client import Jobs
+    from jobs.model import Job
+
+MOST_SUBSCRIPTIONS: Final = 100
+"""Jobs that a listener may have subscribed to at a time."""
+MOST_ENDS: Final = 256
+"""Ended jobs that a listener is known to have been told of."""
+MOST_REQUESTS: Final = 1_000
+"""Requests whose jobs this process remembers having heard of."""
+DEAF_MS: Final = 60_000
+"""A job that ended within this before a lost subscription was taken up again may have ended unheard."""
+
+_log = structlog.get_logger()
+
+
+class Listener:
+    """Somebody who hears of jobs, known by `name`; `owner` is `org subject`, as the news have it."""
+
+    def __init__(self, name: str, org: str, subject: str) -> None:
+        self.name = name
+        self.org = org
+        self.owner = f"{org} {subject}"
+        self.subscribed: set[str] = set()
+        self._ends: dict[str, None] = {}
+
+    def has_end(self, job_id: str) -> bool:
+        """Whether it was told how the job ended: that is told once."""
+        return job_id in self._ends
+
+    def note_end(self, job_id: str) -> None:
+        """It is told now how the job ended."""
+        self.subscribed.discard(job_id)
+        self._ends[job_id] = None
+        if len(self._ends) > MOST_ENDS:
+            del self._ends[next(iter(self._ends))]
+
+
+Tell = Callable[[Sequence[Listener], Message], Awaitable[None]]
+
+
+class Watch:
+    """A job that is followed, once for all who hear of it."""
+
+    def __init__(self, job_id: str, owner: str) -> None:
+        self.job_id = job_id
+        self.owner = owner
+        self.stirred = True
+        """There was news since the last look."""
+        self.task: asyncio.Task[None] | None = None
+
+
+class Audience:
+    """Follows the jobs that somebody here hears of, and no others. News of those cost a look into a dictionary."""
+
+    def __init__(self, jobs: Jobs, tell: Tell) -> None:
+        self._jobs = jobs
+        self._tell = tell
+        self._of_owner: dict[str, set[Listener]] = {}
+        self._of_job: dict[str, set[Listener]] = {}
+        self._watches: dict[str, Watch] = {}
+        self._requests: dict[tuple[str, str], str] = {}
+        self._catching_up: asyncio.Task[None] | None = None
+
+    def join(self, listener: Listener) -> None:
+        """It hears of every job of its owner from the next change on."""
+        self._of_owner.setdefault(listener.owner, set()).add(listener)
+
+    def leave(self, listener: Listener) -> None:
+        """It hears of nothing more; what nobody hears of is soon followed no longer."""
+        _drop(self._of_owner, listener.owner, listener)
+        for job_id in listener.subscribed:
+            _drop(self._of_job, job_id, listener)
+
+    async def subscribe(self, listener: Listener, job_id: str) -> Message:
+        """It hears of a job of its org, too, and has this message now. Raises `NotFound`, `Gone`, `InvalidInput`."""
+        job = await self._jobs.get(listener.org, job_id)
+        if (end := ended(job)) is not None:
+            await self._end(job.id, [listener], end)
+            await self._jobs.delivered(job)
+            return end
+        if len(listener.subscribed) >= MOST_SUBSCRIPTIONS and job.id not in listener.subscribed:
+            raise InvalidInput(f"{MOST_SUBSCRIPTIONS} jobs are subscribed to: unsubscribe from one", field="job_id")
+        if listener in self._of_owner.get(listener.owner, ()):  # it may have left since it asked
+            listener.subscribed.add(job.id)
+            self._of_job.setdefault(job.id, set()).add(listener)
+            self._watch(job.id, f"{job.org} {job.subject}")
+        return await standing(self._jobs, job)
+
+    def unsubscribe(self, listener: Listener, job_id: str) -> None:
+        """It hears of the job no longer, unless it is of its own."""
+        listener.subscribed.discard(job_id)
+        _drop(self._of_job, job_id, listener)
+
+    def job_of_request(self, org: str, request_id: str) -> str | None:
+        """The job of a request that this process has heard of lately."""
+        return self._requests.get((org, request_id))
+
+    def hear(self, job_id: str | None, owner: str) -> None:
+        """News of a job (`Waiting.attend`)."""
+        if job_id is None:
+            if self._of_owner and self._catching_up is None:
+                self._catching_up = asyncio.create_task(self._catch_up())
+        elif job_id in self._watches or owner in self._of_owner:
+            self._watch(job_id, owner)
+
+    async def close(self) -> None:
+        """Follow nothing more."""
+        tasks = [watch.task for watch in self._watches.values()] + [self._catching_up]
+        for task in (found := [task for task in tasks if task is not None]):
+            task.cancel()
+        await asyncio.gather(*found, return_exceptions=True)
+
+    def _watch(self, job_id: str, owner: str) -> None:
+        watch = self._watches.get(job_id)
+        if watch is not None:
+            watch.stirred = True
+            return
+        self._watches[job_id] = watch = Watch(job_id, owner)
+        watch.task = asyncio.create_task(self._run(watch))
+
+    async def _run(self, watch: Watch) -> None:
+        """Nothing is awaited between the last look whether there was news and the end of the watch."""
+        try:
+            while watch.stirred:
+                watch.stirred = False
+                try:
+                    await self._follow(watch)
+                except ServiceUnavailable:
+                    watch.stirred = not self._jobs.closing
+                    await asyncio.sleep(RETRY_SECONDS)
+                except DarkroomError:  # the news were of its being erased
+                    return
+        except Exception:  # noqa: BLE001  # nobody awaits the task: it is told here
+            _log.exception("watch failed", job=watch.job_id)
+        finally:
+            del self._watches[watch.job_id]
+
+    async def _follow(self, watch: Watch) -> None:
+        job = await self._jobs.get(watch.owner.partition(" ")[0], watch.job_id)
+        self._remember(job)
+        async with aclosing(follow(self._jobs, job)) as messages:
+            async for message in messages:
+                hearers = self._hearers(watch)
+                if not hearers:
+                    return
+                if message is None:
+                    continue
+                if message.last:
+                    asked = watch.job_id in self._of_job
+                    await self._end(watch.job_id, hearers, message)
+                    if asked:
+                        await self._jobs.delivered(await self._jobs.get(job.org, job.id))
+                    return
+                await self._tell(hearers, message)
+                if self._rests(watch, job, message):
+                    return
+
+    def _hearers(self, watch: Watch) -> list[Listener]:
+        both = self._of_owner.get(watch.owner, set()) | self._of_job.get(watch.job_id, set())
+        return [listener for listener in both if not listener.has_end(watch.job_id)]
+
+    def _rests(self, watch: Watch, job: Job, message: Message) -> bool:
+        """Whether the next look can wait for news: a thousand jobs that wait for their turn cost nothing."""
+        queued = job.started_ms is None and message.data["status"] == Status.QUEUED
+        return queued and watch.job_id not in self._of_job
+
+    async def _end(self, job_id: str, hearers: Sequence[Listener], message: Message) -> None:
+        """Tell how the job ended, each listener once."""
+        told = [listener for listener in hearers if not listener.has_end(job_id)]
+        for listener in told:
+            _drop(self._of_job, job_id, listener)
+            listener.note_end(job_id)
+        await self._tell(told, message)
+
+    def _remember(self, job: Job) -> None:
+        if job.request_id is not None:
+            self._requests[job.org, job.request_id] = job.id
+            if len(self._requests) > MOST_REQUESTS:
+                del self._requests[next(iter(self._requests))]
+
+    async def _catch_up(self) -> None:
+        """Look for what changed unheard among the newest hundred jobs of each org that somebody listens for."""
+        try:
+            since = now_ms() - DEAF_MS
+            for org in {owner.partition(" ")[0] for owner in self._of_owner}:
+                for job in (await self._jobs.page(org, Filters(), None, 100))[0]:
+                    if not job.status.terminal or (job.finished_ms or 0) > since:
+                        self.hear(job.id, f"{job.org} {job.subject}")
+        except DarkroomError as error:
+            _log.warning("news may have been missed", error=error.message)
+        finally:
+            self._catching_up = None
+
+
+def _drop(kept: dict[str, set[Listener]], key: str, listener: Listener) -> None:
+    listeners = kept.get(key, set())
+    listeners.discard(listener)
+    if not listeners:
+        kept.pop(key, None)

@@ -1,0 +1,52 @@
+"""Face 1's progress as server-sent events: what `/image-progress` tells, for one job and over plain HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Final
+
+from litestar import Response, get
+from litestar.params import FromPath
+from litestar.response import Stream
+
+from app.ask import AnyRequest, known_caller
+from app.auth import READ
+from app.progress import follow
+from app.query import known_id, only_query
+from app.streams import MEDIA_TYPE, frame, require_room
+
+if TYPE_CHECKING:
+    from jobs.client import Jobs
+    from jobs.model import Job
+
+
+@get(
+    "/v1/images/progress/{job_id:str}",
+    opt={"result": "progress", "media_type": MEDIA_TYPE, "errors": "openai_error"},
+)
+async def get_progress(request: AnyRequest, job_id: FromPath[str]) -> Response[Any]:
+    """How far a job is, as server-sent events: `progress` with each change, then `completed` or `failed`."""
+    caller = await known_caller(request, READ)
+    only_query(request)
+    job = await request.app.state.jobs.get(caller.org, known_id(job_id, "job", "job"))
+    require_room(request)
+    headers = {"X-Job-Id": job.id, "X-Accel-Buffering": "no", "Cache-Control": "no-store"}
+    return Stream(_frames(request, job), status_code=200, headers=headers, media_type=MEDIA_TYPE)
+
+
+handlers: Final = (get_progress,)
+
+
+async def _frames(request: AnyRequest, job: Job) -> AsyncIterator[bytes]:
+    jobs: Jobs = request.app.state.jobs
+    streams: set[object] = request.app.state.streams
+    streams.add(own := object())
+    try:
+        async with aclosing(follow(jobs, job)) as messages:
+            async for message in messages:
+                yield b": ping\n\n" if message is None else frame(message.name, message.data)
+        if not jobs.closing:
+            await jobs.delivered(await jobs.get(job.org, job.id))
+    finally:
+        streams.discard(own)

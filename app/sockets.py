@@ -1,0 +1,266 @@
+"""Progress over Socket.IO: the namespace `/image-progress`, served by each process to its own sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import socketio
+import structlog
+from litestar import asgi
+from litestar.enums import ScopeType
+from litestar.handlers import ASGIRouteHandler
+from litestar.types import Receive, Scope, Send
+
+from app.audience import Audience, Listener
+from app.auth import READ, Authenticator
+from app.handshake import Headers, credentials, from_allowed_page, query
+from app.progress import Message, error_json
+from jobs.errors import DarkroomError, Forbidden, InvalidInput, NotFound, TooManyStreams, Unauthorized
+
+if TYPE_CHECKING:
+    from app.auth import Caller
+    from jobs.client import Jobs
+    from jobs.settings import Settings
+    from jobs.waiting import Waiting
+
+NAMESPACE: Final = "/image-progress"
+PATH: Final = "/socket.io"
+MOST_MESSAGE_BYTES: Final = 16 * 1024
+"""What a client may send at once: a token and an id are far shorter."""
+RECHECK_SECONDS: Final = 15.0
+"""How often every credential is looked at again: a key may be revoked, a token expire."""
+PREVIEWS_UNREAD: Final = 2
+PROGRESS_UNREAD: Final = 16
+ENDS_UNREAD: Final = 256
+"""So many messages may wait for a slow client before previews, then progress are left out, and it is cut at last."""
+EVENTS: Final = frozenset({"subscribe", "unsubscribe"})
+
+_log = structlog.get_logger()
+
+
+class Sockets:
+    """The Socket.IO server of this process. What it tells comes from `Waiting`'s news: processes need no bus."""
+
+    def __init__(
+        self, *, jobs: Jobs, waiting: Waiting, authenticator: Authenticator, settings: Settings, streams: set[object]
+    ) -> None:
+        self._waiting = waiting
+        self._authenticator = authenticator
+        self._most = settings.most_streams
+        self._origins = settings.cors_origins
+        self._streams = streams
+        self._audience = Audience(jobs, self._tell)
+        self._sockets: dict[str, _Socket] = {}
+        self._strangers: set[str] = set()
+        self._upgraded = 0
+        self._keeper: asyncio.Task[None] | None = None
+        self._server = socketio.AsyncServer(
+            async_mode="asgi",
+            namespaces=[NAMESPACE],
+            serializer=_Packet,
+            async_handlers=False,  # one event of a socket after the other: a flood of them waits in its own connection
+            cors_allowed_origins=[],  # ours, see `__call__`: the application answers for the headers
+            http_compression=False,
+            max_http_buffer_size=MOST_MESSAGE_BYTES,
+            logger=_quiet("socketio.server"),
+            engineio_logger=_quiet("engineio.server"),
+        )
+        self._server.on("connect", self._connect, namespace=NAMESPACE)
+        self._server.on("disconnect", self._disconnect, namespace=NAMESPACE)
+        self._server.on("subscribe", self._subscribe, namespace=NAMESPACE)
+        self._server.on("unsubscribe", self._unsubscribe, namespace=NAMESPACE)
+
+    async def open(self) -> None:
+        """Begin to listen."""
+        self._waiting.attend(self._audience.hear)
+        self._keeper = asyncio.create_task(self._keep())
+
+    async def close(self) -> None:
+        """After `Waiting.end_waits`: the sockets are gone, nothing goes on."""
+        if self._keeper is not None:
+            await self._keeper
+        await self._audience.close()
+        await self._server.shutdown()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request or websocket of Engine.IO. Raises `TooManyStreams` for a session that finds no room."""
+        full = "sid" not in query(scope) and len(self._server.eio.sockets) >= self._most
+        if scope["type"] == ScopeType.HTTP:
+            if full:
+                raise TooManyStreams("too many sockets are open here", retry_after=5)
+            await self._server.handle_request(scope, receive, send)
+            return
+        if full or self._upgraded >= self._most or not from_allowed_page(scope, self._origins):
+            await receive()
+            await send({"type": "websocket.close", "code": 1008, "reason": ""})
+            return
+        self._upgraded += 1
+        try:
+            await self._server.handle_request(scope, receive, send)
+        finally:
+            self._upgraded -= 1
+
+    async def _connect(self, sid: str, environ: Mapping[str, Any], auth: object) -> None:
+        """Raises `socketio`'s refusal, whose message the client reads as `connect_error`."""
+        headers = credentials(environ["asgi.scope"], auth)
+        try:
+            caller = await self._known(headers)
+            if len(self._streams) >= self._most:
+                raise TooManyStreams("too many event streams are open here", retry_after=5)
+        except (Unauthorized, Forbidden) as error:
+            raise socketio.exceptions.ConnectionRefusedError("unauthorized", error_json(error)) from None
+        except DarkroomError as error:
+            raise socketio.exceptions.ConnectionRefusedError(error.message, error_json(error)) from None
+        session = self._server.manager.eio_sid_from_sid(sid, NAMESPACE)
+        self._sockets[sid] = socket = _Socket(sid, caller, session, headers)
+        self._streams.add(socket)
+        self._audience.join(socket)
+        _log.info("socket opened", org=caller.org, how=caller.how)
+
+    def _disconnect(self, sid: str, _: object) -> None:
+        socket = self._sockets.pop(sid, None)
+        if socket is not None:
+            self._streams.discard(socket)
+            self._audience.leave(socket)
+
+    async def _subscribe(self, sid: str, *said: object) -> dict[str, Any]:
+        socket = self._sockets[sid]
+        try:
+            message = await self._audience.subscribe(socket, self._named(socket, said))
+        except DarkroomError as error:
+            return {"ok": False, "error": error_json(error)}
+        return {"ok": True, "event": message.name, "data": message.data}
+
+    def _unsubscribe(self, sid: str, *said: object) -> dict[str, Any]:
+        socket = self._sockets[sid]
+        try:
+            job_id = self._named(socket, said)
+        except DarkroomError as error:
+            return {"ok": False, "error": error_json(error)}
+        self._audience.unsubscribe(socket, job_id)
+        return {"ok": True}
+
+    def _named(self, socket: Listener, said: Sequence[object]) -> str:
+        """The job that a message names, by itself or by the request that asked for it."""
+        match said:
+            case [{"job_id": str(job_id)}]:
+                return job_id
+            case [{"request_id": str(request_id)}]:
+                found = self._audience.job_of_request(socket.org, request_id)
+                if found is None:
+                    message = "nothing was heard of this request here: your own jobs need no subscription"
+                    raise NotFound(f"{message}, and others are found by job_id", field="request_id")
+                return found
+        raise InvalidInput('must be {"job_id": …} or {"request_id": …}', field="job_id")
+
+    async def _tell(self, listeners: Sequence[Listener], message: Message) -> None:
+        """Put a message into the queue of each socket that keeps up; it is encoded once."""
+        names = []
+        for listener in listeners:
+            session = self._session(listener)
+            if session is None:
+                continue
+            unread = session.queue.qsize()
+            if message.last and unread >= ENDS_UNREAD:
+                await _cut(session)
+            elif unread < (ENDS_UNREAD if message.last else _room(message)):
+                names.append(listener.name)
+        if names:
+            await self._server.emit(message.name, message.data, to=names, namespace=NAMESPACE)
+
+    def _session(self, listener: Listener) -> Any:
+        socket = self._sockets.get(listener.name)
+        return None if socket is None else self._server.eio.sockets.get(socket.session)
+
+    async def _known(self, headers: Headers) -> Caller:
+        caller = await self._authenticator.caller(headers)
+        caller.require(READ)
+        return caller
+
+    async def _keep(self) -> None:
+        """Until the process stops: look after the sockets. Then let all go, so that they come back elsewhere."""
+        while not await self._waiting.closes_within(RECHECK_SECONDS):
+            try:
+                await self._recheck()
+                await self._sweep()
+            except Exception:  # noqa: BLE001  # the next round is due whatever went wrong in this one
+                _log.exception("sockets not looked after")
+        for session in list(self._server.eio.sockets.values()):
+            await _cut(session)
+
+    async def _recheck(self) -> None:
+        """Disconnect whose credential holds no longer; one that many share is looked at once."""
+        for headers in {socket.headers for socket in self._sockets.values()}:
+            try:
+                await self._known(headers)
+            except (Unauthorized, Forbidden):
+                for sid in [sid for sid, socket in self._sockets.items() if socket.headers == headers]:
+                    await self._server.disconnect(sid, namespace=NAMESPACE)
+            except DarkroomError:
+                continue  # it cannot be known just now
+
+    async def _sweep(self) -> None:
+        """Forget sockets whose session has gone, and cut sessions that have not said who they are since last time."""
+        sessions = self._server.eio.sockets
+        for sid in [sid for sid, socket in self._sockets.items() if socket.session not in sessions]:
+            self._disconnect(sid, None)
+        strangers = set(sessions) - {socket.session for socket in self._sockets.values()}
+        for stranger in strangers & self._strangers:
+            await _cut(sessions[stranger])
+        self._strangers = strangers
+
+
+class _Socket(Listener):
+    def __init__(self, sid: str, caller: Caller, session: str, headers: Headers) -> None:
+        super().__init__(sid, caller.org, caller.subject)
+        self.session = session
+        self.headers = headers
+
+
+class _Packet(socketio.packet.Packet):  # type: ignore[misc]  # the library has no types
+    """A client's packet. Attachments are not taken, and names that are not ours (`disconnect`, too) are ignored."""
+
+    data: Any
+
+    def decode(self, encoded_packet: Any) -> int:
+        """Read it. Raises `ValueError`, which the library takes for a bad packet."""
+        attachments: int = super().decode(encoded_packet)
+        if self.packet_type in {socketio.packet.BINARY_EVENT, socketio.packet.BINARY_ACK}:
+            raise ValueError("attachments are not taken")
+        if self.packet_type == socketio.packet.EVENT and not _is_ours(self.data):
+            self.data = ["ignored"]
+        return attachments
+
+
+def mounted(sockets: Sockets) -> ASGIRouteHandler:
+    """The route of Engine.IO's requests and websockets."""
+
+    @asgi(PATH, is_mount=True, copy_scope=True)
+    async def socket_io(scope: Scope, receive: Receive, send: Send) -> None:
+        await sockets(scope, receive, send)
+
+    return socket_io
+
+
+async def _cut(session: Any) -> None:
+    """End a session from our side; its client may come back."""
+    await session.close(wait=False)
+    await session.queue.put(None)  # what writes to the websocket ends at this
+
+
+def _is_ours(data: object) -> bool:
+    return isinstance(data, list) and bool(data) and isinstance(data[0], str) and data[0] in EVENTS
+
+
+def _room(message: Message) -> int:
+    return PREVIEWS_UNREAD if "preview_url" in message.data else PROGRESS_UNREAD
+
+
+def _quiet(name: str) -> logging.Logger:
+    """What strangers send wrongly is no news of ours; our own handlers log for themselves."""
+    logger = logging.getLogger(name)
+    logger.setLevel(logging.CRITICAL)
+    return logger
