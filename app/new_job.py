@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct
 
-from app.ask import checked_options, client_reference, permitted
+from app.ask import permitted
+from app.creation import checked_options, client_reference
 from app.pictures_in import Mask, ReferenceImage, mask, reference
 from jobs.draft import Ask
 from jobs.errors import InvalidInput, InvalidPicture

@@ -7,18 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 from litestar import Response, post
 from msgspec import Struct
 
-from app.ask import (
-    AnyRequest,
-    answer_now_or_later,
-    client_reference,
-    idempotency_key,
-    known_caller,
-    options_from_headers,
-    permitted,
-    where,
-)
+from app.ask import AnyRequest, answer_now_or_later, known_caller, permitted, where
 from app.auth import WRITE
 from app.body import read_json
+from app.creation import client_reference, idempotency_key, options_from_headers
 from app.pictures_in import Mask, ReferenceImage, mask, reference
 from app.problems import request_id
 from app.streams import require_room, stream, wants_stream

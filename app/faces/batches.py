@@ -14,9 +14,10 @@ from litestar.response import Stream
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.ask import AnyRequest, client_reference, idempotency_key, known_caller, options_from_headers
+from app.ask import AnyRequest, known_caller
 from app.auth import READ, WRITE
 from app.body import read_json
+from app.creation import client_reference, idempotency_key, options_from_headers
 from app.lifting import Base64Text
 from app.new_job import NewJob, NewWebhook, checked_metadata, new_ask
 from app.problems import answer, request_id

@@ -10,24 +10,10 @@ from litestar import MediaType, Response, delete, get, post
 from litestar.params import FromPath
 from msgspec.structs import replace
 
-from app.ask import (
-    AnyRequest,
-    applied,
-    client_reference,
-    ended,
-    etag,
-    idempotency_key,
-    job_answer,
-    known_caller,
-    options_from_headers,
-    patience,
-    pointer,
-    preference,
-    shown,
-    where,
-)
+from app.ask import AnyRequest, ended, etag, job_answer, known_caller, patience, pointer, shown, where
 from app.auth import READ, WRITE, Caller
 from app.body import read_json
+from app.creation import applied, client_reference, idempotency_key, options_from_headers, preference
 from app.new_job import NewJob, new_ask
 from app.problems import envelope, request_id
 from app.query import instant, known_id, number, only_query, page

@@ -9,17 +9,9 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from msgspec import Struct
 
-from app.ask import (
-    AnyRequest,
-    Preference,
-    Telling,
-    answer_now_or_later,
-    client_reference,
-    idempotency_key,
-    known_caller,
-    options_from_headers,
-)
+from app.ask import AnyRequest, Telling, answer_now_or_later, known_caller
 from app.auth import READ, WRITE
+from app.creation import Preference, client_reference, idempotency_key, options_from_headers
 from app.faces.openai.answers import b64_response, pointer, url_response
 from app.faces.openai.errors import openai_error
 from app.faces.openai.models import known_model, model_json, offered, permitted
