@@ -198,7 +198,12 @@ SCHEMAS: Final = {
     ),
     "results": {"type": "string", "description": "lines of `{index, status, jobId?, result?, error?}`"},
     "events": _enveloped({"type": "array", "items": {"type": "object"}}),
-    "progress": {"type": "string", "description": "events `progress`, `completed` and `failed`, each a JSON object"},
+    "progress": {
+        "type": "object",
+        "description": "one server-sent event; its data is JSON",
+        "required": ["event", "data"],
+        "properties": {"event": {"enum": ["progress", "completed", "failed"]}, "data": {"type": "string"}},
+    },
     "key": _enveloped(_KEY),
     "new_key": _enveloped(_NEW_KEY),
     "keys": _enveloped(

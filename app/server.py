@@ -10,7 +10,7 @@ import uvicorn
 
 from app.main import create_app
 from app.protocol import bounded
-from app.sockets import MOST_MESSAGE_BYTES
+from app.socket_server import MOST_MESSAGE_BYTES
 from jobs.settings import Settings
 
 MOST_CONNECTIONS: Final = 4_000

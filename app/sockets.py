@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +17,7 @@ from app.audience import Audience, Listener
 from app.auth import READ, Authenticator
 from app.handshake import Headers, credentials, from_allowed_page, query
 from app.progress import Message, error_json
+from app.socket_server import NAMESPACE, cut, leave, socket_server
 from jobs.errors import DarkroomError, Forbidden, InvalidInput, NotFound, TooManyStreams, Unauthorized
 
 if TYPE_CHECKING:
@@ -26,17 +26,13 @@ if TYPE_CHECKING:
     from jobs.settings import Settings
     from jobs.waiting import Waiting
 
-NAMESPACE: Final = "/image-progress"
 PATH: Final = "/socket.io"
-MOST_MESSAGE_BYTES: Final = 16 * 1024
-"""What a client may send at once: a token and an id are far shorter."""
 RECHECK_SECONDS: Final = 15.0
 """How often every credential is looked at again: a key may be revoked, a token expire."""
 PREVIEWS_UNREAD: Final = 2
 PROGRESS_UNREAD: Final = 16
 ENDS_UNREAD: Final = 256
 """So many messages may wait for a slow client before previews, then progress are left out, and it is cut at last."""
-EVENTS: Final = frozenset({"subscribe", "unsubscribe"})
 
 _log = structlog.get_logger()
 
@@ -57,21 +53,9 @@ class Sockets:
         self._strangers: set[str] = set()
         self._upgraded = 0
         self._keeper: asyncio.Task[None] | None = None
-        self._server = socketio.AsyncServer(
-            async_mode="asgi",
-            namespaces=[NAMESPACE],
-            serializer=_Packet,
-            async_handlers=False,  # one event of a socket after the other: a flood of them waits in its own connection
-            cors_allowed_origins=[],  # ours, see `__call__`: the application answers for the headers
-            http_compression=False,
-            max_http_buffer_size=MOST_MESSAGE_BYTES,
-            logger=_quiet("socketio.server"),
-            engineio_logger=_quiet("engineio.server"),
-        )
-        self._server.on("connect", self._connect, namespace=NAMESPACE)
-        self._server.on("disconnect", self._disconnect, namespace=NAMESPACE)
-        self._server.on("subscribe", self._subscribe, namespace=NAMESPACE)
-        self._server.on("unsubscribe", self._unsubscribe, namespace=NAMESPACE)
+        self._server = socket_server()
+        for handler in (self._connect, self._disconnect, self._subscribe, self._unsubscribe):
+            self._server.on(handler.__name__.removeprefix("_"), handler, namespace=NAMESPACE)
 
     async def open(self) -> None:
         """Begin to listen."""
@@ -120,11 +104,15 @@ class Sockets:
         self._audience.join(socket)
         _log.info("socket opened", org=caller.org, how=caller.how)
 
-    def _disconnect(self, sid: str, _: object) -> None:
+    def _disconnect(self, sid: str, reason: object) -> None:
         socket = self._sockets.pop(sid, None)
-        if socket is not None:
-            self._streams.discard(socket)
-            self._audience.leave(socket)
+        if socket is None:
+            return
+        self._streams.discard(socket)
+        self._audience.leave(socket)
+        session = self._server.eio.sockets.get(socket.session)
+        if session is not None and reason == self._server.reason.CLIENT_DISCONNECT:
+            leave(session)
 
     async def _subscribe(self, sid: str, *said: object) -> dict[str, Any]:
         socket = self._sockets[sid]
@@ -165,13 +153,14 @@ class Sockets:
                 continue
             unread = session.queue.qsize()
             if message.last and unread >= ENDS_UNREAD:
-                await _cut(session)
+                await cut(session)
             elif unread < (ENDS_UNREAD if message.last else _room(message)):
                 names.append(listener.name)
         if names:
             await self._server.emit(message.name, message.data, to=names, namespace=NAMESPACE)
 
     def _session(self, listener: Listener) -> Any:
+        """Its Engine.IO session; None once it has gone."""
         socket = self._sockets.get(listener.name)
         return None if socket is None else self._server.eio.sockets.get(socket.session)
 
@@ -189,7 +178,7 @@ class Sockets:
             except Exception:  # noqa: BLE001  # the next round is due whatever went wrong in this one
                 _log.exception("sockets not looked after")
         for session in list(self._server.eio.sockets.values()):
-            await _cut(session)
+            await cut(session)
 
     async def _recheck(self) -> None:
         """Disconnect whose credential holds no longer; one that many share is looked at once."""
@@ -208,8 +197,8 @@ class Sockets:
         for sid in [sid for sid, socket in self._sockets.items() if socket.session not in sessions]:
             self._disconnect(sid, None)
         strangers = set(sessions) - {socket.session for socket in self._sockets.values()}
-        for stranger in strangers & self._strangers:
-            await _cut(sessions[stranger])
+        for session in [sessions[stranger] for stranger in strangers & self._strangers]:
+            await cut(session)
         self._strangers = strangers
 
 
@@ -218,21 +207,6 @@ class _Socket(Listener):
         super().__init__(sid, caller.org, caller.subject)
         self.session = session
         self.headers = headers
-
-
-class _Packet(socketio.packet.Packet):  # type: ignore[misc]  # the library has no types
-    """A client's packet. Attachments are not taken, and names that are not ours (`disconnect`, too) are ignored."""
-
-    data: Any
-
-    def decode(self, encoded_packet: Any) -> int:
-        """Read it. Raises `ValueError`, which the library takes for a bad packet."""
-        attachments: int = super().decode(encoded_packet)
-        if self.packet_type in {socketio.packet.BINARY_EVENT, socketio.packet.BINARY_ACK}:
-            raise ValueError("attachments are not taken")
-        if self.packet_type == socketio.packet.EVENT and not _is_ours(self.data):
-            self.data = ["ignored"]
-        return attachments
 
 
 def mounted(sockets: Sockets) -> ASGIRouteHandler:
@@ -245,22 +219,5 @@ def mounted(sockets: Sockets) -> ASGIRouteHandler:
     return socket_io
 
 
-async def _cut(session: Any) -> None:
-    """End a session from our side; its client may come back."""
-    await session.close(wait=False)
-    await session.queue.put(None)  # what writes to the websocket ends at this
-
-
-def _is_ours(data: object) -> bool:
-    return isinstance(data, list) and bool(data) and isinstance(data[0], str) and data[0] in EVENTS
-
-
 def _room(message: Message) -> int:
     return PREVIEWS_UNREAD if "preview_url" in message.data else PROGRESS_UNREAD
-
-
-def _quiet(name: str) -> logging.Logger:
-    """What strangers send wrongly is no news of ours; our own handlers log for themselves."""
-    logger = logging.getLogger(name)
-    logger.setLevel(logging.CRITICAL)
-    return logger

@@ -246,7 +246,7 @@ class Settings(BaseSettings):
     most_streams: int = _named(
         "DARKROOM_STREAMS",
         default=1_000,
-        about="event streams that one API process serves; more are 429",
+        about="event streams and sockets that one API process serves; more are 429",
         example="1000",
         ge=1,
     )
