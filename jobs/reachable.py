@@ -20,6 +20,10 @@ def connections(url: str) -> ConnectionPool:
     return ConnectionPool.from_url(url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS)
 
 
+_OUT_OF_MEMORY: Final = "-OOM command not allowed"
+"""How Redis 6.2 says it of a command inside a script; redis-py knows the word at the beginning of a line alone."""
+
+
 class reachable:  # noqa: N801  # reads as a phrase: `with reachable():`
     """Turns a Redis that is out of reach, out of memory or not ready into `ServiceUnavailable`."""
 
@@ -27,7 +31,7 @@ class reachable:  # noqa: N801  # reads as a phrase: `with reachable():`
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, OutOfMemoryError):
+        if isinstance(error, OutOfMemoryError) or (isinstance(error, ResponseError) and _OUT_OF_MEMORY in str(error)):
             message = "the job store is short of memory: nothing new is accepted just now"
             raise ServiceUnavailable(message, reason="store_full", retry_after=30) from error
         if isinstance(error, RedisConnectionError | RedisTimeoutError | OSError) or (
