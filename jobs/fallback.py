@@ -59,7 +59,9 @@ _EVERYWHERE: Final = frozenset({"provider", "model", "images", "mask"})
 
 
 def _is_nobodys_loss(row: Attempt) -> bool:
-    faulted = row.failure is not None and row.failure.code in _CALLERS_OWN
+    faulted = (
+        row.failure is not None and row.failure.code in _CALLERS_OWN and row.failure.reason != "model_not_found"
+    )  # a target without its model is the route's fault, not the caller's
     return row.ended_ms is not None and row.charged is False and not faulted
 
 

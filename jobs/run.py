@@ -144,12 +144,12 @@ class Runner:
             return
         request = job.now.request
         size = per_call(request, self._catalog.family(request.provider, request.model))
-        try:
-            async with asyncio.TaskGroup() as calls:
-                for first in range(0, len(missing), size):
-                    calls.create_task(self._call(job, missing[first : first + size], inputs))
-        except BaseExceptionGroup as several:
-            raise several.exceptions[0] from None
+        parts = [missing[first : first + size] for first in range(0, len(missing), size)]
+        # Each to its own end: one whose write was refused does not cut the others, which are paid for.
+        ends = await asyncio.gather(*(self._call(job, part, inputs) for part in parts), return_exceptions=True)
+        for trouble in ends:
+            if trouble is not None:
+                raise trouble
 
     async def _load(self, job: Held) -> Loaded:
         """The input pictures in hand; a blob store that is down is waited for."""
@@ -389,6 +389,9 @@ def _final(job: Job) -> Failure:
     """The failure that a job without pictures is told: the last call's, unless an earlier one may have been billed."""
     failures = [a.failure for a in job.attempts if a.failure is not None]
     unsafe = [f for f in failures if not f.safe_to_retry]
+    if not failures:  # every call ended well, and none of what they brought was kept
+        message = "the provider answered without a picture that can be used"
+        return Failure(code="SERVICE_UNAVAILABLE", message=message, reason="provider_bad_response", safe_to_retry=False)
     return (unsafe or failures)[-1]
 
 

@@ -10,10 +10,12 @@ from msgspec import Struct
 from jobs.errors import ProviderError
 from jobs.model import Usage
 from jobs.providers.answers import told
-from jobs.providers.outcomes import refused_model, refused_policy, refused_request
+from jobs.providers.outcomes import refused_account, refused_model, refused_policy, refused_request
 
 _POLICY: Final = frozenset({"content_policy_violation", "moderation_blocked", "contentFilter", "content_filter"})
 _NO_MODEL: Final = frozenset({"DeploymentNotFound", "model_not_found"})
+_ACCOUNT: Final = frozenset({"billing_hard_limit_reached", "billing_not_active", "account_deactivated"})
+"""OpenAI answers 400 and 403 to an account that may not buy: no fault of whoever asked us."""
 
 
 class _TokenDetails(Struct):
@@ -59,4 +61,6 @@ def refused(facts: Mapping[str, Any], status: int, request_id: str | None) -> Pr
         return refused_policy(status, request_id)
     if str(facts.get("code")) in _NO_MODEL:
         return refused_model(status, request_id)
+    if str(facts.get("code")) in _ACCOUNT:
+        return refused_account(status, request_id)
     return refused_request(facts.get("message"), status, request_id, field=facts.get("param"))

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from jobs.catalog import native, streamed
 from jobs.errors import ProviderError
@@ -68,7 +69,7 @@ async def generate(client: AsyncOpenAI, order: Order) -> AsyncIterator[Step]:
         async for step in _stream(raw.http_response, order.request.partial_images or 0, until):
             yield step
     else:
-        for step in _read(raw.content):
+        for step in _read(raw.content, order.n):
             yield step
     for warned in ignored:
         yield warned
@@ -129,7 +130,7 @@ async def _stream(response: Any, previews: int, until: float) -> AsyncIterator[S
                 yield step
         else:
             content = b"".join([piece async for piece in _pieces(response, until)])
-            for step in _read(content):
+            for step in _read(content, 1):
                 yield step
     except ProviderError:
         raise
@@ -148,9 +149,9 @@ async def _pieces(response: Any, until: float) -> AsyncIterator[bytes]:
             yield piece
 
 
-def _read(content: bytes) -> list[Step]:
+def _read(content: bytes, n: int) -> list[Step]:
     answer = decoded(content, _Answer)
-    pictures: list[Step] = []
+    pictures: list[Picture] = []
     lost: list[Step] = []
     for index, item in enumerate(answer.data):
         try:
@@ -159,7 +160,13 @@ def _read(content: bytes) -> list[Step]:
             lost.append(Warned(code="partial", message=f"picture {index + 1} of the provider cannot be used: {error}"))
     if not pictures:
         raise bad_response("the provider answered without a picture that can be used")
-    return [*pictures, *lost, *counted(answer.usage)]
+    return [*_within(pictures, n), *lost, *counted(answer.usage)]
+
+
+def _within(pictures: list[Picture], n: int) -> list[Picture]:
+    """One more than was asked for stands in for one that cannot be used: it is paid for just as well."""
+    free = [index for index in range(n) if all(p.index != index for p in pictures)]
+    return [replace(p, index=free.pop(0)) if p.index >= n and free else p for p in pictures]
 
 
 def _failure(error: Exception) -> ProviderError:

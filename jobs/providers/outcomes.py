@@ -57,7 +57,11 @@ def bad_response(message: str, *, status: int = 200) -> ProviderError:
 
 
 def refused_status(status: int, request_id: str | None, after: float | None) -> ProviderError:
-    """An answered error status that says nothing of the request itself."""
+    """An answered error status that says nothing of the request itself.
+
+    Beside 502 and 504 those of gateways and content networks that gave up on the server behind them, or on whoever
+    asked: 408, 499 (nginx), 520, 522 and 524 (Cloudflare). The order had arrived, and may have been served.
+    """
     match status:
         case 401 | 403:
             return refused_credential(status, request_id)
@@ -65,7 +69,7 @@ def refused_status(status: int, request_id: str | None, after: float | None) -> 
             outcome, reason, message = Outcome.THROTTLED, "provider_rate_limited", "the provider limits our rate"
         case 503:
             outcome, reason, message = Outcome.THROTTLED, "provider_unavailable", "the provider is not available"
-        case 502 | 504:
+        case 408 | 499 | 502 | 504 | 520 | 522 | 524:
             outcome, reason = Outcome.UNKNOWN, "outcome_unknown"
             message = f"the provider's own gateway answered {status}: the picture may have been made, and billed"
         case _:
@@ -78,6 +82,12 @@ def refused_status(status: int, request_id: str | None, after: float | None) -> 
 def refused_credential(status: int, request_id: str | None) -> ProviderError:
     """The key is ours, and so is the trouble; what the provider said may hold the key, and is not passed on."""
     error = ServiceUnavailable("the provider refused the gateway's credential", reason="provider_unavailable")
+    return _refused(error, status, request_id)
+
+
+def refused_account(status: int, request_id: str | None) -> ProviderError:
+    """The account is ours, too: its budget is spent, or it is closed."""
+    error = ServiceUnavailable("the provider refused the gateway's account", reason="provider_unavailable")
     return _refused(error, status, request_id)
 
 

@@ -16,8 +16,11 @@ from tests.neighbours.redis_server import running_redis
 
 JOBS = "/api/v1/jobs"
 AZURE, OPENAI, GEMINI = "azure-openai/gpt-image-2", "openai/gpt-image-2", "gemini/gemini-3-pro-image"
+MISNAMED = f"azure-openai/no-such-deployment|{GEMINI}"
 SMALL = f"{AZURE}|openai/dall-e-2|{GEMINI}"
-ROUTES = f"pair={AZURE}|{GEMINI},small={SMALL},three={AZURE}|{GEMINI}|{OPENAI},keyless={OPENAI}|{GEMINI}"
+ROUTES = (
+    f"pair={AZURE}|{GEMINI},small={SMALL},misnamed={MISNAMED},three={AZURE}|{GEMINI}|{OPENAI},keyless={OPENAI}|{GEMINI}"
+)
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +132,18 @@ def test_what_a_provider_refuses_to_draw_or_has_charged_for_goes_to_nobody_else(
 
     assert (job["status"], job["error"]["details"]["reason"]) == ("failed", reason)
     assert called(far_end, prompt) == ["azure-openai"]
+
+
+def test_a_target_that_has_no_such_model_is_left_for_the_next(gateway, far_end):
+    prompt = "A fox of another deployment"
+    job = run(gateway, "misnamed", prompt)
+
+    assert job["status"] == "succeeded"
+    assert [(a["provider"], a["outcome"]) for a in job["attempts"]] == [
+        ("azure-openai", "refused"),
+        ("gemini", "succeeded"),
+    ]
+    assert called(far_end, prompt) == ["gemini"]
 
 
 def test_at_the_last_target_a_job_backs_off_as_ever(gateway, far_end):

@@ -53,6 +53,16 @@ async def test_one_bad_picture_of_three_does_not_cost_the_other_two(provider, ba
     assert [w.code for w in found if isinstance(w, Warned)] == ["partial"]
 
 
+@pytest.mark.parametrize("provider", OPENAI)
+async def test_a_picture_more_than_was_asked_for_stands_in_for_one_that_cannot_be_used(provider):
+    body = success(provider, PNG, JPEG)
+    body["data"][0] = {"b64_json": "no picture"}
+
+    found, _ = await told(provider, response(200, body), n=1)
+
+    assert [(p.index, p.data) for p in pictures(found)] == [(0, JPEG)]
+
+
 @pytest.mark.parametrize("provider", ALL)
 async def test_strange_words_beside_a_picture_do_not_cost_the_picture(provider):
     body = success(provider, PNG)
