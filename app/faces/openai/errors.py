@@ -84,4 +84,4 @@ def error_json(code: str, message: str, details: Mapping[str, Any]) -> dict[str,
 def renamed(text: str) -> str:
     """The text with OpenAI's names for ours."""
     told = _OURS.sub(lambda found: _NAMES[found[1]], text)
-    return _ADDRESS.sub(r"\1", told).replace("send it as b64", "send the picture itself")
+    return _ADDRESS.sub(r"\1", told).replace("send it as b64", "send its bytes")
