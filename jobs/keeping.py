@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import hashlib
 import uuid
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import structlog
+from msgspec import Struct
 from msgspec.structs import replace
 
 from jobs import moves
@@ -18,7 +20,7 @@ from jobs.blobs import BlobExists, BlobMissing, BlobRefused, BlobStoreDown
 from jobs.catalog import native
 from jobs.held import PAUSE_SECONDS, Held
 from jobs.model import Image, Job, Picture, Warning_, now_ms
-from jobs.pictures import EXTENSIONS, NotAPicture, converted, measure
+from jobs.pictures import EXTENSIONS, NotAPicture, converted, converted_apart, measure
 from jobs.providers.outcomes import bad_response
 from jobs.store import Fenced, Stale
 
@@ -61,31 +63,49 @@ class Keeper:
         """
         if picture.index >= len(indexes):
             return None  # one more than was asked for
-        picture, warning = await self._as_asked(job.now, call, picture)
-        begun, index = now_ms(), indexes[picture.index]
+        index = indexes[picture.index]
         try:
             image = self._image(job.now, call, index, picture)
         except NotAPicture as error:
             raise bad_response(f"the provider's bytes are no picture: {error}") from error
-        await self._store_bytes(job, call, image, picture.data)
+        original, warning = _Original(call=call, name=image.blob, data=picture.data), None
+        wish = self._wish(job.now, call, picture)
+        if wish is not None:
+            await self._spool_bytes(job, original)  # others may be converted before it: that takes as long as it takes
+            picture, warning = await self._made(picture, wish, _in_a_thread)
+            image = self._image(job.now, call, index, picture)
+        begun = now_ms()
+        await self._store_bytes(job, original, image, picture.data)
         try:
-            try:
-                await job.apply(lambda j, now: moves.checkpoint(j, now, image, now - begun))
-            except moves.MoveRefused:
-                await job.apply(lambda j, now: moves.salvage(j, now, call, image))
-        except Fenced:
-            await self._let_go(job.now.id, call, image)
+            await self._record(job, call, image, now_ms() - begun)
+        except (Fenced, moves.MoveRefused):
+            if await self._let_go(job.now.id, call, image):
+                await self._drop(original)
             raise
+        await self._drop(original)
         return warning
 
-    async def find(self, job: Job, call: int, index: int) -> Image | None:
-        """The picture of a call whose end nobody saw: in the blob store, or on this machine's disk."""
-        for extension in EXTENSIONS.values():
-            name = f"{_stem(job, call, index)}.{extension}"
-            data = await self._stored(job, name)
+    async def recover(self, job: Held, call: int, index: int) -> Warning_ | None:
+        """Take the picture of a call whose end nobody saw: from the blob store, or from this machine's disk.
+
+        On disk it is as it came: it is made what was asked for now.
+        """
+        stem = stem_of(job.now, call, index)
+        for name in _names(stem):
+            data = await asyncio.to_thread(self._spool.find, name)
             if data is not None:
-                return self._image(job, call, index, Picture(data=data, media_type=""))
-        return None
+                break
+        try:
+            found = await self._stored(job.now, call, index, data)
+        except BlobStoreDown:  # until the job was overdue: what is on disk is salvaged later
+            return None
+        if found is None:
+            return None
+        image, warning = found
+        await self._record(job, call, image, 0)
+        if data is not None:
+            await asyncio.to_thread(self._spool.drop, name)
+        return warning
 
     async def salvage(self) -> None:
         """Bring what waits on disk to the blob store, when its job has ended without it."""
@@ -94,74 +114,95 @@ class Keeper:
                 await self._salvage(name)
             except BlobStoreDown:
                 return
-            except BlobRefused as error:
-                _log.warning("spooled picture refused", blob=name, error=error.message)
+            except (BlobRefused, NotAPicture) as error:
+                _log.warning("spooled picture refused", blob=name, error=str(error))
 
     async def own_spool(self) -> str:
         """The name of the spool on this machine's disk."""
         return await asyncio.to_thread(self._spool.name)
 
-    async def _as_asked(self, job: Job, call: int, picture: Picture) -> tuple[Picture, Warning_ | None]:
-        """The picture in the output format that was asked for, where the provider did not make it so by itself."""
+    def _wish(self, job: Job, call: int, picture: Picture) -> _Wish | None:
+        """What is to be made of a picture: None where the provider made what was asked for by itself."""
         request, row = job.request, moves.row_of(job, call)
         wanted = f"image/{request.output_format}"
         family = self._catalog.family(row.provider or request.provider, row.model or request.model)
         compressed = request.output_compression is not None and not native(request, family)
         if request.output_format is None or (picture.media_type == wanted and not compressed):
-            return picture, None
-        quality = BEST if request.output_compression is None else request.output_compression
+            return None
+        return _Wish(wanted, BEST if request.output_compression is None else request.output_compression)
+
+    async def _made(self, picture: Picture, wish: _Wish, how: _Way) -> tuple[Picture, Warning_ | None]:
+        """The picture in the output format that was asked for; as it came, with a warning, where that fails."""
         try:
             async with self._converting:
-                data = await asyncio.to_thread(converted, picture.data, wanted, quality)
+                data = await how(picture.data, wish.media_type, wish.quality)
         except Exception as error:  # noqa: BLE001  # whatever the decoder makes of it: the bytes are paid for
+            came, wanted = picture.media_type, wish.media_type
             _log.warning("picture kept as it came", wanted=wanted, error=str(error))
-            message = f"outputFormat: the picture is {picture.media_type}, as it came: it could not be made {wanted}"
+            message = f"outputFormat: the picture is {came}, as it came: it could not be made {wanted}"
             return picture, Warning_(code="ignored_option", field="outputFormat", message=message)
-        return replace(picture, data=data, media_type=wanted), None
+        return replace(picture, data=data, media_type=wish.media_type), None
 
-    async def _let_go(self, job_id: str, call: int, image: Image) -> None:
-        """A picture came to a worker that has lost its job: it may change nothing, and the picture is nobody's."""
+    async def _record(self, job: Held, call: int, image: Image, upload_ms: int) -> None:
+        """The job says that it has the picture; also one that has ended meanwhile."""
+        try:
+            await job.apply(partial(moves.checkpoint, image=image, upload_ms=upload_ms))
+        except moves.MoveRefused:
+            await job.apply(partial(moves.salvage, call=call, image=image))
+
+    async def _let_go(self, job_id: str, call: int, image: Image) -> bool:
+        """A picture that its bringer may not write into the job: whether it is nobody's, or there already.
+
+        If not, whoever holds the job takes it, from the blob store or from the disk.
+        """
         job = await self._store.get(job_id)
         if job is None:  # erased meanwhile
             await self._blobs.delete(image.blob)
-        elif moves.row_of(job, call).ended_ms is not None and image.blob not in {i.blob for i in job.images}:
+            return True
+        if not job.status.terminal and moves.row_of(job, call).ended_ms is None:
+            return False
+        if image.blob not in {i.blob for i in job.images}:
             _log.warning("picture of a lost call, kept for a day", blob=image.blob)
             await self._expiring.add(now_ms() + LOST_MS, image.blob)
+        return True
 
-    async def _store_bytes(self, job: Held, call: int, image: Image, data: bytes) -> None:
+    async def _store_bytes(self, job: Held, original: _Original, image: Image, data: bytes) -> None:
         """Upload, for as long as it takes; while the blob store does not take them the bytes are on disk, too."""
-        spooled = False
         while True:
             upload = asyncio.create_task(self._blobs.put(image.blob, data, image.media_type))
             try:
                 await asyncio.wait([upload], timeout=SPOOL_AFTER_SECONDS)
-                if not spooled and (not upload.done() or isinstance(upload.exception(), BlobStoreDown)):
-                    spooled = await self._spool_bytes(job, call, image, data)
+                if not upload.done() or isinstance(upload.exception(), BlobStoreDown):
+                    await self._spool_bytes(job, original)
                 await upload
             except BlobExists:
-                break
+                return
             except BlobStoreDown as error:
-                _log.warning("blob store down", error=error.message, spooled=spooled)
+                _log.warning("blob store down", error=error.message, spooled=original.spooled)
                 if now_ms() >= job.now.cancel_at_ms:
                     raise
                 await asyncio.sleep(PAUSE_SECONDS)
             else:
-                break
+                return
             finally:
                 upload.cancel()
-        if spooled:
-            await asyncio.to_thread(self._spool.drop, image.blob)
 
-    async def _spool_bytes(self, job: Held, call: int, image: Image, data: bytes) -> bool:
-        if not await asyncio.to_thread(self._spool.keep, image.blob, job.now.id, data):
-            return False
-        with contextlib.suppress(moves.MoveRefused):
-            await job.apply(partial(moves.spooled, call=call, spool=await self.own_spool()))
-        return True
+    async def _spool_bytes(self, job: Held, original: _Original) -> None:
+        """On disk, and its row says so, if that can be; neither a disk nor a lease that is lost ends the upload."""
+        if original.spooled:
+            return
+        original.spooled = await asyncio.to_thread(self._spool.keep, original.name, job.now.id, original.data)
+        if original.spooled:
+            with contextlib.suppress(moves.MoveRefused, Fenced, OSError):
+                await job.apply(partial(moves.spooled, call=original.call, spool=await self.own_spool()))
+
+    async def _drop(self, original: _Original) -> None:
+        if original.spooled:
+            await asyncio.to_thread(self._spool.drop, original.name)
 
     def _image(self, job: Job, call: int, index: int, picture: Picture) -> Image:
         measured = measure(picture.data)
-        name = f"{_stem(job, call, index)}.{EXTENSIONS[measured.media_type]}"
+        name = f"{stem_of(job, call, index)}.{EXTENSIONS[measured.media_type]}"
         return Image(
             index=index,
             url=self._blobs.link(name),
@@ -174,27 +215,24 @@ class Keeper:
             revised_prompt=picture.revised_prompt,
         )
 
-    async def _stored(self, job: Job, name: str) -> bytes | None:
-        """The bytes, which are in the blob store by then; a blob store that is down is waited for."""
-        while True:
-            try:
-                spooled = await asyncio.to_thread(self._spool.find, name)
-                if spooled is None:
-                    return await self._blobs.read(name)
-                await self._upload(name, spooled)
-            except BlobMissing:
-                return None
-            except BlobStoreDown:
-                if job.overdue(now_ms()):
-                    return None
-                await asyncio.sleep(PAUSE_SECONDS)
-            else:
-                return spooled
-
-    async def _upload(self, name: str, data: bytes) -> None:
+    async def _stored(
+        self, job: Job, call: int, index: int, spooled: bytes | None
+    ) -> tuple[Image, Warning_ | None] | None:
+        """The picture as the blob store has it, by then: it is asked first, then given what was on disk."""
+        for name in _names(stem_of(job, call, index)):
+            with contextlib.suppress(BlobMissing):
+                data = await _patiently(job, partial(self._blobs.read, name))
+                return self._image(job, call, index, Picture(data=data, media_type="")), None
+        if spooled is None:
+            return None
+        picture, warning = Picture(data=spooled, media_type=measure(spooled).media_type), None
+        wish = self._wish(job, call, picture)
+        if wish is not None:  # its worker may have died of this very picture
+            picture, warning = await self._made(picture, wish, converted_apart)
+        image = self._image(job, call, index, picture)
         with contextlib.suppress(BlobExists):
-            await self._blobs.put(name, data, measure(data).media_type)
-        await asyncio.to_thread(self._spool.drop, name)
+            await _patiently(job, partial(self._blobs.put, image.blob, picture.data, image.media_type))
+        return image, warning
 
     async def _salvage(self, name: str) -> None:
         job_id = await asyncio.to_thread(self._spool.job_of, name)
@@ -206,22 +244,85 @@ class Keeper:
             return
         if not job.status.terminal:
             return  # a live job's picture is taken by whoever claims the job
-        data = await asyncio.to_thread(self._spool.find, name)
-        if data is None:
+        place = next((place for place in _places(job) if name.startswith(stem_of(job, *place))), None)
+        if place is None:
             return
-        for row in job.attempts:
-            for index in row.indexes:
-                if name.startswith(_stem(job, row.call, index)):
-                    image = self._image(job, row.call, index, Picture(data=data, media_type=""))
-                    await self._upload(name, data)
-                    with contextlib.suppress(moves.MoveRefused, Stale):
-                        await self._store.commit(job, moves.salvage(job, now_ms(), row.call, image))
+        if not _has(job, *place):
+            data = await asyncio.to_thread(self._spool.find, name)
+            found = await self._stored(job, *place, data)
+            if found is not None:
+                await self._record_late(job, place[0], found[0])
+        await asyncio.to_thread(self._spool.drop, name)
+
+    async def _record_late(self, job: Job, call: int, image: Image) -> None:
+        """A job that has ended says that it has the picture, whatever else happens to it."""
+        newest: Job | None = job
+        while newest is not None:
+            try:
+                await self._store.commit(newest, moves.salvage(newest, now_ms(), call, image))
+            except Stale:
+                newest = await self._store.get(job.id)
+            except moves.MoveRefused:
+                break
+            else:
+                return
+        await self._let_go(job.id, call, image)
 
 
-def _stem(job: Job, call: int, index: int) -> str:
+class _Original(Struct):
+    """A picture as it came; under this name it is on disk while the blob store has nothing of it yet."""
+
+    call: int
+    name: str
+    data: bytes
+    spooled: bool = False
+
+
+class _Wish(Struct, frozen=True):
+    """What a picture is to be made; `quality` is that of JPEG and WebP, 0 to 100."""
+
+    media_type: str
+    quality: int
+
+
+_Way: TypeAlias = Callable[[bytes, str, int], Awaitable[bytes]]
+_Asked = TypeVar("_Asked")
+
+
+async def _in_a_thread(data: bytes, media_type: str, quality: int) -> bytes:
+    return await asyncio.to_thread(converted, data, media_type, quality)
+
+
+async def _patiently(job: Job, ask: Callable[[], Awaitable[_Asked]]) -> _Asked:
+    """Ask the blob store; one that is down is waited for while its job can wait. Raises `BlobStoreDown` then."""
+    while True:
+        try:
+            return await ask()
+        except BlobStoreDown:
+            if job.status.terminal or job.overdue(now_ms()):
+                raise
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+def _places(job: Job) -> Iterator[tuple[int, int]]:
+    """Each call with each index of its pictures."""
+    return ((row.call, index) for row in job.attempts for index in row.indexes)
+
+
+def _has(job: Job, call: int, index: int) -> bool:
+    """Whether the job has this very picture; another call's does not count."""
+    return not {image.blob for image in job.images}.isdisjoint(_names(stem_of(job, call, index)))
+
+
+def _names(stem: str) -> tuple[str, ...]:
+    return tuple(f"{stem}.{extension}" for extension in EXTENSIONS.values())
+
+
+def stem_of(job: Job, call: int, index: int) -> str:
+    """How the name begins that a picture has wherever it is kept; its kind gives the end."""
     day = datetime.fromtimestamp(job.created_ms / 1000, UTC).date().isoformat()
-    return f"images/{job.org}/{day}/{uuid.uuid5(_NAMES, f'{job.id}/{call}/{index}')}"
+    return f"images/{job.org}/{day}/{uuid.uuid5(_NAMESPACE, f'{job.id}/{call}/{index}')}"
 
 
-_NAMES: Final = uuid.UUID("5b0d7a53-9f1e-5d7c-8c55-6d9a7a3f2b10")
+_NAMESPACE: Final = uuid.UUID("5b0d7a53-9f1e-5d7c-8c55-6d9a7a3f2b10")
 """The UUIDv5 namespace (RFC 9562) of our pictures: a call of a job names each of its pictures for good."""

@@ -118,12 +118,10 @@ class Runner:
     async def _recover(self, job: Held) -> None:
         """A worker died in a call: what it stored is taken, what lies on another's disk waits, the rest is lost."""
         for row in moves.open_rows(job.now):
-            for index in row.indexes:
-                image = await self._keeper.find(job.now, row.call, index)
-                if image is not None:
-                    await job.apply(partial(moves.checkpoint, image=image, upload_ms=0))
+            told = [await self._keeper.recover(job, row.call, index) for index in row.indexes]
             if {i.index for i in job.now.images} >= set(row.indexes):
-                await job.apply(partial(moves.settle, call=row.call, outcome="succeeded", charged=True))
+                said = tuple(each for each in told if each is not None)
+                await job.apply(partial(moves.settle, call=row.call, outcome="succeeded", charged=True, warnings=said))
         if job.now.overdue(now_ms()):
             return  # the store may not have been reached: what is on disk is salvaged later
         own = await self._keeper.own_spool()

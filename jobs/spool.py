@@ -30,9 +30,9 @@ class Spool:
 
     def keep(self, name: str, job_id: str, data: bytes) -> bool:
         """Whether a job's bytes are on disk now under the blob's name; False when there is no room for them."""
-        if sum(path.stat().st_size for path in self._files()) + len(data) > MOST_BYTES:
-            return False
         try:
+            if self._size() + len(data) > MOST_BYTES:
+                return False
             self._write(self._path(name), job_id.encode() + b"\n" + data)
         except OSError:
             return False
@@ -54,22 +54,30 @@ class Spool:
             return None
 
     def drop(self, name: str) -> None:
-        """The blob store has it."""
-        self._path(name).unlink(missing_ok=True)
+        """The blob store has it, and its job says so. What cannot be removed now is met again among the names."""
+        with contextlib.suppress(OSError):
+            self._path(name).unlink()
 
     def names(self) -> list[str]:
-        """The blobs' names of what is kept; what is older than a day is gone."""
+        """The blobs' names of what is kept; what is older than a day is gone, the drafts of the killed with it."""
         found = []
-        for path in self._files():
-            with contextlib.suppress(FileNotFoundError):
+        for path in [*self._files(_ENDING), *self._files(_DRAFT)]:
+            with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > LONGEST_SECONDS:
                     path.unlink()
-                else:
+                elif path.name.endswith(_ENDING):
                     found.append(path.name.removesuffix(_ENDING).replace("~", "/"))
         return found
 
-    def _files(self) -> list[Path]:
-        return list(self._folder.glob(f"*{_ENDING}"))
+    def _size(self) -> int:
+        size = 0
+        for path in self._files(_ENDING):
+            with contextlib.suppress(FileNotFoundError):  # dropped meanwhile, by this worker or by another one
+                size += path.stat().st_size
+        return size
+
+    def _files(self, ending: str) -> list[Path]:
+        return list(self._folder.glob(f"*{ending}"))
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name.replace('/', '~')}{_ENDING}"
@@ -77,11 +85,15 @@ class Spool:
     def _write(self, path: Path, data: bytes) -> None:
         """Whole and on disk, or not there at all."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.draft")
-        with draft.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}{_DRAFT}")
+        try:
+            with draft.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:  # a full disk is not to be filled with halves
+            draft.unlink(missing_ok=True)
+            raise
         if path.name == "name":
             with contextlib.suppress(FileExistsError):
                 path.hardlink_to(draft)
@@ -91,3 +103,4 @@ class Spool:
 
 
 _ENDING: Final = ".picture"
+_DRAFT: Final = ".draft"
