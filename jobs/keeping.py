@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 LOST_MS: Final = 86_400_000
 """How long a picture is kept that came after its job had gone to another worker."""
+SEEK_AGAIN_MS: Final = 60_000
+SOUGHT_MS: Final = 600_000
+"""How long a picture is sought whose call was open when its job ended: no call takes longer."""
 SPOOL_AFTER_SECONDS: Final = 2.0
 """An upload that takes longer than this has its bytes on disk meanwhile."""
 CONVERTED_AT_ONCE: Final = 2
@@ -79,13 +82,17 @@ class Keeper:
         return warning
 
     async def find(self, job: Job, call: int, index: int) -> Image | None:
-        """The picture of a call whose end nobody saw: in the blob store, or on this machine's disk."""
-        for extension in EXTENSIONS.values():
-            name = f"{_stem(job, call, index)}.{extension}"
-            data = await self._stored(job, name)
-            if data is not None:
-                return self._image(job, call, index, Picture(data=data, media_type=""))
-        return None
+        """The picture of a call whose end nobody saw: in the blob store, or on this machine's disk.
+
+        A blob store that is down is waited for until the job's deadline.
+        """
+        while True:
+            try:
+                return await self._look(job, call, index)
+            except BlobStoreDown:
+                if job.overdue(now_ms()):
+                    return None
+                await asyncio.sleep(PAUSE_SECONDS)
 
     async def salvage(self) -> None:
         """Bring what waits on disk to the blob store, when its job has ended without it."""
@@ -96,6 +103,18 @@ class Keeper:
                 return
             except BlobRefused as error:
                 _log.warning("spooled picture refused", blob=name, error=error.message)
+
+    async def seek(self) -> None:
+        """Look for pictures of calls that were open when their jobs ended: whoever made them may have died since."""
+        for job_id in await self._store.sought():
+            try:
+                again = await self._seek(job_id)
+            except BlobStoreDown:
+                return
+            except (BlobRefused, NotAPicture) as error:
+                _log.warning("sought picture not to be had", job=job_id, error=str(error))
+                again = False
+            await self._store.seek_again(job_id, now_ms() + SEEK_AGAIN_MS if again else None)
 
     async def own_spool(self) -> str:
         """The name of the spool on this machine's disk."""
@@ -174,22 +193,37 @@ class Keeper:
             revised_prompt=picture.revised_prompt,
         )
 
-    async def _stored(self, job: Job, name: str) -> bytes | None:
-        """The bytes, which are in the blob store by then; a blob store that is down is waited for."""
-        while True:
-            try:
-                spooled = await asyncio.to_thread(self._spool.find, name)
-                if spooled is None:
-                    return await self._blobs.read(name)
-                await self._upload(name, spooled)
-            except BlobMissing:
-                return None
-            except BlobStoreDown:
-                if job.overdue(now_ms()):
-                    return None
-                await asyncio.sleep(PAUSE_SECONDS)
-            else:
-                return spooled
+    async def _look(self, job: Job, call: int, index: int) -> Image | None:
+        for extension in EXTENSIONS.values():
+            data = await self._stored(f"{_stem(job, call, index)}.{extension}")
+            if data is not None:
+                return self._image(job, call, index, Picture(data=data, media_type=""))
+        return None
+
+    async def _stored(self, name: str) -> bytes | None:
+        """The bytes, which are in the blob store by then."""
+        spooled = await asyncio.to_thread(self._spool.find, name)
+        if spooled is not None:
+            await self._upload(name, spooled)
+            return spooled
+        try:
+            return await self._blobs.read(name)
+        except BlobMissing:
+            return None
+
+    async def _seek(self, job_id: str) -> bool:
+        """Salvage what is there of a job that has ended without it; whether more may come."""
+        job = await self._store.get(job_id)
+        if job is None:
+            return False
+        for call, index in moves.unseen(job):
+            image = await self._look(job, call, index)
+            if image is not None:
+                try:
+                    job = await self._store.commit(job, moves.salvage(job, now_ms(), call, image))
+                except Stale:  # somebody else was first: the next look knows
+                    return True
+        return bool(moves.unseen(job)) and now_ms() - (job.finished_ms or 0) < SOUGHT_MS
 
     async def _upload(self, name: str, data: bytes) -> None:
         with contextlib.suppress(BlobExists):

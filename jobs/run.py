@@ -78,7 +78,7 @@ class Runner:
         self._held[claim.job.id] = job
         try:
             with structlog.contextvars.bound_contextvars(request_id=claim.job.request_id, job=claim.job.id):
-                await self._run(job, shut=claim.shut)
+                await self._run(job, room=claim.room)
         finally:
             if self._held.get(claim.job.id) is job:
                 del self._held[claim.job.id]
@@ -91,12 +91,15 @@ class Runner:
             with contextlib.suppress(moves.MoveRefused, Fenced):
                 await job.apply(moves.stop)
 
-    async def _run(self, job: Held, *, shut: bool) -> None:
+    async def _run(self, job: Held, *, room: bool) -> None:
         try:
-            if shut:
+            if not room and job.now.status is Status.QUEUED:
                 await self._fall_back(job, fallback.SHUT)
                 return
             await self._begin(job)
+            if not room and job.now.status is Status.RUNNING and moves.to_make(job.now):
+                await job.apply(lambda j, now: moves.back_off(j, now, 0, Phase.QUEUED))
+                return
             await self._make_missing(job)
             await self._conclude(job)
             _log.info("job run", status=str(job.now.status), calls=len(job.now.attempts), pictures=len(job.now.images))
@@ -108,12 +111,14 @@ class Runner:
             _log.info("the job moved on without us", status=str(refused.job.status))
 
     async def _begin(self, job: Held) -> None:
+        if moves.open_rows(job.now):  # before its deadline counts: what is stored was paid for
+            if job.now.status is Status.QUEUED:
+                await job.apply(moves.start)
+            await self._recover(job)
         if job.now.overdue(now_ms()):
             await job.apply(moves.overdue)
         if job.now.status is Status.QUEUED:
             await job.apply(moves.start)
-        if not job.now.status.terminal and moves.open_rows(job.now):
-            await self._recover(job)
 
     async def _recover(self, job: Held) -> None:
         """A worker died in a call: what it stored is taken, what lies on another's disk waits, the rest is lost."""

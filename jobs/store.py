@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 import msgspec
 from msgspec import Struct
 
-from jobs import fallback
+from jobs import fallback, moves
 from jobs.errors import QueueFull, QuotaExceeded, ServiceUnavailable
 from jobs.ids import new_id
 from jobs.model import Event, Job, Status, now_ms
@@ -33,6 +33,7 @@ ADOPT_MS: Final = 600_000
 """How long a result that nobody has is kept for whoever asks the same again."""
 PROBE_MS: Final = 15_000
 """How long the one job that tries a provider out keeps the others waiting."""
+SOUGHT_AT_ONCE: Final = 20
 LOOK_MS: Final = 1_000
 MOST_USED: Final = 0.9
 """The share of `maxmemory` beyond which new work is refused."""
@@ -97,13 +98,14 @@ class Full(Struct, frozen=True):
 class Claim(Struct, frozen=True):
     """A job under lease: every later write carries the fencing number. `turn` is what claimed it.
 
-    `shut`: its provider's breaker is open, and the job is claimed to go on elsewhere.
+    Without `room` for a call at its provider, the job is claimed for what takes none: to go on elsewhere, or, lost by
+    a worker that died, to be given what is stored of it.
     """
 
     job: Job
     fence: int
     turn: str
-    shut: bool = False
+    room: bool = True
 
     @property
     def name(self) -> str:
@@ -282,6 +284,7 @@ class RedisJobStore:
             job.expected_seconds,
             int(job.status is Status.QUEUED and fallback.allowed(job)),
             job.key_id or "",
+            int(job.status.terminal and bool(moves.open_rows(before))),
             *self._expiring(job),
             *posts,
         )
@@ -322,8 +325,8 @@ class RedisJobStore:
             if answer is None:
                 return None
             if answer:
-                _, fence, doc, shut = answer
-                return Claim(_unpack(doc), fence, turn, bool(shut))
+                _, fence, doc, room = answer
+                return Claim(_unpack(doc), fence, turn, bool(room))
 
     async def beat(self, worker: str, ttl_ms: int, slots: int, held: Iterable[Claim]) -> Beat:
         """Keep a worker's slots, turns and leases alive for another `ttl_ms`."""
@@ -341,6 +344,20 @@ class RedisJobStore:
         Nothing is done in the first `lease_ms` of a Redis that has been started again.
         """
         return [i.decode() for i in await self._run("lost", lease_ms)]
+
+    async def sought(self) -> list[str]:
+        """Jobs that ended with a call open, and whose leases are over: what the call stored is to be sought."""
+        with reachable():
+            found = await self.redis.zrangebyscore(f"{self.prefix}sought", "-inf", now_ms(), 0, SOUGHT_AT_ONCE)
+        return [job_id.decode() for job_id in found]
+
+    async def seek_again(self, job_id: str, at_ms: int | None) -> None:
+        """Look for the job's pictures again then; None: never."""
+        with reachable():
+            if at_ms is None:
+                await self.redis.zrem(f"{self.prefix}sought", job_id)
+            else:
+                await self.redis.zadd(f"{self.prefix}sought", {job_id: at_ms}, xx=True)
 
     async def missing_turns(self, most: int) -> list[str]:
         """Turns that have to be rung: at most `most`, no more than there is work and free slots for."""

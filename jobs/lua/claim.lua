@@ -1,4 +1,5 @@
 -- Give a turn its next job under a lease and a fresh fencing number; with nothing to do, take the turn back.
+-- Lost jobs come first, whatever room there is: what is stored of them is paid for, and taking it calls nobody.
 local turn, worker, lease_ms = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local now = now_ms()
 local room_at = rooms(6, now)
@@ -11,12 +12,16 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'later', '-inf', now, 'LIMI
   end
 end
 
+local function runs_enough(org)
+  local most = redis.call('HGET', P .. 'limits:' .. org, 'maxRunning')
+  return most and redis.call('ZCOUNT', P .. 'running/' .. org, '(' .. now, '+inf') >= tonumber(most)
+end
+
 -- The lane whose first job is next of an org's: by priority and age, whatever its provider; none without room,
 -- and none when the org runs as many as it may.
 local function lane_of(org)
   local chosen, least
-  local most = redis.call('HGET', P .. 'limits:' .. org, 'maxRunning')
-  if most and redis.call('ZCOUNT', P .. 'running/' .. org, '(' .. now, '+inf') >= tonumber(most) then
+  if runs_enough(org) then
     return nil, true
   end
   for _, provider in ipairs(redis.call('SMEMBERS', P .. 'lanes:' .. org)) do
@@ -50,7 +55,7 @@ local function next_job()
     if provider then
       local id = redis.call('ZPOPMIN', lane(org, provider))[1]
       pay(org, tag, id, room_at(provider))
-      return id, provider
+      return id
     elseif not full and redis.call('EXISTS', P .. 'lanes:' .. org) == 0 then
       redis.call('ZREM', P .. 'orgs', org)
     end
@@ -58,15 +63,22 @@ local function next_job()
 end
 
 for _ = 1, 100 do
-  local id, provider = next_job()
+  local lost = redis.call('ZPOPMIN', P .. 'lost')[1]
+  local id = lost or next_job()
   if not id then
     redis.call('ZREM', P .. 'turns', turn)
     return false
   end
   local key = P .. 'job:' .. id
-  local job = redis.call('HMGET', key, 's', 'l', 'doc', 'd', 'org')
+  local job = redis.call('HMGET', key, 's', 'l', 'doc', 'd', 'org', 'q')
   local live = job[1] == 'queued' or job[1] == 'running' or job[1] == 'canceling'
   if live and tonumber(job[2] or '0') <= now then
+    local provider = job[6]
+    local probing = redis.call('HEXISTS', P .. 'breaker:' .. provider, 'until') == 1
+    local room = room_at(provider) ~= 'shut'
+    if lost then
+      room = room_at(provider) == 'free' and not probing and not runs_enough(job[5])
+    end
     local fence = redis.call('HINCRBY', key, 'f', 1)
     redis.call('HSET', key, 'l', now + lease_ms, 'w', worker)
     redis.call('ZADD', P .. 'due', math.min(tonumber(job[4]), now + lease_ms), id)
@@ -74,11 +86,10 @@ for _ = 1, 100 do
     redis.call('ZADD', P .. 'running:' .. provider, now + lease_ms, id)
     redis.call('ZADD', P .. 'running/' .. job[5], now + lease_ms, id)
     redis.call('ZADD', P .. 'turns', now + lease_ms, turn)
-    local shut = room_at(provider) == 'shut'
-    if not shut and redis.call('HEXISTS', P .. 'breaker:' .. provider, 'until') == 1 then
+    if room and probing then
       redis.call('HSET', P .. 'breaker:' .. provider, 'until', now + probe_ms, 'probe', 1)  -- one job tries it out
     end
-    return {id, fence, job[3], shut and 1 or 0}
+    return {id, fence, job[3], room and 1 or 0}
   end
 end
 return {}

@@ -16,7 +16,7 @@ if provider then
 end
 redis.call('DEL', P .. 'job:' .. id, P .. 'events:' .. id, P .. 'deliveries:' .. id)
 redis.call('ZREM', P .. 'org:' .. org, id)
-for _, index in ipairs({'due', 'later', 'running'}) do
+for _, index in ipairs({'due', 'later', 'running', 'lost', 'sought'}) do
   redis.call('ZREM', P .. index, id)
 end
 redis.call('SET', P .. 'tomb:' .. id, org, 'PX', tomb_ms)

@@ -2,7 +2,7 @@
 local start_ms, offered = tonumber(ARGV[2]), tonumber(ARGV[3])
 local now = now_ms()
 local room_at = rooms(4 + offered, now)
-local work = redis.call('ZCOUNT', P .. 'later', '-inf', now)
+local work = redis.call('ZCARD', P .. 'lost') + redis.call('ZCOUNT', P .. 'later', '-inf', now)
 for _, org in ipairs(redis.call('ZRANGE', P .. 'orgs', 0, 99)) do
   for _, provider in ipairs(redis.call('SMEMBERS', P .. 'lanes:' .. org)) do
     local first = redis.call('ZRANGE', lane(org, provider), 0, 0)[1]

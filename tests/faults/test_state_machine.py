@@ -428,6 +428,8 @@ class Engine(RuleBasedStateMachine):
             else:
                 held = kept.claimed or kept.lease_ms is not None
                 assert held or kept.job.id in ready, f"{kept.job.id} is stranded"
+            lost = self.run(self.redis.zscore(f"{self.prefix}lost", kept.job.id)) is not None
+            assert not lost or kept.job.status in {Status.RUNNING, Status.CANCELING}, f"{kept.job.status}, and lost"
         counts = self.run(self.gauges.counts())
         assert counts["ready"] == len(ready)
         assert counts["running"] == sum(k.claimed for k in jobs)
@@ -604,6 +606,8 @@ MUTATIONS = {
     "growing fence": ("redis.call('HINCRBY', key, 'f', 1)", "redis.call('HINCRBY', key, 'f', 0)", "did not grow"),
     "lease": ("if live and tonumber(job[2] or '0') <= now then", "if live then", "under a live lease"),
     "lost": ("make_ready(job[4], job[5], id, job[6])", "", "stranded"),
+    "lost when it had begun": ("redis.call('ZADD', P .. 'lost', 'NX', now, id)", "", "stranded"),
+    "lost no more": ("redis.call('ZREM', P .. 'lost', id)", "", "and lost|before its backoff"),
     "backoff": ("redis.call('ZADD', P .. 'later', later, id)", "", "deferred|assert 0 == 1"),
     "the lane of the next target": (
         "make_ready(org, provider, id, held[6])",

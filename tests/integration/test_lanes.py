@@ -54,7 +54,7 @@ async def claim(store):
 async def move(store):
     """The next claim, which goes on elsewhere."""
     found = await claim(store)
-    assert found.shut
+    assert not found.room
     await store.commit(found.job, moves.fall_back(found.job, now_ms(), "shut"), found.fence)
     return found.job
 
@@ -71,7 +71,7 @@ async def test_a_job_that_may_go_on_elsewhere_is_claimed_to_do_so_and_waits_in_t
     again = await claim(store)
 
     assert (moved.id, again.job.id, again.job.request.provider) == (job.id, job.id, "openai")
-    assert (again.shut, again.fence) == (False, 2)
+    assert (again.room, again.fence) == (True, 2)
     assert await redis.zcard("{test}:ready:acme/openai") == 0
     assert [(await gauges.health(p)).running for p in ("gemini", "openai")] == [0, 1]
 
