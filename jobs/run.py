@@ -93,15 +93,13 @@ class Runner:
 
     async def _run(self, job: Held, *, room: bool) -> None:
         try:
-            if not room and job.now.status is Status.QUEUED:
+            if not room and job.now.status is Status.QUEUED and not moves.open_rows(job.now):
                 await self._fall_back(job, fallback.SHUT)
                 return
             await self._begin(job)
-            if not room and job.now.status is Status.RUNNING and moves.to_make(job.now):
-                await job.apply(lambda j, now: moves.back_off(j, now, 0, Phase.QUEUED))
-                return
-            await self._make_missing(job)
-            await self._conclude(job)
+            if room:
+                await self._make_missing(job)
+            await self._conclude(job, room=room)
             _log.info("job run", status=str(job.now.status), calls=len(job.now.attempts), pictures=len(job.now.images))
             if job.now.status.terminal and job.now.options.store_inputs is not True:
                 await self._inputs.discard(*job.now.request.staged)
@@ -166,7 +164,7 @@ class Runner:
                     raise InvalidPicture("the picture could not be read in time", field="referenceImage") from None
                 await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _conclude(self, job: Held) -> None:
+    async def _conclude(self, job: Held, *, room: bool) -> None:
         """Everything has been tried that may be tried now."""
         if job.now.status.terminal:
             return
@@ -176,6 +174,8 @@ class Runner:
             await job.apply(moves.succeed if job.now.images else moves.stop)
         elif moves.open_rows(job.now):
             await job.apply(lambda j, now: moves.back_off(j, now, ELSEWHERE_MS, Phase.UPLOADING))
+        elif not room and moves.to_make(job.now):
+            await job.apply(lambda j, now: moves.back_off(j, now, 0, Phase.QUEUED))
         elif fallback.allowed(job.now):
             await self._fall_back(job, _final(job.now).message)
         elif moves.to_make(job.now) and (delay_ms := self._delay_ms(job.now)) is not None:

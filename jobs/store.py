@@ -217,7 +217,7 @@ class RedisJobStore:
             job.request.n * job.unit_price,
             USED_MS,
             job.subject,
-            int(fallback.allowed(job)),
+            _way(job),
             job.key_id or "",
             *posts,
         )
@@ -282,7 +282,7 @@ class RedisJobStore:
             job.used_cost - before.used_cost,
             job.request.provider,
             job.expected_seconds,
-            int(job.status is Status.QUEUED and fallback.allowed(job)),
+            _way(job) if job.status is Status.QUEUED else 0,
             job.key_id or "",
             int(job.status.terminal and bool(moves.open_rows(before))),
             *self._expiring(job),
@@ -464,6 +464,11 @@ def _pack(job: Job) -> bytes:
 
 def _unpack(doc: bytes) -> Job:
     return _decoder.decode(doc)
+
+
+def _way(job: Job) -> int:
+    """What a queued job needs of its provider: 0, room; 1, room or to be let go; 2, nothing (its picture is on a disk)."""
+    return 2 if moves.open_rows(job) else int(fallback.allowed(job))
 
 
 def _day(job: Job) -> str:

@@ -12,24 +12,29 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'later', '-inf', now, 'LIMI
   end
 end
 
-local function runs_enough(org)
-  local most = redis.call('HGET', P .. 'limits:' .. org, 'maxRunning')
-  return most and redis.call('ZCOUNT', P .. 'running/' .. org, '(' .. now, '+inf') >= tonumber(most)
+-- The org whose turn it is: the one with the least tag in any lane from which a job may be claimed now.
+local function next_org()
+  local chosen, least
+  for _, name in ipairs(redis.call('SMEMBERS', P .. 'lanes')) do
+    if may_claim(room_at, name) then
+      each_org(name, now, function(org, tag)
+        if not least or tag < least or (tag == least and org < chosen) then
+          chosen, least = org, tag
+        end
+        return true
+      end)
+    end
+  end
+  return chosen, least
 end
 
--- The lane whose first job is next of an org's: by priority and age, whatever its provider; none without room,
--- and none when the org runs as many as it may.
+-- The lane whose first job is next of an org's: by priority and age, whatever its provider; none without room.
 local function lane_of(org)
   local chosen, least
-  if runs_enough(org) then
-    return nil, true
-  end
-  for _, provider in ipairs(redis.call('SMEMBERS', P .. 'lanes:' .. org)) do
-    local first = redis.call('ZRANGE', lane(org, provider), 0, 0, 'WITHSCORES')
-    if not first[1] then
-      redis.call('SREM', P .. 'lanes:' .. org, provider)
-    elseif (not least or tonumber(first[2]) < least) and may_claim(room_at(provider), first[1]) then
-      chosen, least = provider, tonumber(first[2])
+  for _, name in ipairs(redis.call('SMEMBERS', P .. 'lanes:' .. org)) do
+    local first = redis.call('ZRANGE', lane(org, name), 0, 0, 'WITHSCORES')
+    if first[1] and (not least or tonumber(first[2]) < least) and may_claim(room_at, name) then
+      chosen, least = name, tonumber(first[2])
     end
   end
   return chosen
@@ -45,20 +50,18 @@ local function pay(org, tag, id, room)
   redis.call('SET', P .. 'clock', tag)
   redis.call('HSET', P .. 'tags', org, after)
   redis.call('ZADD', P .. 'orgs', after, org)
+  for _, name in ipairs(redis.call('SMEMBERS', P .. 'lanes:' .. org)) do
+    redis.call('ZADD', P .. 'waiting:' .. name, after, org)
+  end
 end
 
 local function next_job()
-  local orgs = redis.call('ZRANGE', P .. 'orgs', 0, 99, 'WITHSCORES')
-  for i = 1, #orgs, 2 do
-    local org, tag = orgs[i], tonumber(orgs[i + 1])
-    local provider, full = lane_of(org)
-    if provider then
-      local id = redis.call('ZPOPMIN', lane(org, provider))[1]
-      pay(org, tag, id, room_at(provider))
-      return id
-    elseif not full and redis.call('EXISTS', P .. 'lanes:' .. org) == 0 then
-      redis.call('ZREM', P .. 'orgs', org)
-    end
+  local org, tag = next_org()
+  if org then
+    local name = lane_of(org)
+    local id = redis.call('ZPOPMIN', lane(org, name))[1]
+    pay(org, tag, id, room_at(provider_of(name)))
+    return id
   end
 end
 
@@ -77,7 +80,7 @@ for _ = 1, 100 do
     local probing = redis.call('HEXISTS', P .. 'breaker:' .. provider, 'until') == 1
     local room = room_at(provider) ~= 'shut'
     if lost then
-      room = room_at(provider) == 'free' and not probing and not runs_enough(job[5])
+      room = room_at(provider) == 'free' and not probing and not runs_enough(job[5], now)
     end
     local fence = redis.call('HINCRBY', key, 'f', 1)
     redis.call('HSET', key, 'l', now + lease_ms, 'w', worker)

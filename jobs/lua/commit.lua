@@ -29,6 +29,7 @@ else
   redis.call('HDEL', key, 'l', 'w')
   redis.call('ZREM', P .. 'running', id)
   redis.call('ZREM', P .. 'later', id)
+  redis.call('ZREM', lane(org, way_out(held[5])), id)
   redis.call('ZREM', P .. 'lost', id)  -- a lapsed lease had put it there
   redis.call('ZREM', P .. 'running:' .. held[5], id)
   redis.call('ZREM', P .. 'running/' .. org, id)

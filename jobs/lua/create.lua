@@ -33,7 +33,7 @@ if shut > 0 then
   return {'open', shut}
 end
 if most >= 0 then
-  local ahead = redis.call('ZCARD', lane(org, provider))
+  local ahead = redis.call('ZCARD', lane(org, provider)) + redis.call('ZCARD', lane(org, way_out(provider)))
   if ahead > most then
     return {'full', ahead}
   end

@@ -11,6 +11,7 @@ end
 local provider = redis.call('HGET', P .. 'job:' .. id, 'q')
 if provider then
   redis.call('ZREM', lane(org, provider), id)
+  redis.call('ZREM', lane(org, way_out(provider)), id)
   redis.call('ZREM', P .. 'running:' .. provider, id)
   redis.call('ZREM', P .. 'running/' .. org, id)
 end

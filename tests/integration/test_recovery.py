@@ -16,7 +16,7 @@ from jobs.gauges import Breaker, Gauges
 from jobs.ids import new_id
 from jobs.inputs import Loaded
 from jobs.keeping import Keeper
-from jobs.model import Fallback, ImageRequest, Job, Options, Picture, Status, Target, now_ms
+from jobs.model import Fallback, ImageRequest, Job, Options, Phase, Picture, Status, Target, now_ms
 from jobs.pictures import measure
 from jobs.previews import Previews
 from jobs.providers.base import Answered
@@ -248,3 +248,22 @@ async def test_a_job_that_ended_in_its_workers_hands_with_a_call_open_is_looked_
     assert job.status is Status.CANCELED
     assert await parts.store.sought() == []
     assert await parts.redis.zscore("{test}:sought", job.id) > now_ms() + LEASE_MS / 2
+
+
+async def test_a_picture_on_a_disk_elsewhere_is_waited_for_although_the_provider_is_shut(parts):
+    job = await parts.died_in_a_call(stored=False)
+    job = await parts.store.commit(job, moves.spooled(job, now_ms(), 1, "another machine"))
+    await parts.shut()
+    await parts.look_after_the_lost()
+
+    await parts.runner.run(await parts.claim())
+
+    waits = await parts.store.get(job.id)
+    assert (waits.status, waits.phase) == (Status.QUEUED, Phase.UPLOADING)
+    await parts.redis.zadd("{test}:later", {job.id: 0})
+    again = await parts.claim()
+    assert (again.job, again.room) == (waits, False)
+    image = parts.keeper._image(job, 1, 0, Picture(data=parts.data, media_type="image/png"))  # noqa: SLF001  # its name
+    await parts.blobs.put(image.blob, parts.data, "image/png")
+    await parts.runner.run(again)
+    assert (await parts.store.get(job.id)).status is Status.SUCCEEDED
