@@ -31,6 +31,8 @@ TOMB_MS: Final = 30 * DAY_MS
 """How long a job that is gone is known to be gone."""
 ADOPT_MS: Final = 600_000
 """How long a result that nobody has is kept for whoever asks the same again."""
+TOLD_MS: Final = 60_000
+"""How long an adoption is answered again to who asks with the same job: longer than anybody asks (`CREATE_SECONDS`)."""
 PROBE_MS: Final = 15_000
 """How long the one job that tries a provider out keeps the others waiting."""
 SOUGHT_AT_ONCE: Final = 20
@@ -219,6 +221,7 @@ class RedisJobStore:
             job.subject,
             _way(job),
             job.key_id or "",
+            TOLD_MS,
             *posts,
         )
         match answer:
@@ -376,7 +379,7 @@ class RedisJobStore:
     async def left(self, job: Job) -> None:
         """Whoever waited for the job has gone without its result."""
         with reachable():
-            await self.redis.hset(f"{self.prefix}job:{job.id}", "wait", "0")  # type: ignore[misc]  # as above
+            await self.redis.zadd(self._undelivered(job), {job.id: 0}, xx=True)
 
     async def delivered(self, job: Job) -> None:
         """Somebody has the job's result: it is nobody else's to adopt."""
@@ -467,7 +470,7 @@ def _unpack(doc: bytes) -> Job:
 
 
 def _way(job: Job) -> int:
-    """What a queued job needs of its provider: 0, room; 1, room or to be let go; 2, nothing (its picture is on a disk)."""
+    """What a queued job needs of its provider: 0, room; 1, room or to be let go; 2, nothing: its picture is on disk."""
     return 2 if moves.open_rows(job) else int(fallback.allowed(job))
 
 
