@@ -368,8 +368,11 @@ class RedisJobStore:
         return [t.decode() for t in await self._run("turns", TURN_START_MS, most, *offered, *self._limits)]
 
     async def erase(self, job: Job) -> None:
-        """Forget a job, its events and its deliveries; its id is known to be gone."""
-        await self._run("erase", job.id, job.org, TOMB_MS, job.subject)
+        """Forget a job, its events and its deliveries; its id is known to be gone. Raises `Stale`."""
+        images = job.chargeable - job.used_images
+        told = _day(job), job.key_id or "", images, images * job.unit_price
+        if not await self._run("erase", job.id, job.org, TOMB_MS, job.subject, job.version, *told):
+            raise Stale(job.id)
 
     async def erased(self, org: str, job_id: str) -> bool:
         """Whether the org once had a job of that id, which was erased or is past its retention."""
