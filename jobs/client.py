@@ -252,12 +252,21 @@ class Jobs:
         """
         try:
             job = await self.cancel(org, job_id, by=by)
+            if not job.status.terminal:
+                job = await self.wait(org, job_id, CANCEL_SECONDS)
+            while not await self._forget(job):
+                job = await self.get(org, job_id)
         except Gone:
             return
-        if not job.status.terminal:
-            job = await self.wait(org, job_id, CANCEL_SECONDS)
+
+    async def _forget(self, job: Job) -> bool:
+        """Whether the job is erased with its pictures; another move may have come first, and brought one more."""
         await self._inputs.discard(*job.request.staged, *(image.blob for image in job.images))
-        await self._store.erase(job)
+        try:
+            await self._store.erase(job)
+        except Stale:
+            return False
+        return True
 
     async def page(self, org: str, filters: Filters, after: str | None, limit: int) -> tuple[list[Job], str | None]:
         """At most `limit` jobs, newest first, and the cursor for more. Reads at most `READ_AT_MOST` records."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from jobs import fallback
 from jobs.ids import made_ms
 from jobs.model import Health, Job, now_ms
 from jobs.reachable import reachable
@@ -28,7 +29,7 @@ class Place(Struct, frozen=True, kw_only=True):
     """Where a queued job stands, and what there is to serve it. `most` of what has no limit is None."""
 
     ahead: int
-    """Jobs of its org that are before it, in the lanes of every provider."""
+    """Jobs of its org that are before it, in all of its lanes."""
     orgs: int
     """Orgs whose jobs wait."""
     slots: int
@@ -84,7 +85,7 @@ class Gauges:
         """
         now, prefix = now_ms(), self._prefix
         org, provider = job.org, job.request.provider
-        own = f"{prefix}ready:{org}/{provider}"
+        own = f"{prefix}ready:{org}/{provider}{'+' if fallback.allowed(job) else ''}"
         with reachable():
             pipe = self._redis.pipeline(transaction=False)
             pipe.hmget(f"{prefix}job:{job.id}", ["s", "p", "l"])

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 LOST_MS: Final = 86_400_000
 """How long a picture is kept that came after its job had gone to another worker."""
+SEEK_AGAIN_MS: Final = 60_000
+SOUGHT_MS: Final = 600_000
+"""How long a picture is sought whose call was open when its job ended: no call takes longer."""
 SPOOL_AFTER_SECONDS: Final = 2.0
 """An upload that takes longer than this has its bytes on disk meanwhile."""
 CONVERTED_AT_ONCE: Final = 2
@@ -90,11 +93,7 @@ class Keeper:
 
         On disk it is as it came: it is made what was asked for now.
         """
-        stem = stem_of(job.now, call, index)
-        for name in _names(stem):
-            data = await asyncio.to_thread(self._spool.find, name)
-            if data is not None:
-                break
+        name, data = await self._on_disk(job.now, call, index)
         try:
             found = await self._stored(job.now, call, index, data)
         except BlobStoreDown:  # until the job was overdue: what is on disk is salvaged later
@@ -116,6 +115,18 @@ class Keeper:
                 return
             except (BlobRefused, NotAPicture) as error:
                 _log.warning("spooled picture refused", blob=name, error=str(error))
+
+    async def seek(self) -> None:
+        """Look for pictures of calls that were open when their jobs ended: whoever made them may have died since."""
+        for job_id in await self._store.sought():
+            try:
+                again = await self._seek(job_id)
+            except BlobStoreDown:
+                return
+            except (BlobRefused, NotAPicture) as error:
+                _log.warning("sought picture not to be had", job=job_id, error=str(error))
+                again = False
+            await self._store.seek_again(job_id, now_ms() + SEEK_AGAIN_MS if again else None)
 
     async def own_spool(self) -> str:
         """The name of the spool on this machine's disk."""
@@ -215,6 +226,15 @@ class Keeper:
             revised_prompt=picture.revised_prompt,
         )
 
+    async def _on_disk(self, job: Job, call: int, index: int) -> tuple[str, bytes | None]:
+        """The picture as it came, and under which name; None where this machine's disk has nothing of it."""
+        name = ""
+        for name in _names(stem_of(job, call, index)):
+            data = await asyncio.to_thread(self._spool.find, name)
+            if data is not None:
+                return name, data
+        return name, None
+
     async def _stored(
         self, job: Job, call: int, index: int, spooled: bytes | None
     ) -> tuple[Image, Warning_ | None] | None:
@@ -233,6 +253,22 @@ class Keeper:
         with contextlib.suppress(BlobExists):
             await _patiently(job, partial(self._blobs.put, image.blob, picture.data, image.media_type))
         return image, warning
+
+    async def _seek(self, job_id: str) -> bool:
+        """Salvage what is there of a job that has ended without it; whether more may come."""
+        job = await self._store.get(job_id)
+        if job is None:
+            return False
+        for call, index in moves.unseen(job):
+            name, data = await self._on_disk(job, call, index)
+            found = await self._stored(job, call, index, data)
+            if found is not None:
+                await self._record_late(job, call, found[0])
+                if data is not None:
+                    await asyncio.to_thread(self._spool.drop, name)
+        newest = await self._store.get(job_id)
+        young = now_ms() - (job.finished_ms or 0) < SOUGHT_MS
+        return young and newest is not None and bool(moves.unseen(newest))
 
     async def _salvage(self, name: str) -> None:
         job_id = await asyncio.to_thread(self._spool.job_of, name)

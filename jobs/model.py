@@ -354,6 +354,11 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return len({i for a in self.attempts if a.charged for i in a.indexes})
 
     @property
+    def chargeable(self) -> int:
+        """Pictures for which the provider has charged, or may yet: a call of theirs is open."""
+        return len({i for a in self.attempts if a.charged or a.ended_ms is None for i in a.indexes})
+
+    @property
     def used_images(self) -> int:
         """What the job takes of its org's daily images: all that were asked for until it ends, then those charged."""
         return self.charged if self.status.terminal else self.request.n

@@ -378,6 +378,15 @@ def open_rows(job: Job) -> tuple[Attempt, ...]:
     return tuple(a for a in job.attempts if a.ended_ms is None)
 
 
+def unseen(job: Job) -> tuple[tuple[int, int], ...]:
+    """Pictures, by call and index, that may yet be stored although the job has ended without them."""
+    if TABLE[Move.SALVAGE][_COLUMN[job.status]] is None:
+        return ()
+    have = {i.index for i in job.images}
+    rows = (a for a in job.attempts if a.outcome == Outcome.UNKNOWN or a.spool)
+    return tuple((a.call, i) for a in rows for i in a.indexes if i not in have)
+
+
 def to_make(job: Job) -> tuple[int, ...]:
     """The pictures for which a call may still be made (JOBS.md 6.4 and 6.6): none for those of an open call."""
     again = RETRIED | {Outcome.UNKNOWN} if job.options.on_ambiguous == "retry" else RETRIED

@@ -78,7 +78,7 @@ class Runner:
         self._held[claim.job.id] = job
         try:
             with structlog.contextvars.bound_contextvars(request_id=claim.job.request_id, job=claim.job.id):
-                await self._run(job, shut=claim.shut)
+                await self._run(job, room=claim.room)
         finally:
             if self._held.get(claim.job.id) is job:
                 del self._held[claim.job.id]
@@ -91,14 +91,15 @@ class Runner:
             with contextlib.suppress(moves.MoveRefused, Fenced):
                 await job.apply(moves.stop)
 
-    async def _run(self, job: Held, *, shut: bool) -> None:
+    async def _run(self, job: Held, *, room: bool) -> None:
         try:
-            if shut:
+            if not room and job.now.status is Status.QUEUED and not moves.open_rows(job.now):
                 await self._fall_back(job, fallback.SHUT)
                 return
             await self._begin(job)
-            await self._make_missing(job)
-            await self._conclude(job)
+            if room:
+                await self._make_missing(job)
+            await self._conclude(job, room=room)
             _log.info("job run", status=str(job.now.status), calls=len(job.now.attempts), pictures=len(job.now.images))
             if job.now.status.terminal and job.now.options.store_inputs is not True:
                 await self._inputs.discard(*job.now.request.staged)
@@ -108,12 +109,14 @@ class Runner:
             _log.info("the job moved on without us", status=str(refused.job.status))
 
     async def _begin(self, job: Held) -> None:
+        if moves.open_rows(job.now):  # before its deadline counts: what is stored was paid for
+            if job.now.status is Status.QUEUED:
+                await job.apply(moves.start)
+            await self._recover(job)
         if job.now.overdue(now_ms()):
             await job.apply(moves.overdue)
         if job.now.status is Status.QUEUED:
             await job.apply(moves.start)
-        if not job.now.status.terminal and moves.open_rows(job.now):
-            await self._recover(job)
 
     async def _recover(self, job: Held) -> None:
         """A worker died in a call: what it stored is taken, what lies on another's disk waits, the rest is lost."""
@@ -159,7 +162,7 @@ class Runner:
                     raise InvalidPicture("the picture could not be read in time", field="referenceImage") from None
                 await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _conclude(self, job: Held) -> None:
+    async def _conclude(self, job: Held, *, room: bool) -> None:
         """Everything has been tried that may be tried now."""
         if job.now.status.terminal:
             return
@@ -169,6 +172,8 @@ class Runner:
             await job.apply(moves.succeed if job.now.images else moves.stop)
         elif moves.open_rows(job.now):
             await job.apply(lambda j, now: moves.back_off(j, now, ELSEWHERE_MS, Phase.UPLOADING))
+        elif not room and moves.to_make(job.now):
+            await job.apply(lambda j, now: moves.back_off(j, now, 0, Phase.QUEUED))
         elif fallback.allowed(job.now):
             await self._fall_back(job, _final(job.now).message)
         elif moves.to_make(job.now) and (delay_ms := self._delay_ms(job.now)) is not None:

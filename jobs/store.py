@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 import msgspec
 from msgspec import Struct
 
-from jobs import fallback
+from jobs import fallback, moves
 from jobs.errors import QueueFull, QuotaExceeded, ServiceUnavailable
 from jobs.ids import new_id
 from jobs.model import Event, Job, Status, now_ms
@@ -31,8 +31,11 @@ TOMB_MS: Final = 30 * DAY_MS
 """How long a job that is gone is known to be gone."""
 ADOPT_MS: Final = 600_000
 """How long a result that nobody has is kept for whoever asks the same again."""
+TOLD_MS: Final = 60_000
+"""How long an adoption is answered again to who asks with the same job: longer than anybody asks (`CREATE_SECONDS`)."""
 PROBE_MS: Final = 15_000
 """How long the one job that tries a provider out keeps the others waiting."""
+SOUGHT_AT_ONCE: Final = 20
 LOOK_MS: Final = 1_000
 MOST_USED: Final = 0.9
 """The share of `maxmemory` beyond which new work is refused."""
@@ -97,13 +100,14 @@ class Full(Struct, frozen=True):
 class Claim(Struct, frozen=True):
     """A job under lease: every later write carries the fencing number. `turn` is what claimed it.
 
-    `shut`: its provider's breaker is open, and the job is claimed to go on elsewhere.
+    Without `room` for a call at its provider, the job is claimed for what takes none: to go on elsewhere, or, lost by
+    a worker that died, to be given what is stored of it.
     """
 
     job: Job
     fence: int
     turn: str
-    shut: bool = False
+    room: bool = True
 
     @property
     def name(self) -> str:
@@ -215,8 +219,9 @@ class RedisJobStore:
             job.request.n * job.unit_price,
             USED_MS,
             job.subject,
-            int(fallback.allowed(job)),
+            _way(job),
             job.key_id or "",
+            TOLD_MS,
             *posts,
         )
         match answer:
@@ -280,8 +285,9 @@ class RedisJobStore:
             job.used_cost - before.used_cost,
             job.request.provider,
             job.expected_seconds,
-            int(job.status is Status.QUEUED and fallback.allowed(job)),
+            _way(job) if job.status is Status.QUEUED else 0,
             job.key_id or "",
+            int(job.status.terminal and bool(moves.open_rows(before))),
             *self._expiring(job),
             *posts,
         )
@@ -322,8 +328,8 @@ class RedisJobStore:
             if answer is None:
                 return None
             if answer:
-                _, fence, doc, shut = answer
-                return Claim(_unpack(doc), fence, turn, bool(shut))
+                _, fence, doc, room = answer
+                return Claim(_unpack(doc), fence, turn, bool(room))
 
     async def beat(self, worker: str, ttl_ms: int, slots: int, held: Iterable[Claim]) -> Beat:
         """Keep a worker's slots, turns and leases alive for another `ttl_ms`."""
@@ -342,14 +348,31 @@ class RedisJobStore:
         """
         return [i.decode() for i in await self._run("lost", lease_ms)]
 
+    async def sought(self) -> list[str]:
+        """Jobs that ended with a call open, and whose leases are over: what the call stored is to be sought."""
+        with reachable():
+            found = await self.redis.zrangebyscore(f"{self.prefix}sought", "-inf", now_ms(), 0, SOUGHT_AT_ONCE)
+        return [job_id.decode() for job_id in found]
+
+    async def seek_again(self, job_id: str, at_ms: int | None) -> None:
+        """Look for the job's pictures again then; None: never."""
+        with reachable():
+            if at_ms is None:
+                await self.redis.zrem(f"{self.prefix}sought", job_id)
+            else:
+                await self.redis.zadd(f"{self.prefix}sought", {job_id: at_ms}, xx=True)
+
     async def missing_turns(self, most: int) -> list[str]:
         """Turns that have to be rung: at most `most`, no more than there is work and free slots for."""
         offered = [f"{self.prefix}{new_id('turn')}" for _ in range(most)]
         return [t.decode() for t in await self._run("turns", TURN_START_MS, most, *offered, *self._limits)]
 
     async def erase(self, job: Job) -> None:
-        """Forget a job, its events and its deliveries; its id is known to be gone."""
-        await self._run("erase", job.id, job.org, TOMB_MS, job.subject)
+        """Forget a job, its events and its deliveries; its id is known to be gone. Raises `Stale`."""
+        images = job.chargeable - job.used_images
+        told = _day(job), job.key_id or "", images, images * job.unit_price
+        if not await self._run("erase", job.id, job.org, TOMB_MS, job.subject, job.version, *told):
+            raise Stale(job.id)
 
     async def erased(self, org: str, job_id: str) -> bool:
         """Whether the org once had a job of that id, which was erased or is past its retention."""
@@ -359,7 +382,7 @@ class RedisJobStore:
     async def left(self, job: Job) -> None:
         """Whoever waited for the job has gone without its result."""
         with reachable():
-            await self.redis.hset(f"{self.prefix}job:{job.id}", "wait", "0")  # type: ignore[misc]  # as above
+            await self.redis.zadd(self._undelivered(job), {job.id: 0}, xx=True)
 
     async def delivered(self, job: Job) -> None:
         """Somebody has the job's result: it is nobody else's to adopt."""
@@ -447,6 +470,11 @@ def _pack(job: Job) -> bytes:
 
 def _unpack(doc: bytes) -> Job:
     return _decoder.decode(doc)
+
+
+def _way(job: Job) -> int:
+    """What a queued job needs of its provider: 0, room; 1, room or to be let go; 2, nothing: its picture is on disk."""
+    return 2 if moves.open_rows(job) else int(fallback.allowed(job))
 
 
 def _day(job: Job) -> str:

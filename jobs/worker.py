@@ -48,7 +48,7 @@ TURN_SECONDS: Final = 3_600
 """After this long a turn ends between two jobs, so that arq sees its functions return."""
 STARTING_SECONDS: Final = 0.5
 SALVAGE_SECONDS: Final = 10.0
-"""How often pictures on disk are looked for whose job has ended without them."""
+"""How often pictures are looked for whose job has ended without them."""
 TURN_TIMEOUT_SECONDS: Final = 26 * 3_600
 """Far above any job: the longest lives 24 hours. Ours is the only clock that ends jobs."""
 
@@ -262,6 +262,7 @@ class Hands:
         while True:
             try:
                 await self._keeper.salvage()
+                await self._keeper.seek()
             except (DarkroomError, OSError) as error:
                 _log.warning("spool not emptied", error=str(error))
             await asyncio.sleep(SALVAGE_SECONDS)

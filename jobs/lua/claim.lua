@@ -1,4 +1,5 @@
 -- Give a turn its next job under a lease and a fresh fencing number; with nothing to do, take the turn back.
+-- Lost jobs come first, whatever room there is: what is stored of them is paid for, and taking it calls nobody.
 local turn, worker, lease_ms = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local now = now_ms()
 local room_at = rooms(6, now)
@@ -11,20 +12,29 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'later', '-inf', now, 'LIMI
   end
 end
 
--- The lane whose first job is next of an org's: by priority and age, whatever its provider; none without room,
--- and none when the org runs as many as it may.
+-- The org whose turn it is: the one with the least tag in any lane from which a job may be claimed now.
+local function next_org()
+  local chosen, least
+  for _, name in ipairs(redis.call('SMEMBERS', P .. 'lanes')) do
+    if may_claim(room_at, name) then
+      each_org(name, now, function(org, tag)
+        if not least or tag < least or (tag == least and org < chosen) then
+          chosen, least = org, tag
+        end
+        return true
+      end)
+    end
+  end
+  return chosen, least
+end
+
+-- The lane whose first job is next of an org's: by priority and age, whatever its provider; none without room.
 local function lane_of(org)
   local chosen, least
-  local most = redis.call('HGET', P .. 'limits:' .. org, 'maxRunning')
-  if most and redis.call('ZCOUNT', P .. 'running/' .. org, '(' .. now, '+inf') >= tonumber(most) then
-    return nil, true
-  end
-  for _, provider in ipairs(redis.call('SMEMBERS', P .. 'lanes:' .. org)) do
-    local first = redis.call('ZRANGE', lane(org, provider), 0, 0, 'WITHSCORES')
-    if not first[1] then
-      redis.call('SREM', P .. 'lanes:' .. org, provider)
-    elseif (not least or tonumber(first[2]) < least) and may_claim(room_at(provider), first[1]) then
-      chosen, least = provider, tonumber(first[2])
+  for _, name in ipairs(redis.call('SMEMBERS', P .. 'lanes:' .. org)) do
+    local first = redis.call('ZRANGE', lane(org, name), 0, 0, 'WITHSCORES')
+    if first[1] and (not least or tonumber(first[2]) < least) and may_claim(room_at, name) then
+      chosen, least = name, tonumber(first[2])
     end
   end
   return chosen
@@ -40,33 +50,38 @@ local function pay(org, tag, id, room)
   redis.call('SET', P .. 'clock', tag)
   redis.call('HSET', P .. 'tags', org, after)
   redis.call('ZADD', P .. 'orgs', after, org)
+  for _, name in ipairs(redis.call('SMEMBERS', P .. 'lanes:' .. org)) do
+    redis.call('ZADD', P .. 'waiting:' .. name, after, org)
+  end
 end
 
 local function next_job()
-  local orgs = redis.call('ZRANGE', P .. 'orgs', 0, 99, 'WITHSCORES')
-  for i = 1, #orgs, 2 do
-    local org, tag = orgs[i], tonumber(orgs[i + 1])
-    local provider, full = lane_of(org)
-    if provider then
-      local id = redis.call('ZPOPMIN', lane(org, provider))[1]
-      pay(org, tag, id, room_at(provider))
-      return id, provider
-    elseif not full and redis.call('EXISTS', P .. 'lanes:' .. org) == 0 then
-      redis.call('ZREM', P .. 'orgs', org)
-    end
+  local org, tag = next_org()
+  if org then
+    local name = lane_of(org)
+    local id = redis.call('ZPOPMIN', lane(org, name))[1]
+    pay(org, tag, id, room_at(provider_of(name)))
+    return id
   end
 end
 
 for _ = 1, 100 do
-  local id, provider = next_job()
+  local lost = redis.call('ZPOPMIN', P .. 'lost')[1]
+  local id = lost or next_job()
   if not id then
     redis.call('ZREM', P .. 'turns', turn)
     return false
   end
   local key = P .. 'job:' .. id
-  local job = redis.call('HMGET', key, 's', 'l', 'doc', 'd', 'org')
+  local job = redis.call('HMGET', key, 's', 'l', 'doc', 'd', 'org', 'q')
   local live = job[1] == 'queued' or job[1] == 'running' or job[1] == 'canceling'
   if live and tonumber(job[2] or '0') <= now then
+    local provider = job[6]
+    local probing = redis.call('HEXISTS', P .. 'breaker:' .. provider, 'until') == 1
+    local room = room_at(provider) ~= 'shut'
+    if lost then
+      room = room_at(provider) == 'free' and not probing and not runs_enough(job[5], now)
+    end
     local fence = redis.call('HINCRBY', key, 'f', 1)
     redis.call('HSET', key, 'l', now + lease_ms, 'w', worker)
     redis.call('ZADD', P .. 'due', math.min(tonumber(job[4]), now + lease_ms), id)
@@ -74,11 +89,10 @@ for _ = 1, 100 do
     redis.call('ZADD', P .. 'running:' .. provider, now + lease_ms, id)
     redis.call('ZADD', P .. 'running/' .. job[5], now + lease_ms, id)
     redis.call('ZADD', P .. 'turns', now + lease_ms, turn)
-    local shut = room_at(provider) == 'shut'
-    if not shut and redis.call('HEXISTS', P .. 'breaker:' .. provider, 'until') == 1 then
+    if room and probing then
       redis.call('HSET', P .. 'breaker:' .. provider, 'until', now + probe_ms, 'probe', 1)  -- one job tries it out
     end
-    return {id, fence, job[3], shut and 1 or 0}
+    return {id, fence, job[3], room and 1 or 0}
   end
 end
 return {}

@@ -4,7 +4,7 @@ local idem, claim, idem_ms, turn, start_ms = ARGV[9], ARGV[10], ARGV[11], ARGV[1
 local most, keep_ms, provider = tonumber(ARGV[14]), ARGV[15], ARGV[16]
 local undelivered, wait_ms, adopt_ms = ARGV[17], tonumber(ARGV[18]), tonumber(ARGV[19])
 local seconds, day, images, cost, used_ms = ARGV[20], ARGV[21], tonumber(ARGV[22]), tonumber(ARGV[23]), ARGV[24]
-local subject, elsewhere, api_key = ARGV[25], ARGV[26], ARGV[27]
+local subject, elsewhere, api_key, told_ms = ARGV[25], ARGV[26], ARGV[27], ARGV[28]
 if idem ~= '' then
   local known = redis.call('GET', idem)
   if known and known ~= claim then
@@ -16,15 +16,19 @@ if redis.call('EXISTS', P .. 'job:' .. id, P .. 'tomb:' .. id) > 0 then
 end
 local now = now_ms()
 if undelivered ~= '' then
-  -- An earlier job of the same wish that nobody waits for and whose result nobody has: once, and not for ever.
-  redis.call('ZREMRANGEBYSCORE', undelivered, '-inf', now - adopt_ms)
-  for _, earlier in ipairs(redis.call('ZRANGE', undelivered, 0, -1)) do
-    local job = redis.call('HMGET', P .. 'job:' .. earlier, 's', 'wait')
-    if earlier ~= id and tonumber(job[2] or '0') <= now then
-      redis.call('ZREM', undelivered, earlier)
-      if job[1] == 'queued' or job[1] == 'running' or job[1] == 'succeeded' then
-        return {'adopted', earlier}
-      end
+  local told = redis.call('GET', P .. 'adopted:' .. id)
+  if told then
+    return {'adopted', told}  -- asked twice after a cut connection: what was adopted is the asker's already
+  end
+  -- An earlier job of the same wish that nobody waits for and whose result nobody has: once, and not for ever. The index
+  -- orders them by the end of their waits; each that is looked at leaves it, so what others wait for costs nothing.
+  for _, earlier in ipairs(redis.call('ZRANGEBYSCORE', undelivered, '-inf', now, 'LIMIT', 0, 100)) do
+    local job = redis.call('HMGET', P .. 'job:' .. earlier, 's', 'adopt')
+    redis.call('ZREM', undelivered, earlier)
+    local good = job[1] == 'queued' or job[1] == 'running' or job[1] == 'succeeded'
+    if good and tonumber(job[2] or '0') > now then
+      redis.call('SET', P .. 'adopted:' .. id, earlier, 'PX', told_ms)
+      return {'adopted', earlier}
     end
   end
 end
@@ -33,7 +37,7 @@ if shut > 0 then
   return {'open', shut}
 end
 if most >= 0 then
-  local ahead = redis.call('ZCARD', lane(org, provider))
+  local ahead = redis.call('ZCARD', lane(org, provider)) + redis.call('ZCARD', lane(org, way_out(provider)))
   if ahead > most then
     return {'full', ahead}
   end
@@ -82,13 +86,13 @@ for _, counter in ipairs(used) do
   redis.call('PEXPIRE', counter, used_ms)
 end
 if undelivered ~= '' then
-  redis.call('HSET', P .. 'job:' .. id, 'wait', now + wait_ms)
-  redis.call('ZADD', undelivered, now, id)
+  redis.call('HSET', P .. 'job:' .. id, 'adopt', now + adopt_ms)
+  redis.call('ZADD', undelivered, now + wait_ms, id)
   redis.call('PEXPIRE', undelivered, adopt_ms)
 end
 if idem ~= '' then
   redis.call('SET', idem, claim, 'PX', idem_ms)
 end
-send(id, 28, keep_ms)
+send(id, 29, keep_ms)
 tell(id, sequence, org, subject)
 return {'created', want_turn(turn, now, start_ms)}

@@ -1,5 +1,6 @@
 -- Look at the jobs that are due: those past their deadline are answered to be moved; those whose lease ran out
--- go back among the ready ones (the next claim takes a new fencing number); the rest get their next look.
+-- go back among the ready ones (the next claim takes a new fencing number), or, when they had begun, among the lost:
+-- what is stored of them is taken whatever room their provider has; the rest get their next look.
 -- A Redis that has just begun takes nobody for lost: those who live need a lease's time to say so.
 local lease_ms = tonumber(ARGV[2])
 local up = tonumber(string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)'))
@@ -19,7 +20,9 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', now, 'LIMIT'
     overdue[#overdue + 1] = id
     redis.call('ZADD', P .. 'due', now + 5000, id)
   else
-    if not redis.call('ZSCORE', P .. 'later', id) then
+    if job[1] ~= 'queued' then
+      redis.call('ZADD', P .. 'lost', 'NX', now, id)
+    elseif not redis.call('ZSCORE', P .. 'later', id) then
       make_ready(job[4], job[5], id, job[6])
     end
     redis.call('ZADD', P .. 'due', math.min(deadline, now + 15000), id)

@@ -6,9 +6,18 @@ local function now_ms()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
--- An org's ready jobs wait in one lane a provider, so that a provider without room holds up nobody else's.
-local function lane(org, provider)
-  return P .. 'ready:' .. org .. '/' .. provider
+-- An org's ready jobs wait in one lane a provider, so that a provider without room holds up nobody else's; those that may
+-- go on elsewhere wait in one beside it, so that where nobody is let in, nobody is in front of those who leave.
+local function lane(org, name)
+  return P .. 'ready:' .. org .. '/' .. name
+end
+
+local function way_out(provider)
+  return provider .. '+'
+end
+
+local function provider_of(name)
+  return (string.gsub(name, '%+$', ''))
 end
 
 -- Where a day's pictures and micro-dollars are counted: for the org and, when the job was asked for by one, its API key.
@@ -22,13 +31,64 @@ end
 
 -- Put a job among its org's ready ones. Orgs take turns by start-time fair queueing: an org that comes (back)
 -- begins at the clock, never before its own last tag, so neither a full queue nor an empty one is an advantage.
+-- Each lane knows its orgs by their tags: a hundred that wait for one provider are in nobody's way to another.
+-- A call whose picture lies on a disk somewhere needs no room: its job waits for whoever has the disk, like a lost one.
 local function make_ready(org, provider, id, score)
-  redis.call('ZADD', lane(org, provider), score, id)
-  redis.call('SADD', P .. 'lanes:' .. org, provider)
-  if not redis.call('ZSCORE', P .. 'orgs', org) then
+  local e = redis.call('HGET', P .. 'job:' .. id, 'e')
+  if e == '2' then
+    redis.call('ZADD', P .. 'lost', 'NX', now_ms(), id)
+    return
+  end
+  local name = e == '1' and way_out(provider) or provider
+  local tag = redis.call('ZSCORE', P .. 'orgs', org)
+  if not tag then
     local clock = tonumber(redis.call('GET', P .. 'clock') or '0')
-    local tag = tonumber(redis.call('HGET', P .. 'tags', org) or '0')
-    redis.call('ZADD', P .. 'orgs', math.max(clock, tag), org)
+    tag = math.max(clock, tonumber(redis.call('HGET', P .. 'tags', org) or '0'))
+    redis.call('ZADD', P .. 'orgs', tag, org)
+  end
+  redis.call('ZADD', lane(org, name), score, id)
+  redis.call('SADD', P .. 'lanes:' .. org, name)
+  redis.call('SADD', P .. 'lanes', name)
+  redis.call('ZADD', P .. 'waiting:' .. name, tag, org)
+end
+
+-- An org has nothing left in a lane.
+local function leave_lane(org, name)
+  redis.call('ZREM', P .. 'waiting:' .. name, org)
+  redis.call('SREM', P .. 'lanes:' .. org, name)
+  if redis.call('EXISTS', P .. 'waiting:' .. name) == 0 then
+    redis.call('SREM', P .. 'lanes', name)
+  end
+  if redis.call('EXISTS', P .. 'lanes:' .. org) == 0 then
+    redis.call('ZREM', P .. 'orgs', org)
+  end
+end
+
+-- Whether an org runs as many jobs as it may.
+local function runs_enough(org, now)
+  local most = redis.call('HGET', P .. 'limits:' .. org, 'maxRunning')
+  return most and redis.call('ZCOUNT', P .. 'running/' .. org, '(' .. now, '+inf') >= tonumber(most)
+end
+
+-- Show the orgs whose jobs wait in a lane, the next one first, until `enough` has seen what it wants. What is passed over
+-- on the way are orgs that run as many as they may; those that have nothing left there are met once.
+local function each_org(name, now, enough)
+  local from = 0
+  while true do
+    local orgs = redis.call('ZRANGE', P .. 'waiting:' .. name, from, from + 99, 'WITHSCORES')
+    if not orgs[1] then
+      return
+    end
+    for i = 1, #orgs, 2 do
+      if redis.call('EXISTS', lane(orgs[i], name)) == 0 then
+        leave_lane(orgs[i], name)
+      else
+        from = from + 1
+        if not runs_enough(orgs[i], now) and enough(orgs[i], tonumber(orgs[i + 1])) then
+          return
+        end
+      end
+    end
   end
 end
 
@@ -53,9 +113,11 @@ local function rooms(first, now)
   end
 end
 
--- Whether a lane's first job may be claimed: a provider that is shut gives up one that may go on elsewhere ('e').
-local function may_claim(room, id)
-  return room == 'free' or (room == 'shut' and redis.call('HGET', P .. 'job:' .. id, 'e') == '1')
+-- Whether a lane's jobs may be claimed: a provider that is shut gives up those that may go on elsewhere.
+local function may_claim(room_at, name)
+  local provider = provider_of(name)
+  local room = room_at(provider)
+  return room == 'free' or (room == 'shut' and name ~= provider)
 end
 
 -- Tell every process that a job has changed, and whose it is. The subject comes last: it is the rest of the line.

@@ -2,13 +2,13 @@
 local start_ms, offered = tonumber(ARGV[2]), tonumber(ARGV[3])
 local now = now_ms()
 local room_at = rooms(4 + offered, now)
-local work = redis.call('ZCOUNT', P .. 'later', '-inf', now)
-for _, org in ipairs(redis.call('ZRANGE', P .. 'orgs', 0, 99)) do
-  for _, provider in ipairs(redis.call('SMEMBERS', P .. 'lanes:' .. org)) do
-    local first = redis.call('ZRANGE', lane(org, provider), 0, 0)[1]
-    if work < offered and first and may_claim(room_at(provider), first) then
-      work = work + redis.call('ZCARD', lane(org, provider))
-    end
+local work = redis.call('ZCARD', P .. 'lost') + redis.call('ZCOUNT', P .. 'later', '-inf', now)
+for _, name in ipairs(redis.call('SMEMBERS', P .. 'lanes')) do
+  if work < offered and may_claim(room_at, name) then
+    each_org(name, now, function(org)
+      work = work + redis.call('ZCARD', lane(org, name))
+      return work >= offered
+    end)
   end
 end
 local wanted = {}

@@ -422,12 +422,15 @@ class Engine(RuleBasedStateMachine):
     def every_job_is_in_one_place(self):
         jobs = self.jobs.values()
         ready = {kept.job.id for kept in jobs if self.position(kept) is not None}
+        lost = {job_id.decode() for job_id in self.run(self.redis.zrange(f"{self.prefix}lost", 0, -1))}
         for kept in jobs:
+            begun = kept.job.status in {Status.RUNNING, Status.CANCELING}
+            assert begun or moves.open_rows(kept.job) or kept.job.id not in lost, f"{kept.job.status}, and lost"
             if not kept.live or kept.later_ms is not None:
-                assert kept.job.id not in ready, f"{kept.job.status}, {kept.job.phase}, and among the ready"
+                assert kept.job.id not in ready | lost, f"{kept.job.status}, {kept.job.phase}, and among the ready"
             else:
                 held = kept.claimed or kept.lease_ms is not None
-                assert held or kept.job.id in ready, f"{kept.job.id} is stranded"
+                assert held or kept.job.id in ready | lost, f"{kept.job.id} is stranded"
         counts = self.run(self.gauges.counts())
         assert counts["ready"] == len(ready)
         assert counts["running"] == sum(k.claimed for k in jobs)
@@ -494,7 +497,9 @@ class Engine(RuleBasedStateMachine):
 
     def position(self, kept):
         lane = f"{self.prefix}ready:{kept.job.org}/{kept.job.request.provider}"
-        return self.run(self.redis.zrank(lane, kept.job.id))
+        ranks = [self.run(self.redis.zrank(name, kept.job.id)) for name in (lane, f"{lane}+")]
+        assert None in ranks, "in two lanes at once"
+        return next((rank for rank in ranks if rank is not None), None)
 
     def picked(self, pick):
         return list(self.jobs.values())[pick % len(self.jobs)]
@@ -604,6 +609,8 @@ MUTATIONS = {
     "growing fence": ("redis.call('HINCRBY', key, 'f', 1)", "redis.call('HINCRBY', key, 'f', 0)", "did not grow"),
     "lease": ("if live and tonumber(job[2] or '0') <= now then", "if live then", "under a live lease"),
     "lost": ("make_ready(job[4], job[5], id, job[6])", "", "stranded"),
+    "lost when it had begun": ("redis.call('ZADD', P .. 'lost', 'NX', now, id)", "", "stranded"),
+    "lost no more": ("redis.call('ZREM', P .. 'lost', id)", "", "and lost|before its backoff"),
     "backoff": ("redis.call('ZADD', P .. 'later', later, id)", "", "deferred|assert 0 == 1"),
     "the lane of the next target": (
         "make_ready(org, provider, id, held[6])",
@@ -617,6 +624,7 @@ MUTATIONS = {
         "redis.call('PEXPIREAT'",
         "and among the ready",
     ),
+    "the way out": ("redis.call('ZREM', lane(org, way_out(held[5])), id)", "", "among the ready|two lanes"),
     "key": ("local known = redis.call('GET', idem)", "local known = false", "one key, one job"),
 }
 """What is cut out of the scripts, what stands in its place, and the words of the violation."""

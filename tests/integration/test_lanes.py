@@ -54,7 +54,7 @@ async def claim(store):
 async def move(store):
     """The next claim, which goes on elsewhere."""
     found = await claim(store)
-    assert found.shut
+    assert not found.room
     await store.commit(found.job, moves.fall_back(found.job, now_ms(), "shut"), found.fence)
     return found.job
 
@@ -71,7 +71,7 @@ async def test_a_job_that_may_go_on_elsewhere_is_claimed_to_do_so_and_waits_in_t
     again = await claim(store)
 
     assert (moved.id, again.job.id, again.job.request.provider) == (job.id, job.id, "openai")
-    assert (again.shut, again.fence) == (False, 2)
+    assert (again.room, again.fence) == (True, 2)
     assert await redis.zcard("{test}:ready:acme/openai") == 0
     assert [(await gauges.health(p)).running for p in ("gemini", "openai")] == [0, 1]
 
@@ -114,3 +114,74 @@ async def test_one_orgs_many_that_go_on_hold_up_no_other_orgs_job(store, gauges)
     second = await claim(store)
 
     assert second.job == other
+
+
+async def test_a_job_with_nowhere_to_go_holds_up_none_behind_it_that_may_leave(store, gauges):
+    for _ in range(30):
+        await created(store)
+    behind = await created(store, *ELSEWHERE)
+    await shut(gauges)
+    await store.beat("worker", 15_000, 1, [])
+    await store.redis.delete("{test}:turns")
+
+    assert len(await store.missing_turns(1)) == 1
+    assert (await move(store)).id == behind.id
+
+
+async def test_where_there_is_room_age_decides_and_not_whether_a_job_may_leave(store):
+    jobs = [await created(store, *fallbacks) for fallbacks in ((), ELSEWHERE, (), ELSEWHERE)]
+
+    assert [(await claim(store)).job.id for _ in jobs] == [job.id for job in jobs]
+
+
+async def test_orgs_that_wait_for_a_shut_provider_are_in_nobodys_way_to_another_however_many_they_are(store, gauges):
+    for number in range(120):
+        await created(store, org=f"a{number:03}")
+    other = await created(store, org="b", provider="openai")
+    await shut(gauges)
+    await store.beat("worker", 15_000, 1, [])
+    await store.redis.delete("{test}:turns")
+
+    assert len(await store.missing_turns(1)) == 1
+    assert (await claim(store)).job == other
+    assert await claim(store) is None
+
+
+async def test_orgs_that_run_as_many_as_they_may_are_in_nobodys_way_however_many_they_are(store):
+    for number in range(120):
+        await created(store, org=f"a{number:03}")
+        await store.redis.hset(f"{{test}}:limits:a{number:03}", "maxRunning", "0")
+    other = await created(store, org="b")
+    await store.beat("worker", 15_000, 1, [])
+    await store.redis.delete("{test}:turns")
+
+    assert len(await store.missing_turns(1)) == 1
+    assert (await claim(store)).job == other
+    assert await store.missing_turns(1) == []
+
+
+async def test_a_claim_costs_the_same_however_many_orgs_wait_for_a_shut_provider(store, gauges):
+    await shut(gauges, "azure-openai")
+    costs = []
+    for orgs in (3, 100):
+        for number in range(orgs):
+            await created(store, org=f"a{number:03}")
+        await shut(gauges)
+        await created(store, org="b", provider="openai")
+        await store.redis.config_resetstat()
+        assert await claim(store)
+        stats = await store.redis.info("commandstats")
+        costs.append(sum(each["calls"] for name, each in stats.items() if name != "cmdstat_config|resetstat"))
+        await store.redis.delete("{test}:breaker:gemini")
+
+    assert costs[0] == costs[1]
+
+
+async def test_lanes_that_have_run_empty_are_forgotten(store, redis):
+    for fallbacks in ((), ELSEWHERE):
+        await created(store, *fallbacks)
+        assert await claim(store)
+    assert await claim(store) is None
+
+    assert await redis.exists("{test}:orgs", "{test}:lanes", "{test}:lanes:acme") == 0
+    assert await redis.keys("{test}:waiting:*") == []

@@ -64,7 +64,7 @@ async def test_each_change_is_told_once_with_its_owner(redis, store):
         await store.commit(job, canceled)
         with pytest.raises(Stale):
             await store.commit(job, replace(canceled, job=replace(canceled.job, metadata={"other": "write"})))
-        await store.erase(job)
+        await store.erase(canceled.job)
         found = await heard(news, 3)
 
     assert found == [f"{job.id} {version} acme {SUBJECT}" for version in (1, 2, 0)]

@@ -1,0 +1,84 @@
+"""What an erased job leaves in the day's counts: what was charged, or may yet be, and no more; on a real Redis."""
+
+import pytest
+from redis.asyncio import Redis
+
+from jobs import moves
+from jobs.ids import new_id
+from jobs.model import ImageRequest, Job, Options, now_ms
+from jobs.store import RedisJobStore, Stale
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def store(redis_url):
+    async with Redis.from_url(redis_url) as redis:
+        yield RedisJobStore(redis, "{test}:", "http://localhost")
+
+
+async def canceling(store, *calls):
+    """A job of four pictures whose cancel has not ended, after `calls`: whether each was charged, None: it is open."""
+    now = now_ms()
+    job = Job(
+        id=new_id("job"),
+        org="acme",
+        subject="tester",
+        face="jobs",
+        request=ImageRequest(provider="gemini", model="m", prompt="p", n=4),
+        options=Options(),
+        created_ms=now,
+        updated_ms=now,
+        cancel_at_ms=now + 60_000,
+        unit_price=1_000,
+        key_id="key_1",
+    )
+    await store.create(job)
+    job = await store.commit(job, moves.start(job, now))
+    for index, charged in enumerate(calls):
+        job = await store.commit(job, moves.intend(job, now, (index,)))
+        if charged is not None:
+            ended = moves.settle(job, now, index + 1, outcome="bad_response", charged=charged)
+            job = await store.commit(job, ended)
+    return await store.commit(job, moves.cancel(job, now, by="api"))
+
+
+async def used(store):
+    """Pictures and micro-dollars of the org, and of the key."""
+    keys = sorted([key async for key in store.redis.scan_iter("{test}:used*")])
+    assert len(keys) == 2
+    return [tuple(map(int, await store.redis.hmget(key, "images", "cost"))) for key in keys]
+
+
+@pytest.mark.parametrize(
+    ("calls", "stay"),
+    [((), 0), ((False,), 0), ((True,), 1), ((None,), 1), ((True, None, False), 2)],
+)
+async def test_an_erased_job_gives_back_what_it_reserved_and_cannot_be_charged_any_more(store, calls, stay):
+    job = await canceling(store, *calls)
+    assert await used(store) == [(4, 4_000)] * 2
+
+    await store.erase(job)
+    await store.erase(job)  # its answer was lost
+
+    assert await used(store) == [(stay, stay * 1_000)] * 2
+
+
+async def test_a_job_that_has_ended_is_erased_with_its_counts_as_they_are(store):
+    job = await canceling(store, *(True,))
+    job = await store.commit(job, moves.stop(job, now_ms()))
+
+    await store.erase(job)
+
+    assert await used(store) == [(1, 1_000)] * 2
+
+
+async def test_an_erase_on_a_record_that_has_moved_on_is_refused_and_gives_nothing_back(store):
+    job = await canceling(store)
+    ended = await store.commit(job, moves.stop(job, now_ms()))
+
+    with pytest.raises(Stale):
+        await store.erase(job)
+
+    assert await store.get(job.id) == ended
+    assert await used(store) == [(0, 0)] * 2

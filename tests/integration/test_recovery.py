@@ -1,0 +1,269 @@
+"""What a worker stored before it died is found, whatever room its provider has; on a real Redis, with real files."""
+
+import asyncio
+import random
+
+import pytest
+from PIL import Image as Pillow
+from redis.asyncio import Redis
+
+from jobs import moves
+from jobs.blobs_local import LocalBlobs
+from jobs.catalog import Catalog
+from jobs.errors import Outcome
+from jobs.expiring import Expiring
+from jobs.gauges import Breaker, Gauges
+from jobs.ids import new_id
+from jobs.inputs import Loaded
+from jobs.keeping import Keeper
+from jobs.model import Fallback, ImageRequest, Job, Options, Phase, Picture, Status, Target, now_ms
+from jobs.pictures import measure
+from jobs.previews import Previews
+from jobs.providers.base import Answered
+from jobs.run import Runner
+from jobs.spool import Spool
+from jobs.store import RedisJobStore
+
+pytestmark = pytest.mark.anyio
+LEASE_MS = 15_000
+ELSEWHERE = (Fallback(target=Target("openai", "gpt-image-2")),)
+
+
+class FarEnd:
+    """A provider that counts its calls."""
+
+    def __init__(self, data):
+        self.data = data
+        self.calls = 0
+
+    async def generate(self, _):
+        self.calls += 1
+        yield Answered(status=200)
+        yield Picture(data=self.data, media_type="image/png")
+
+
+class NoInputs:
+    async def load(self, _):
+        return Loaded()
+
+    async def discard(self, *_):
+        pass
+
+
+class Parts:
+    """A store, a keeper and a runner as a worker has them, and a worker that dies at a moment of one's choice."""
+
+    def __init__(self, redis, folder, data):
+        self.redis, self.data, self.far_end = redis, data, FarEnd(data)
+        self.store = RedisJobStore(redis, "{test}:", "http://here")
+        self.gauges = Gauges(redis, "{test}:")
+        expiring, catalog = Expiring(redis, "{test}:"), Catalog.load(None)
+        self.blobs = LocalBlobs(folder / "blobs", "files", "http://here", public=True, signing_key=b"k" * 32)
+        self.keeper = Keeper(
+            store=self.store, blobs=self.blobs, spool=Spool(folder / "spool"), expiring=expiring, catalog=catalog
+        )
+        self.runner = Runner(
+            store=self.store,
+            gauges=self.gauges,
+            keeper=self.keeper,
+            previews=Previews(blobs=self.blobs, expiring=expiring),
+            inputs=NoInputs(),
+            catalog=catalog,
+            providers={"gemini": self.far_end},
+            provider_seconds=30,
+            absorb_seconds=5,
+            breaker=Breaker(5, 1_000),
+        )
+
+    async def created(self, seconds=60, fallbacks=(), **options):
+        now = now_ms()
+        job = Job(
+            id=new_id("job"),
+            org="acme",
+            subject="s",
+            face="jobs",
+            request=ImageRequest(provider="gemini", model="gemini-3.1-flash-image-preview", prompt="p"),
+            options=Options(**options),
+            created_ms=now,
+            updated_ms=now,
+            cancel_at_ms=now + round(seconds * 1000),
+            fallbacks=fallbacks,
+        )
+        await self.store.create(job)
+        return job
+
+    async def claim(self, lease_ms=LEASE_MS):
+        return await self.store.claim_next(new_id("turn"), "worker", lease_ms)
+
+    async def died_in_a_call(self, *, stored=True, **wish):
+        """A job whose worker died between the blob store's answer and the checkpoint, or before its call ended."""
+        await self.created(**wish)
+        claim = await self.claim(lease_ms=1)
+        job = await self.store.commit(claim.job, moves.start(claim.job, now_ms()), claim.fence)
+        job = await self.store.commit(job, moves.intend(job, now_ms(), (0,)), claim.fence)
+        if stored:
+            image = self.keeper._image(job, 1, 0, Picture(data=self.data, media_type="image/png"))  # noqa: SLF001  # its name
+            await self.blobs.put(image.blob, self.data, "image/png")
+        await asyncio.sleep(0.01)
+        return job
+
+    async def look_after_the_lost(self):
+        due = await self.redis.zrange("{test}:due", 0, -1)
+        await self.redis.zadd("{test}:due", dict.fromkeys(due, 0))
+        return await self.store.overdue(0)
+
+    async def shut(self):
+        await self.gauges.report("gemini", "bad", 1, Breaker(1, 60_000))
+
+
+@pytest.fixture
+def data(tmp_path):
+    path = tmp_path / "picture.png"
+    Pillow.frombytes("RGB", (64, 64), random.Random(1).randbytes(64 * 64 * 3)).save(path)
+    assert measure(path.read_bytes()).media_type == "image/png"
+    return path.read_bytes()
+
+
+@pytest.fixture
+async def parts(redis_url, tmp_path, data):
+    async with Redis.from_url(redis_url) as redis:
+        parts = Parts(redis, tmp_path, data)
+        await parts.blobs.open()
+        yield parts
+
+
+async def no_room(parts, why):
+    match why:
+        case "the breaker is open":
+            await parts.shut()
+        case "the provider is full":
+            parts.store = RedisJobStore(parts.redis, "{test}:", "http://here", limits={"gemini": 0})
+        case "the org is full":
+            await parts.redis.hset("{test}:limits:acme", "maxRunning", "0")
+
+
+@pytest.mark.parametrize("why", ["the breaker is open", "the provider is full", "the org is full"])
+async def test_what_a_dead_worker_stored_is_taken_whatever_room_there_is_and_nobody_is_called(parts, why):
+    job = await parts.died_in_a_call()
+    await no_room(parts, why)
+    assert await parts.look_after_the_lost() == []
+
+    claim = await parts.claim()
+    await parts.runner.run(claim)
+
+    ended = await parts.store.get(job.id)
+    assert not claim.room
+    assert (ended.status, len(ended.images), ended.attempts[0].charged) == (Status.SUCCEEDED, 1, True)
+    assert parts.far_end.calls == 0
+
+
+async def test_a_lost_job_asks_for_a_turn_while_its_provider_is_shut(parts):
+    await parts.died_in_a_call()
+    await parts.shut()
+    await parts.look_after_the_lost()
+    await parts.store.beat("worker", LEASE_MS, 1, [])
+    await parts.redis.delete("{test}:turns")
+
+    assert len(await parts.store.missing_turns(1)) == 1
+
+
+@pytest.mark.parametrize("fallbacks", [(), ELSEWHERE])
+async def test_a_lost_job_that_needs_another_call_waits_for_room_with_the_others(parts, fallbacks):
+    job = await parts.died_in_a_call(stored=False, on_ambiguous="retry", fallbacks=fallbacks)
+    await parts.shut()
+    await parts.look_after_the_lost()
+
+    await parts.runner.run(await parts.claim())
+
+    waits = await parts.store.get(job.id)
+    assert (waits.status, waits.attempts[0].outcome) == (Status.QUEUED, Outcome.UNKNOWN)
+    assert await parts.claim() is None
+    assert parts.far_end.calls == 0
+    await parts.redis.delete("{test}:breaker:gemini")
+    await parts.runner.run(await parts.claim())
+    assert (await parts.store.get(job.id)).status is Status.SUCCEEDED
+
+
+async def test_a_lost_job_is_no_probe_of_a_breaker(parts):
+    await parts.died_in_a_call()
+    await parts.redis.hset("{test}:breaker:gemini", "until", "1")
+    await parts.look_after_the_lost()
+
+    claim = await parts.claim()
+
+    assert not claim.room
+    assert await parts.redis.hexists("{test}:breaker:gemini", "probe") is False
+
+
+async def test_a_job_claimed_past_its_deadline_is_given_what_is_stored_before_it_is_closed(parts):
+    job = await parts.died_in_a_call(seconds=0.5)
+    await parts.look_after_the_lost()
+    claim = await parts.claim()
+    await asyncio.sleep(0.6)
+
+    await parts.runner.run(claim)
+
+    ended = await parts.store.get(job.id)
+    assert (ended.status, len(ended.images)) == (Status.SUCCEEDED, 1)
+
+
+async def test_a_picture_that_was_stored_is_salvaged_when_its_lost_job_was_closed_at_the_deadline(parts):
+    job = await parts.died_in_a_call(seconds=0.3)
+    await asyncio.sleep(0.4)
+    assert await parts.look_after_the_lost() == [job.id]
+    closed = await parts.store.commit(job, moves.overdue(job, now_ms()))
+
+    await parts.keeper.seek()
+
+    late = await parts.store.get(job.id)
+    assert (closed.status, late.status) == (Status.FAILED, Status.FAILED)
+    assert (late.salvaged, late.attempts[0].charged) == (True, True)
+    assert await parts.blobs.read(late.images[0].blob) == parts.data
+    assert await parts.store.sought() == []
+
+
+async def test_a_picture_that_comes_later_is_looked_for_again_and_not_for_ever(parts, monkeypatch):
+    job = await parts.died_in_a_call(seconds=0.3, stored=False)
+    await asyncio.sleep(0.4)
+    await parts.store.commit(job, moves.overdue(job, now_ms()))
+
+    await parts.keeper.seek()
+
+    again = await parts.redis.zscore("{test}:sought", job.id)
+    assert again > now_ms() + 30_000
+    await parts.redis.zadd("{test}:sought", {job.id: 0})
+    monkeypatch.setattr("jobs.keeping.SOUGHT_MS", 0)
+    await parts.keeper.seek()
+    assert await parts.redis.zscore("{test}:sought", job.id) is None
+
+
+async def test_a_job_that_ended_in_its_workers_hands_with_a_call_open_is_looked_for_when_the_lease_is_over(parts):
+    await parts.created()
+    claim = await parts.claim()
+    job = await parts.store.commit(claim.job, moves.start(claim.job, now_ms()), claim.fence)
+    job = await parts.store.commit(job, moves.intend(job, now_ms(), (0,)), claim.fence)
+    job = await parts.store.commit(job, moves.cancel(job, now_ms(), by="api"))
+    job = await parts.store.commit(job, moves.stop(job, now_ms()), claim.fence)
+
+    assert job.status is Status.CANCELED
+    assert await parts.store.sought() == []
+    assert await parts.redis.zscore("{test}:sought", job.id) > now_ms() + LEASE_MS / 2
+
+
+async def test_a_picture_on_a_disk_elsewhere_is_waited_for_although_the_provider_is_shut(parts):
+    job = await parts.died_in_a_call(stored=False)
+    job = await parts.store.commit(job, moves.spooled(job, now_ms(), 1, "another machine"))
+    await parts.shut()
+    await parts.look_after_the_lost()
+
+    await parts.runner.run(await parts.claim())
+
+    waits = await parts.store.get(job.id)
+    assert (waits.status, waits.phase) == (Status.QUEUED, Phase.UPLOADING)
+    await parts.redis.zadd("{test}:later", {job.id: 0})
+    again = await parts.claim()
+    assert (again.job, again.room) == (waits, False)
+    image = parts.keeper._image(job, 1, 0, Picture(data=parts.data, media_type="image/png"))  # noqa: SLF001  # its name
+    await parts.blobs.put(image.blob, parts.data, "image/png")
+    await parts.runner.run(again)
+    assert (await parts.store.get(job.id)).status is Status.SUCCEEDED
