@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 
+import httpx
 import pytest
 from redis.asyncio import Redis
 
@@ -198,6 +199,20 @@ async def test_who_connects_hears_at_once_how_its_own_jobs_stand_that_somebody_f
 
     assert [text[:4] for text in late.sent[1:4]] == ['0{"s', "40/i", "42/i"]
     assert [('"progress":50' in text, job.id in text) for text in late.told("progress")] == [(True, True)]
+
+
+async def test_a_websocket_that_says_nothing_is_let_go_before_it_belongs_to_a_session(app, monkeypatch):
+    monkeypatch.setattr("app.sockets.PATIENCE_SECONDS", 0.3)
+    wire = Wire()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
+        begun = await client.get("/socket.io/?EIO=4&transport=polling")
+    wire.scope["query_string"] += b"&sid=" + begun.text.split('"')[3].encode()
+    wire.said = asyncio.Queue()
+    wire.said.put_nowait({"type": "websocket.connect"})
+
+    await asyncio.wait_for(app(wire.scope, wire.said.get, wire.send), 5)
+
+    assert wire.sent == [""]  # it was accepted
 
 
 async def test_progress_that_nobody_reads_is_left_out_and_the_end_is_told_all_the_same(wire, store):

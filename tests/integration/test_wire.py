@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 
 import pytest
 import uvicorn
@@ -12,6 +13,10 @@ from app.wire import BoundedWebSocket
 from tests.neighbours import free_port
 
 pytestmark = pytest.mark.anyio
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
 MUCH = "x" * (16 * 1024 * 1024)
 
 
@@ -30,21 +35,36 @@ async def served(app):
     await serving
 
 
-@pytest.mark.parametrize("goes_on", [True, False], ids=["while it is written to", "when the application has ended"])
-async def test_a_client_that_reads_nothing_is_cut(goes_on):
+async def write_much(_, send):
+    await send({"type": "websocket.send", "text": MUCH})
+    with contextlib.suppress(OSError):
+        await send({"type": "websocket.send", "text": MUCH})
+
+
+async def leave_a_little(server, send):
+    """Less than what makes the server wait."""
+    (connection,) = server.server_state.connections
+    while not connection.transport.get_write_buffer_size():
+        await send({"type": "websocket.send", "text": MUCH[:1024]})
+
+
+@pytest.mark.parametrize("act", [write_much, leave_a_little])
+async def test_a_client_that_reads_nothing_is_cut(act):
     async def app(_, receive, send):
         await receive()
         await send({"type": "websocket.accept"})
-        await send({"type": "websocket.send", "text": MUCH})
-        if goes_on:
-            with contextlib.suppress(OSError):
-                await send({"type": "websocket.send", "text": MUCH})
+        await act(server, send)
 
-    async with served(app) as (url, server), websockets.connect(url, max_size=None, proxy=None) as link:
-        link.transport.pause_reading()
-        async with asyncio.timeout(5):
-            while server.server_state.connections:  # noqa: ASYNC110  # a set has no event
-                await asyncio.sleep(0.02)
+    async with served(app) as (url, server):
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as link:
+            link.sendall(UPGRADE)
+            await asyncio.sleep(0.2)
+            held = len(server.server_state.connections)
+            async with asyncio.timeout(5):
+                while server.server_state.connections:  # noqa: ASYNC110  # a set has no event
+                    await asyncio.sleep(0.02)
+
+    assert held == 1
 
 
 async def test_a_client_that_reads_slowly_is_not_cut():
