@@ -34,7 +34,7 @@ async def known_caller(request: AnyRequest, scope: str) -> Caller:
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.scope["headers"]]
     caller: Caller = await request.app.state.authenticator.caller(headers)
     if caller.key is not None:
-        await spend(request, caller.key)
+        await spend(request.scope, request.app.state.rates, caller.key)
     caller.require(scope)
     return caller
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from app.progress import RETRY_SECONDS, Message, ended, follow, standing
+from app.progress import RETRY_SECONDS, Message, ended, follow, standing, without_preview
 from jobs.client import Filters
 from jobs.errors import DarkroomError, InvalidInput, ServiceUnavailable
 from jobs.model import Status, now_ms
@@ -63,6 +63,8 @@ class Watch:
         self.owner = owner
         self.stirred = True
         """There was news since the last look."""
+        self.told: Message | None = None
+        """How the job was told to stand, without previews."""
         self.task: asyncio.Task[None] | None = None
 
 
@@ -81,6 +83,11 @@ class Audience:
     def join(self, listener: Listener) -> None:
         """It hears of every job of its owner from the next change on."""
         self._of_owner.setdefault(listener.owner, set()).add(listener)
+
+    def followed(self, listener: Listener) -> list[Message]:
+        """How those jobs of its owner stand that are followed just now: somebody else hears of them, too."""
+        own = (watch.told for watch in self._watches.values() if watch.owner == listener.owner)
+        return [message for message in own if message is not None]
 
     def leave(self, listener: Listener) -> None:
         """It hears of nothing more; what nobody hears of is soon followed no longer."""
@@ -168,6 +175,7 @@ class Audience:
                     if asked:
                         await self._jobs.delivered(await self._jobs.get(job.org, job.id))
                     return
+                watch.told = without_preview(message)
                 await self._tell(hearers, message)
                 if self._rests(watch, job, message):
                     return

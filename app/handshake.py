@@ -21,7 +21,13 @@ def credentials(scope: Mapping[str, Any], auth: object) -> Headers:
         token = query(scope).get("token")
     if token is not None:
         told = (("authorization", f"Bearer {token if _fit(token) else ''}"),)
-    return (*told, *(header for header in headers if header[0] == "x-org-id"))
+    return (*told, *(header for header in headers if header[0] == _ORG))
+
+
+def kept(scope: Mapping[str, Any]) -> dict[str, Any]:
+    """What `credentials` reads of a session's first request, and no more: that is kept as long as the session."""
+    headers = [header for header in scope["headers"] if header[0].decode("latin-1").lower() in _KEPT]
+    return {"headers": headers, "query_string": scope["query_string"]}
 
 
 def from_allowed_page(scope: Mapping[str, Any], origins: Collection[str]) -> bool:
@@ -46,3 +52,5 @@ def _fit(token: object) -> bool:
 
 
 _CREDENTIALS: Final = frozenset({"authorization", "api-key", "x-api-key"})
+_ORG: Final = "x-org-id"
+_KEPT: Final = _CREDENTIALS | {_ORG}

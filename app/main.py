@@ -85,7 +85,9 @@ def create_app(settings: Settings) -> Litestar:
     )
 
     streams: set[object] = set()
-    sockets = Sockets(jobs=jobs, waiting=waiting, authenticator=authenticator, settings=settings, streams=streams)
+    sockets = Sockets(
+        jobs=jobs, waiting=waiting, authenticator=authenticator, rates=rates, settings=settings, streams=streams
+    )
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:

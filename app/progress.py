@@ -25,6 +25,7 @@ RETRY_SECONDS: Final = 1.0
 MOST_PREVIEW_BYTES: Final = 4 * 1024 * 1024
 """A larger preview is told by its address alone."""
 PREVIEW: Final = "image.job.preview"
+_OF_PREVIEWS: Final = frozenset({"preview_url", "preview_b64", "n_index", "partial_index", "mime_type"})
 
 _log = structlog.get_logger()
 
@@ -67,6 +68,11 @@ async def follow(jobs: Jobs, job: Job) -> AsyncGenerator[Message | None, None]:
         if newer.version == told.job.version:
             yield None
         told.job = newer
+
+
+def without_preview(message: Message) -> Message:
+    """The same, without the preview that it may have brought: those bytes are not kept."""
+    return Message(message.name, {name: value for name, value in message.data.items() if name not in _OF_PREVIEWS})
 
 
 async def standing(jobs: Jobs, job: Job) -> Message:

@@ -9,20 +9,17 @@ from jobs.errors import RateLimited
 from jobs.rates import nearest
 
 if TYPE_CHECKING:
-    from litestar import Request
-
     from jobs.api_key import ApiKey
     from jobs.rates import Allowance, Rates
 
 
-async def spend(request: Request[Any, Any, Any], key: ApiKey) -> None:
-    """Count the request; a key without limits costs nothing. Raises `RateLimited`."""
+async def spend(scope: Any, rates: Rates, key: ApiKey) -> None:
+    """Count the request of this scope; a key without limits costs nothing. Raises `RateLimited`."""
     windows = key.limits.windows
     if not windows:
         return
-    rates: Rates = request.app.state.rates
     left = await rates.spend(key.id, windows)
-    request.scope.setdefault("state", {})["allowances"] = left
+    scope.setdefault("state", {})["allowances"] = left
     first = nearest(left)
     if first.refused:
         window = first.window

@@ -11,6 +11,7 @@ import uvicorn
 from app.main import create_app
 from app.protocol import bounded
 from app.socket_server import MOST_MESSAGE_BYTES
+from app.wire import BoundedWebSocket
 from jobs.settings import Settings
 
 MOST_CONNECTIONS: Final = 4_000
@@ -27,6 +28,7 @@ def serve(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         http=bounded(settings.header_seconds, settings.body_seconds),
+        ws=BoundedWebSocket,
         ws_max_size=MOST_MESSAGE_BYTES,
         ws_per_message_deflate=False,
         ws_ping_interval=None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,21 +18,27 @@ from app.audience import Audience, Listener
 from app.auth import READ, Authenticator
 from app.handshake import Headers, credentials, from_allowed_page, query
 from app.progress import Message, error_json
-from app.socket_server import NAMESPACE, cut, leave, socket_server
-from jobs.errors import DarkroomError, Forbidden, InvalidInput, NotFound, TooManyStreams, Unauthorized
+from app.rates import spend
+from app.socket_server import MOST_UNREAD, NAMESPACE, OWN_SESSION, cut, leave, socket_server
+from jobs.errors import DarkroomError, Forbidden, InvalidInput, NotFound, RateLimited, TooManyStreams, Unauthorized
 
 if TYPE_CHECKING:
     from app.auth import Caller
     from jobs.client import Jobs
+    from jobs.rates import Rates
     from jobs.settings import Settings
     from jobs.waiting import Waiting
 
 PATH: Final = "/socket.io"
 RECHECK_SECONDS: Final = 15.0
 """How often every credential is looked at again: a key may be revoked, a token expire."""
+AT_ONCE: Final = 3
+"""Requests of a session at a time: a poll, a post, and one that is just being answered."""
+PATIENCE_SECONDS: Final = 45.0
+"""A websocket that says nothing for so long is let go, also before it belongs to a session: pings are more frequent."""
 PREVIEWS_UNREAD: Final = 2
 PROGRESS_UNREAD: Final = 16
-ENDS_UNREAD: Final = 256
+ENDS_UNREAD: Final = MOST_UNREAD
 """So many messages may wait for a slow client before previews, then progress are left out, and it is cut at last."""
 
 _log = structlog.get_logger()
@@ -40,20 +47,29 @@ _log = structlog.get_logger()
 class Sockets:
     """The Socket.IO server of this process. What it tells comes from `Waiting`'s news: processes need no bus."""
 
-    def __init__(
-        self, *, jobs: Jobs, waiting: Waiting, authenticator: Authenticator, settings: Settings, streams: set[object]
+    def __init__(  # noqa: PLR0913  # what it is made of, each by its name
+        self,
+        *,
+        jobs: Jobs,
+        waiting: Waiting,
+        authenticator: Authenticator,
+        rates: Rates,
+        settings: Settings,
+        streams: set[object],
     ) -> None:
         self._waiting = waiting
         self._authenticator = authenticator
+        self._rates = rates
         self._most = settings.most_streams
         self._origins = settings.cors_origins
         self._streams = streams
         self._audience = Audience(jobs, self._tell)
         self._sockets: dict[str, _Socket] = {}
         self._strangers: set[str] = set()
+        self._asking: Counter[str] = Counter()
         self._upgraded = 0
         self._keeper: asyncio.Task[None] | None = None
-        self._server = socket_server()
+        self._server = socket_server(self._welcome)
         for handler in (self._connect, self._disconnect, self._subscribe, self._unsubscribe):
             self._server.on(handler.__name__.removeprefix("_"), handler, namespace=NAMESPACE)
 
@@ -71,31 +87,87 @@ class Sockets:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request or websocket of Engine.IO. Raises `TooManyStreams` for a session that finds no room."""
-        full = "sid" not in query(scope) and len(self._server.eio.sockets) >= self._most
+        session = query(scope).get("sid")
+        full = session is None and not await self._has_room()
         if scope["type"] == ScopeType.HTTP:
             if full:
                 raise TooManyStreams("too many sockets are open here", retry_after=5)
-            await self._server.handle_request(scope, receive, send)
-            return
-        if full or self._upgraded >= self._most or not from_allowed_page(scope, self._origins):
+            await self._request(session, scope, receive, send)
+        elif full or not self._may_open(session) or not from_allowed_page(scope, self._origins):
             await receive()
             await send({"type": "websocket.close", "code": 1008, "reason": ""})
+        else:
+            await self._websocket(session, scope, receive, send)
+
+    async def _has_room(self) -> bool:
+        """Whether another session may begin; for its sake the one goes that has not said who it is for longest."""
+        sessions = self._server.eio.sockets
+        if len(sessions) >= self._most:
+            stranger = next((name for name in sessions if self._server.in_namespace(name) is None), None)
+            if stranger is not None:
+                await cut(sessions[stranger])
+        return len(sessions) < self._most
+
+    def _may_open(self, name: str | None) -> bool:
+        """Whether there is room for a websocket: one of a new session, or the one that a session goes over to."""
+        session = self._server.eio.sockets.get(name)
+        over = session is None or session.upgrading or session.upgraded
+        return self._upgraded < self._most and (name is None or not over)
+
+    async def _request(self, name: str | None, scope: Scope, receive: Receive, send: Send) -> None:
+        if name is None or name not in self._server.eio.sockets:
+            await self._server.handle_request(scope, receive, send)
             return
-        self._upgraded += 1
+        if self._asking[name] >= AT_ONCE:
+            raise TooManyStreams("a session asks for one thing after the other", retry_after=1)
+        self._asking[name] += 1
         try:
             await self._server.handle_request(scope, receive, send)
         finally:
+            self._asking[name] -= 1
+            if not self._asking[name]:
+                del self._asking[name]
+
+    async def _websocket(self, name: str | None, scope: Scope, receive: Receive, send: Send) -> None:
+        async def heard() -> Any:
+            try:
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    return await receive()
+            except TimeoutError:
+                return {"type": "websocket.disconnect", "code": 1001}
+
+        self._upgraded += 1
+        try:
+            await self._server.handle_request(scope, heard, send)
+        except (ValueError, RecursionError):
+            _log.info("websocket ended by nonsense")
+        finally:
             self._upgraded -= 1
+            session = scope.get(OWN_SESSION) or self._server.eio.sockets.get(name)
+            await self._without_websocket(session)
+
+    async def _without_websocket(self, session: Any) -> None:
+        """A session ends with its websocket; one that did not get so far goes on to poll."""
+        if session is None or session.closed:
+            return
+        if session.upgraded:
+            await cut(session)
+        session.upgrading = False
 
     async def _connect(self, sid: str, environ: Mapping[str, Any], auth: object) -> None:
         """Raises `socketio`'s refusal, whose message the client reads as `connect_error`."""
         headers = credentials(environ["asgi.scope"], auth)
         try:
-            caller = await self._known(headers)
+            caller = await self._authenticator.caller(headers)
+            if caller.key is not None:
+                await spend(environ["asgi.scope"], self._rates, caller.key)
+            caller.require(READ)
             if len(self._streams) >= self._most:
                 raise TooManyStreams("too many event streams are open here", retry_after=5)
         except (Unauthorized, Forbidden) as error:
             raise socketio.exceptions.ConnectionRefusedError("unauthorized", error_json(error)) from None
+        except RateLimited as error:
+            raise socketio.exceptions.ConnectionRefusedError("rate limited", error_json(error)) from None
         except DarkroomError as error:
             raise socketio.exceptions.ConnectionRefusedError(error.message, error_json(error)) from None
         session = self._server.manager.eio_sid_from_sid(sid, NAMESPACE)
@@ -103,6 +175,14 @@ class Sockets:
         self._streams.add(socket)
         self._audience.join(socket)
         _log.info("socket opened", org=caller.org, how=caller.how)
+
+    async def _welcome(self, sid: str) -> None:
+        """Tell a socket that has just connected how its own jobs stand, as far as that is known here."""
+        socket = self._sockets.get(sid)
+        if socket is not None and not socket.welcomed:
+            socket.welcomed = True
+            for message in self._audience.followed(socket):
+                await self._tell([socket], message)
 
     def _disconnect(self, sid: str, reason: object) -> None:
         socket = self._sockets.pop(sid, None)
@@ -196,6 +276,7 @@ class Sockets:
         sessions = self._server.eio.sockets
         for sid in [sid for sid, socket in self._sockets.items() if socket.session not in sessions]:
             self._disconnect(sid, None)
+        self._server.forget_lost()
         strangers = set(sessions) - {socket.session for socket in self._sockets.values()}
         for session in [sessions[stranger] for stranger in strangers & self._strangers]:
             await cut(session)
@@ -207,6 +288,7 @@ class _Socket(Listener):
         super().__init__(sid, caller.org, caller.subject)
         self.session = session
         self.headers = headers
+        self.welcomed = False
 
 
 def mounted(sockets: Sockets) -> ASGIRouteHandler:

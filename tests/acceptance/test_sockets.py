@@ -252,6 +252,23 @@ async def test_a_credential_that_does_not_hold_is_refused(gateway, sent, headers
             pass
 
 
+async def test_a_handshake_counts_against_the_keys_own_rate_and_is_refused_beyond_it(gateway):
+    def made():
+        with gateway.client(scope="admin:image-gen write:image-gen read:image-gen") as admin:
+            told = {"name": "CI", "rateLimits": {"requestsPerMinute": 2}}
+            return admin.post("/api/v1/keys", json=told).json()["data"]["key"]
+
+    key = await asyncio.to_thread(made)
+    async with listening(gateway.url, key) as one, listening(gateway.url, headers={"api-key": key}) as two:
+        assert one.client.connected
+        assert two.client.connected
+    async with javascript(gateway.url, key) as (lines, _):
+        (heard,) = [line async for line in lines]
+
+    assert (heard["event"], heard["data"]["message"]) == ("connect_error", "rate limited")
+    assert (heard["data"]["data"]["code"], heard["data"]["data"]["details"]["reason"]) == ("RATE_LIMITED", "key_limit")
+
+
 async def test_websockets_come_from_no_page_from_our_own_or_from_one_that_is_named(gateway):
     own, named = {"Origin": gateway.url}, {"Origin": "https://studio.example"}
     for headers in (own, named):

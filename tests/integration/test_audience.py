@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import contextlib
 
+import httpx
 import pytest
 from redis.asyncio import Redis
 
@@ -167,17 +169,50 @@ class Wire:
         return [text for text in self.sent if text.startswith(f'42/image-progress,["{name}"')]
 
 
-@pytest.fixture
-async def wire(app):
+@contextlib.asynccontextmanager
+async def connected(app):
     wire = Wire()
     call = asyncio.create_task(app(wire.scope, wire.said.get, wire.send))
     async with asyncio.timeout(5):
-        while not app.state.streams:  # noqa: ASYNC110  # a set has no event
+        while not any(text.startswith("40/image-progress") for text in wire.sent):  # noqa: ASYNC110  # a list has no event
             await asyncio.sleep(0.02)
     yield wire
     wire.reads.set()
     wire.said.put_nowait({"type": "websocket.disconnect", "code": 1006})
     await asyncio.wait_for(call, 5)
+
+
+@pytest.fixture
+async def wire(app):
+    async with connected(app) as wire:
+        yield wire
+
+
+async def test_who_connects_hears_at_once_how_its_own_jobs_stand_that_somebody_follows_here(app, wire, store):
+    job = await running(store)
+    await store.commit(job, moves.progress(job, now_ms(), Progress(value=0.5, step=1, steps=2)))
+    async with asyncio.timeout(5):
+        while not any('"progress":50' in text for text in wire.told("progress")):  # noqa: ASYNC110  # a list has no event
+            await asyncio.sleep(0.02)
+    async with connected(app) as late:
+        await asyncio.sleep(0.1)
+
+    assert [text[:4] for text in late.sent[1:4]] == ['0{"s', "40/i", "42/i"]
+    assert [('"progress":50' in text, job.id in text) for text in late.told("progress")] == [(True, True)]
+
+
+async def test_a_websocket_that_says_nothing_is_let_go_before_it_belongs_to_a_session(app, monkeypatch):
+    monkeypatch.setattr("app.sockets.PATIENCE_SECONDS", 0.3)
+    wire = Wire()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
+        begun = await client.get("/socket.io/?EIO=4&transport=polling")
+    wire.scope["query_string"] += b"&sid=" + begun.text.split('"')[3].encode()
+    wire.said = asyncio.Queue()
+    wire.said.put_nowait({"type": "websocket.connect"})
+
+    await asyncio.wait_for(app(wire.scope, wire.said.get, wire.send), 5)
+
+    assert wire.sent == [""]  # it was accepted
 
 
 async def test_progress_that_nobody_reads_is_left_out_and_the_end_is_told_all_the_same(wire, store):
