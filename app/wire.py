@@ -23,6 +23,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
     stall_seconds = STALL_SECONDS
     _stall: asyncio.TimerHandle | None = None
     _unwritten = 0
+    _too_late = 0
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing more is awaited."""
@@ -53,9 +54,10 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             self.transport.abort()
 
     def send_receive_event_to_app(self) -> None:
-        """Hand a message on, unless too many wait."""
+        """Hand a message on, unless too many wait, or come although it was said that this is the end."""
         super().send_receive_event_to_app()
-        if self.queue.qsize() > MOST_UNHEARD:
+        self._too_late += self.close_sent
+        if max(self.queue.qsize(), self._too_late) > MOST_UNHEARD:
             self.transport.abort()
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
