@@ -1,5 +1,7 @@
 """What is claimed while a provider's breaker is open: only jobs that may go on elsewhere; on a real Redis."""
 
+import asyncio
+
 import pytest
 from redis.asyncio import Redis
 
@@ -129,7 +131,10 @@ async def test_a_job_with_nowhere_to_go_holds_up_none_behind_it_that_may_leave(s
 
 
 async def test_where_there_is_room_age_decides_and_not_whether_a_job_may_leave(store):
-    jobs = [await created(store, *fallbacks) for fallbacks in ((), ELSEWHERE, (), ELSEWHERE)]
+    jobs = []
+    for fallbacks in ((), ELSEWHERE, (), ELSEWHERE):
+        jobs.append(await created(store, *fallbacks))
+        await asyncio.sleep(0.002)  # of the same millisecond neither is the older
 
     assert [(await claim(store)).job.id for _ in jobs] == [job.id for job in jobs]
 
