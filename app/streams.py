@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -46,9 +47,7 @@ async def stream(request: AnyRequest, job: Job, headers: dict[str, str] | None =
 
 
 async def _frames(request: AnyRequest, jobs: Jobs, job: Job, after: int | None) -> AsyncIterator[bytes]:
-    streams: set[object] = request.app.state.streams
-    streams.add(own := object())
-    try:
+    with counted(request):
         if after is None:  # without an id: whoever is cut now begins again from the beginning
             now = {**shown(request, job), **await jobs.standing(job)}
             yield frame("snapshot", {"type": "snapshot", "jobId": job.id, "data": now})
@@ -58,6 +57,15 @@ async def _frames(request: AnyRequest, jobs: Jobs, job: Job, after: int | None) 
             else:
                 yield f"id: {event['sequence']}\n".encode() + frame(event["type"], event)
         await jobs.delivered(job)
+
+
+@contextlib.contextmanager
+def counted(request: AnyRequest) -> Iterator[None]:
+    """Among the open streams of this process, for as long as it lasts."""
+    streams: set[object] = request.app.state.streams
+    streams.add(own := object())
+    try:
+        yield
     finally:
         streams.discard(own)
 

@@ -14,7 +14,7 @@ from app.ask import AnyRequest, known_caller
 from app.auth import READ
 from app.progress import follow
 from app.query import known_id, only_query
-from app.streams import MEDIA_TYPE, frame, require_room
+from app.streams import MEDIA_TYPE, counted, frame, require_room
 
 if TYPE_CHECKING:
     from jobs.client import Jobs
@@ -40,13 +40,9 @@ handlers: Final = (get_progress,)
 
 async def _frames(request: AnyRequest, job: Job) -> AsyncIterator[bytes]:
     jobs: Jobs = request.app.state.jobs
-    streams: set[object] = request.app.state.streams
-    streams.add(own := object())
-    try:
+    with counted(request):
         async with aclosing(follow(jobs, job)) as messages:
             async for message in messages:
                 yield b": ping\n\n" if message is None else frame(message.name, message.data)
         if not jobs.closing:
             await jobs.delivered(await jobs.get(job.org, job.id))
-    finally:
-        streams.discard(own)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import pybase64
 from anyio import CancelScope
 from anyio.lowlevel import checkpoint
@@ -19,7 +17,7 @@ from app.ask import AnyRequest, ended_without, said_of, unless_gone
 from app.faces.openai.answers import around_base64, usage_json, written
 from app.faces.openai.errors import error_json
 from app.problems import remember_job
-from app.streams import MEDIA_TYPE, PING_SECONDS, require_room
+from app.streams import MEDIA_TYPE, PING_SECONDS, counted, frame, require_room
 from jobs.errors import DarkroomError, NotFound
 from jobs.model import Status
 from jobs.representation import failure_json, warnings_json
@@ -73,28 +71,17 @@ async def _begun(request: AnyRequest, job: Job) -> Job | None:
     def shows(now: Job) -> bool:
         return now.status.terminal or now.preview is not None
 
-    with _counted(request):
+    with counted(request):
         return await unless_gone(request, jobs.until(job, shows, HOLD_SECONDS))
-
-
-@contextlib.contextmanager
-def _counted(request: AnyRequest) -> Iterator[None]:
-    """Among the open streams of this process."""
-    streams: set[object] = request.app.state.streams
-    streams.add(own := object())
-    try:
-        yield
-    finally:
-        streams.discard(own)
 
 
 async def _open(request: AnyRequest, job: Job) -> AsyncIterator[bytes]:
     jobs: Jobs = request.app.state.jobs
     try:
-        with _counted(request):
+        with counted(request):
             await checkpoint()  # whoever left while the first event was awaited is noticed here
-            async for frame in _frames(jobs, job):
-                yield frame
+            async for piece in _frames(jobs, job):
+                yield piece
     except BaseException:
         with CancelScope(shield=True):
             await jobs.left(job)
@@ -107,8 +94,8 @@ async def _frames(jobs: Jobs, job: Job) -> AsyncIterator[bytes]:
             if event is None:
                 yield KEEP_ALIVE
             elif event["type"] == "image.job.preview":
-                async for frame in _partial(jobs, job, event["data"]["preview"]):
-                    yield frame
+                async for partial in _partial(jobs, job, event["data"]["preview"]):
+                    yield partial
         job = await jobs.get(job.org, job.id)
         completed = [await _begin(jobs, job, image) for image in job.images]
     except DarkroomError as error:  # no frame is open, so it can be told
@@ -193,4 +180,4 @@ def _kind(job: Job) -> str:
 
 
 def _frame(name: str, data: dict[str, Any]) -> bytes:
-    return f"event: {name}\ndata: ".encode() + msgspec.json.encode({"type": name, **data}) + b"\n\n"
+    return frame(name, {"type": name, **data})
