@@ -34,15 +34,20 @@ class Held:
         self.now = claim.job
 
     async def apply(self, move: Callable[[Job, int], Changed]) -> Job:
-        """Make a move on the record as it stands. Raises `Fenced`, `moves.MoveRefused`."""
+        """Make a move on the record as it stands. Raises `Fenced`, `moves.MoveRefused`.
+
+        A commit whose answer was lost is sent again to the letter: made anew it would be a second move, for the store
+        knows what it has written by its bytes.
+        """
         async with self._one:
+            changed = move(self.now, now_ms())
             while True:
-                changed = move(self.now, now_ms())
                 try:
                     self.now = await self._store.commit(self.now, changed, self.fence)
                 except Stale:
                     self.now = await self._newest()
-                except ServiceUnavailable as error:  # a commit that was written is known when it comes again
+                    changed = move(self.now, now_ms())
+                except ServiceUnavailable as error:
                     _log.warning("move not written yet", error=error.message)
                     await asyncio.sleep(PAUSE_SECONDS)
                 else:

@@ -1,0 +1,41 @@
+"""A job in a worker's hands while the answers of the store get lost."""
+
+from functools import partial
+
+import pytest
+
+from jobs import moves
+from jobs.errors import ServiceUnavailable
+from jobs.held import Held
+from jobs.store import RedisJobStore
+from tests.jobs import new_job
+
+pytestmark = pytest.mark.anyio
+
+
+class Deaf(RedisJobStore):
+    """Each write reaches Redis, and of each the first answer is lost."""
+
+    lost: object = None
+
+    async def commit(self, before, changed, fence=None):
+        answer = await super().commit(before, changed, fence)
+        if self.lost is not changed:
+            self.lost = changed
+            raise ServiceUnavailable("the job store cannot be reached just now", reason="store_unavailable")
+        return answer
+
+
+async def test_a_move_whose_answer_was_lost_is_made_once(redis):
+    store = Deaf(redis, "{test}:", "http://localhost")
+    job = new_job()
+    await store.create(job)
+    held = Held(store, await store.claim_next("turn", "worker", 60_000))
+
+    await held.apply(moves.start)
+    await held.apply(partial(moves.intend, indexes=(0,)))
+
+    kept = await store.get(job.id)
+    assert kept == held.now
+    assert [row.call for row in kept.attempts] == [1]
+    assert kept.version == job.version + 2

@@ -1,0 +1,25 @@
+"""A job as the tests make them."""
+
+from __future__ import annotations
+
+from jobs.ids import new_id
+from jobs.model import ImageRequest, Job, Options, now_ms
+
+
+def new_job(provider: str = "gemini", n: int = 1, **columns: object) -> Job:
+    """One that was asked for just now, and ends in a minute; `columns` as in `Job`."""
+    now = now_ms()
+    return Job(
+        **{
+            "id": new_id("job"),
+            "org": "acme",
+            "subject": "tester",
+            "face": "jobs",
+            "request": ImageRequest(provider=provider, model="m", prompt="p", n=n),
+            "options": Options(),
+            "created_ms": now,
+            "updated_ms": now,
+            "cancel_at_ms": now + 60_000,
+            **columns,
+        }
+    )
