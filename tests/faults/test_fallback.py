@@ -10,7 +10,7 @@ from jobs.draft import Ask
 from jobs.gauges import Breaker, Gauges
 from jobs.model import ImageRequest, Options
 from jobs.settings import Settings
-from tests.neighbours import free_port
+from tests.neighbours import free_port, wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis
 
@@ -203,6 +203,7 @@ def test_a_worker_killed_on_the_way_from_one_to_the_next_makes_no_call_twice(red
     told = {"DARKROOM_ROUTES": ROUTES, "DARKROOM_LEASE_SECONDS": "2"}
     with running_gateway(redis_url, simulator, **told) as gateway:
         ids = [submit(gateway, "pair", f"[503x1] [delay=0.3] Fox {number} on the way") for number in range(8)]
+        wait_until(lambda: len(simulator.bench.calls()) >= 5, what="the first calls")
         gateway.workers[0].kill()
         gateway.start_worker()
         jobs = [ended(gateway, job_id) for job_id in ids]
@@ -210,8 +211,9 @@ def test_a_worker_killed_on_the_way_from_one_to_the_next_makes_no_call_twice(red
     for number, job in enumerate(jobs):
         calls = simulator.bench.calls(f"Fox {number} on the way")
         charged = [a for a in job["attempts"] if a.get("charged") is not False]
+        seen = [a for a in job["attempts"] if a["outcome"] != "unknown"]  # the others may have died before they left
         assert len(charged) <= 1
-        assert len(calls) == len(job["attempts"])
+        assert len(seen) <= len(calls) <= len(job["attempts"])
         assert job["status"] == "succeeded" or job["error"]["details"]["reason"] == "outcome_unknown"
 
 

@@ -39,9 +39,17 @@ class Gateway:
         return self.api
 
     def start_worker(self):
+        """Not waited for: it takes its first job once it has loaded what it calls with."""
         worker = self._start("worker")
         self.workers.append(worker)
         return worker
+
+    def working(self) -> bool:
+        """Whether every worker offers its slots."""
+        assert all(worker.poll() is None for worker in self.workers), "a worker ended"
+        prefix = self.environment.get("DARKROOM_REDIS_PREFIX", "{darkroom}:")
+        with redis.Redis.from_url(self.environment["REDIS_URL"]) as client:
+            return client.zcard(f"{prefix}workers") >= len(self.workers)
 
     def ready(self) -> bool:
         assert self.api.poll() is None, "the API ended"
@@ -143,9 +151,10 @@ def running_gateway(
         gateway = Gateway({k: v for k, v in environment.items() if v}, port)
         gateway.logs = logs
         try:
-            gateway.start_api()
             for _ in range(workers):
                 gateway.start_worker()
+            gateway.start_api()
+            wait_until(gateway.working, what="the workers")
             yield gateway
         finally:
             gateway.stop()
