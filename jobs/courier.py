@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import random
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, Self
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 AT_ONCE: Final = 32
 """Posts that one process has under way."""
 AT_ONCE_A_QUEUE: Final = 4
+"""Posts to one receiver under way over all processes."""
 LEASE_SECONDS: Final = POST_SECONDS + 15
 """After this a delivery whose courier died is posted by another, with the same `webhook-id`."""
 SLOW_LOOK_SECONDS: Final = 15.0
@@ -49,7 +49,6 @@ class Courier:
         self._poster = poster
         self._schedule = schedule
         self._wake = asyncio.Event()
-        self._under_way: Counter[str] = Counter()
         self._posts: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -84,20 +83,18 @@ class Courier:
         free = AT_ONCE - len(self._posts)
         if not free:
             return SLOW_LOOK_SECONDS  # the next post that ends wakes us
-        due = await self._outbox.due(free, round(LEASE_SECONDS * 1000), AT_ONCE_A_QUEUE, +self._under_way)
+        due = await self._outbox.due(free, round(LEASE_SECONDS * 1000), AT_ONCE_A_QUEUE)
         for delivery in due.deliveries:
             self._begin(delivery)
         return SLOW_LOOK_SECONDS if due.next_in_ms is None else min(SLOW_LOOK_SECONDS, due.next_in_ms / 1000)
 
     def _begin(self, delivery: Delivery) -> None:
-        self._under_way[delivery.queue] += 1
         post = asyncio.create_task(self._deliver(delivery))
         self._posts.add(post)
-        post.add_done_callback(lambda done: self._ended(done, delivery.queue))
+        post.add_done_callback(self._ended)
 
-    def _ended(self, post: asyncio.Task[None], queue: str) -> None:
+    def _ended(self, post: asyncio.Task[None]) -> None:
         self._posts.discard(post)
-        self._under_way[queue] -= 1
         self._wake.set()
         if not post.cancelled() and (error := post.exception()) is not None:
             _log.error("delivery failed", exc_info=error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -40,10 +40,9 @@ class Outbox:
         self.prefix = prefix
         self._scripts = scripts(redis, ("post", "posted", "again", "hasten"))
 
-    async def due(self, most: int, lease_ms: int, room: int, under_way: Mapping[str, int]) -> Due:
-        """Lease at most `most` rows that are due; no queue gets more than `room`, less what is `under_way` to it."""
-        busy = [part for queue, count in under_way.items() for part in (queue, count)]
-        now, later, rows = await self._run("post", most, lease_ms, room, *busy)
+    async def due(self, most: int, lease_ms: int, room: int) -> Due:
+        """Lease at most `most` rows that are due; no queue has more than `room` under way, over all couriers."""
+        now, later, rows = await self._run("post", most, lease_ms, room)
         found = tuple(_decoder.decode(row) for row in rows)
         return Due(found, max(0, int(float(later)) - now) if later else None)
 

@@ -4,6 +4,9 @@ local id, seen, doc, pause, keep_ms = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5
 local verdict, failures, open_ms, longest_ms = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 local key = P .. 'delivery:' .. id
 local row = redis.call('HMGET', key, 'n', 'a')
+if row[2] then
+  redis.call('ZREM', P .. 'posting:' .. row[2], id)
+end
 if row[1] ~= seen then
   return 0
 end
