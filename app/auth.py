@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import jwt
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from app.jwks import KeySet
 from jobs.errors import Forbidden, Unauthorized
 from jobs.tokens import PREFIX
 
 if TYPE_CHECKING:
-    from jobs.api_key import ApiKey, Grant
+    from jobs.api_key import ApiKey, Grant, Limits
     from jobs.keys import Keys
     from jobs.settings import Settings
 
@@ -61,8 +61,8 @@ class Caller(Struct, frozen=True):
             if allowed and values.isdisjoint(allowed):
                 raise Forbidden(f"this API key is only for {', '.join(allowed)}", field=field)
 
-    def require_grant(self, grant: Grant) -> None:
-        """Raises `Forbidden` naming the field, when somebody with this grant could do what the caller cannot."""
+    def require_grant(self, grant: Grant, limits: Limits) -> None:
+        """Raises `Forbidden` naming the field, when somebody with these could do what the caller cannot."""
         for scope in sorted(grant.scopes):
             if scope not in self.scopes and not (scope == READ and WRITE in self.scopes):
                 raise Forbidden(f"this needs the scope {scope}", scope=scope, field="scopes.capabilities")
@@ -73,6 +73,11 @@ class Caller(Struct, frozen=True):
         ):
             if held and not (given and set(given) <= set(held)):
                 raise Forbidden(f"your own key is only for {', '.join(held)}", field=field)
+        own_limits = {} if self.key is None else to_builtins(self.key.limits)
+        for name, most in own_limits.items():
+            given_most = to_builtins(limits).get(name)
+            if given_most is None or given_most > most:
+                raise Forbidden(f"your own key has {most}", field=f"rateLimits.{name}")
 
 
 class Authenticator:

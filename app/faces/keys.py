@@ -55,7 +55,7 @@ async def create_key(request: AnyRequest) -> Response[bytes]:
     caller = await known_caller(request, ADMIN)
     only_query(request)
     body = await read_json(request, NewKey, LARGEST_BODY)
-    caller.require_grant(body.scopes)
+    caller.require_grant(body.scopes, body.rate_limits)
     wish = Wish(
         name=body.name,
         subject=body.subject,
@@ -110,7 +110,8 @@ async def rotate_key(request: AnyRequest, key_id: FromPath[str]) -> Response[byt
     only_query(request)
     asked = await read_optional_json(request, Rotation, LARGEST_BODY)
     keys = _keys(request)
-    caller.require_grant((await keys.get(caller.org, _known_id(key_id))).grant)
+    key = await keys.get(caller.org, _known_id(key_id))
+    caller.require_grant(key.grant, key.limits)
     issued = await keys.rotate(caller.org, key_id, asked.overlap_seconds)
     _log.info("api key rotated", key_id=key_id, org=caller.org, by=_name(caller))
     return _shown_once(issued, 200, {})

@@ -139,6 +139,7 @@ def test_nobody_makes_or_takes_a_key_that_can_do_more_than_himself(gateway, admi
     held = {"capabilities": ["admin", "images"], "providerIds": ["gemini"]}
     limited = _made(admin, scopes=held)
     only_admin = _made(admin, scopes={"capabilities": ["admin"]})
+    rationed = _made(admin, scopes={"capabilities": ["admin", "images"]}, rateLimits={"imagesPerDay": 5})
 
     with _holder(gateway, only_admin["key"]) as holder:
         _refused(holder.post(KEYS, json={"name": "x"}), 403, "FORBIDDEN", "scopes.capabilities")
@@ -149,6 +150,10 @@ def test_nobody_makes_or_takes_a_key_that_can_do_more_than_himself(gateway, admi
         _refused(holder.post(f"{KEYS}/{strong['id']}/rotate"), 403, "FORBIDDEN", "scopes.providerIds")
         assert _made(holder, scopes=held)["status"] == "active"
         assert holder.post(f"{KEYS}/{limited['id']}/rotate").status_code == 200
+    with _holder(gateway, rationed["key"]) as holder:
+        _refused(holder.post(KEYS, json={"name": "x"}), 403, "FORBIDDEN", "rateLimits.imagesPerDay")
+        _refused(holder.post(f"{KEYS}/{strong['id']}/rotate"), 403, "FORBIDDEN", "rateLimits.imagesPerDay")
+        assert _made(holder, rateLimits={"imagesPerDay": 5})["status"] == "active"
     with _holder(gateway, strong["key"]) as holder:
         assert holder.get("/api/v1/jobs").status_code == 200
 

@@ -151,13 +151,25 @@ def test_nobody_grants_what_he_has_not(scopes, own, asked, field):
     caller = Caller("acme", "me", frozenset(scopes), "key", own and key(grant=own))
 
     with pytest.raises(Forbidden) as refused:
-        caller.require_grant(asked)
+        caller.require_grant(asked, Limits())
 
     assert refused.value.details["field"] == field
 
 
 def test_what_somebody_has_he_may_grant():
-    limited = Caller("acme", "me", ADMINISTRATOR, "key", key(grant=Grant(provider_ids=("a", "b"), model_ids=("m",))))
+    own = key(grant=Grant(provider_ids=("a", "b"), model_ids=("m",)), limits=Limits(images_per_day=5))
+    limited = Caller("acme", "me", ADMINISTRATOR, "key", own)
+    asked = Grant(capabilities=("images", "admin"), provider_ids=("b",), model_ids=("m",))
 
-    limited.require_grant(Grant(capabilities=("images", "admin"), provider_ids=("b",), model_ids=("m",)))
-    Caller("acme", "me", WRITER, "jwt").require_grant(Grant(capabilities=("images", "usage:read")))
+    limited.require_grant(asked, Limits(images_per_day=5, requests_per_minute=1))
+    Caller("acme", "me", WRITER, "jwt").require_grant(Grant(capabilities=("images", "usage:read")), Limits())
+
+
+@pytest.mark.parametrize("asked", [Limits(), Limits(images_per_day=6, cost_per_day=1), Limits(requests_per_day=5)])
+def test_nobody_whose_key_is_limited_makes_one_that_is_less_so(asked):
+    caller = Caller("acme", "me", ADMINISTRATOR, "key", key(limits=Limits(images_per_day=5)))
+
+    with pytest.raises(Forbidden) as refused:
+        caller.require_grant(Grant(), asked)
+
+    assert refused.value.details["field"] == "rateLimits.imagesPerDay"
