@@ -23,6 +23,8 @@ ENOUGH: Final = 5
 """Measured calls from which times are told instead of the catalog's."""
 FRESH_SECONDS: Final = 5.0
 """How old what was measured may be: polls of running jobs cost Redis no command for it."""
+MOST_KNOWN: Final = 1_000
+"""Models whose times a process remembers."""
 MOST_DONE: Final = 0.95
 """What an estimate comes near to and never passes: only the provider knows when it is done."""
 STEEPNESS: Final = 1.5
@@ -50,14 +52,16 @@ class Estimates:
         self._gauges = gauges
         self._catalog = catalog
         self._limits = limits
-        self._measured: dict[str, tuple[float, Typical | None]] = {}
+        self._measured: dict[tuple[str, str], tuple[float, Typical | None]] = {}
 
     async def typical(self, provider: str, model: str) -> Typical:
-        """How long a call takes: by the provider's last good calls, or by the catalog while they are few."""
-        looked, found = self._measured.get(provider, (-math.inf, None))
+        """How long a call takes: by the model's last good calls, or by the catalog while they are few."""
+        looked, found = self._measured.get((provider, model), (-math.inf, None))
         if time.monotonic() - looked > FRESH_SECONDS:
-            found = measured((await self._gauges.health(provider)).took_ms)
-            self._measured[provider] = (time.monotonic(), found)
+            found = measured(await self._gauges.took(provider, model))
+            if len(self._measured) >= MOST_KNOWN:  # deployments have any name: those in use are soon known again
+                self._measured.clear()
+            self._measured[provider, model] = (time.monotonic(), found)
         family = self._catalog.family(provider, model)
         return found or Typical(family.p50_seconds, family.p90_seconds)
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 LONGEST_OPEN_MS: Final = 300_000
+TIMES_KEPT_MS: Final = 30 * 86_400_000
+"""How long the times of a provider, or model, are told that nobody asks any more."""
 
 
 class Breaker(Struct, frozen=True):
@@ -59,11 +61,17 @@ class Gauges:
         self._prefix = prefix
         self._scripts = scripts(redis, ("report",))
 
-    async def report(self, provider: str, word: str, took_ms: int, breaker: Breaker) -> None:
+    async def report(self, provider: str, model: str, word: str, took_ms: int, breaker: Breaker) -> None:
         """A provider's call has ended: `good`, `bad` or `busy` (which says nothing of its health)."""
-        bounds = breaker.failures, breaker.open_ms, LONGEST_OPEN_MS
+        bounds = breaker.failures, breaker.open_ms, LONGEST_OPEN_MS, TIMES_KEPT_MS
         with reachable():
-            await self._scripts["report"](args=[self._prefix, provider, word, took_ms, *bounds])
+            await self._scripts["report"](args=[self._prefix, provider, model, word, took_ms, *bounds])
+
+    async def took(self, provider: str, model: str) -> tuple[int, ...]:
+        """What the model's last good calls took, in milliseconds, the newest first; at most 200."""
+        with reachable():
+            found = await self._redis.lrange(f"{self._prefix}took:{provider}/{model}", 0, -1)  # type: ignore[misc]  # redis-py types both clients as one
+        return tuple(int(ms) for ms in found)
 
     async def health(self, provider: str) -> Health:
         """How a provider does just now, by what every worker has seen of it."""

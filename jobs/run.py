@@ -210,7 +210,8 @@ class Runner:
     async def _report(self, job: Held, word: str, began: int) -> None:
         """Tell the breaker; it is no part of the job, so a Redis that is away is no hindrance."""
         with contextlib.suppress(ServiceUnavailable):
-            await self._gauges.report(job.now.request.provider, word, now_ms() - began, self._breaker)
+            asked = job.now.request
+            await self._gauges.report(asked.provider, asked.model, word, now_ms() - began, self._breaker)
 
     async def _settle(self, job: Held, call: int, answer: Answer) -> None:
         _log.info(

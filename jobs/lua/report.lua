@@ -1,10 +1,14 @@
 -- A provider's call has ended: 'good', 'bad' or 'busy', and how long it took. Enough bad ones in a row open the
--- breaker, longer each time; one good one closes it.
-local provider, word, took, most, open_ms, longest_ms = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+-- breaker, longer each time; one good one closes it. Times are kept of the provider and of each of its models.
+local provider, model, word, took = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local most, open_ms, longest_ms, keep_ms = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
 local key = P .. 'breaker:' .. provider
 if word == 'good' then
-  redis.call('LPUSH', P .. 'took:' .. provider, took)
-  redis.call('LTRIM', P .. 'took:' .. provider, 0, 199)
+  for _, times in ipairs({P .. 'took:' .. provider, P .. 'took:' .. provider .. '/' .. model}) do
+    redis.call('LPUSH', times, took)
+    redis.call('LTRIM', times, 0, 199)
+    redis.call('PEXPIRE', times, keep_ms)
+  end
   redis.call('DEL', key)
 elseif word == 'bad' then
   local bad = redis.call('HINCRBY', key, 'bad', 1)

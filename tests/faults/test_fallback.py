@@ -223,7 +223,7 @@ def shut(gateway, provider):
     async def report():
         async with Redis.from_url(gateway.environment["REDIS_URL"]) as redis:
             for _ in range(3):
-                await Gauges(redis, "{darkroom}:").report(provider, "bad", 10, Breaker(3, 60_000))
+                await Gauges(redis, "{darkroom}:").report(provider, "m", "bad", 10, Breaker(3, 60_000))
 
     asyncio.run(report())
 

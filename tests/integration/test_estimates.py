@@ -117,7 +117,7 @@ async def test_a_start_is_told_by_the_catalog_until_five_calls_were_measured(sto
     await store.beat("worker", 15_000, 1, [])
     by_catalog = await estimates.standing(behind)
     for _ in range(5):
-        await gauges.report("gemini", "good", 3_000, WELL)
+        await gauges.report("gemini", MODELS["gemini"], "good", 3_000, WELL)
     cached = await estimates.standing(behind)
     fresh = Estimates(gauges=gauges, catalog=Catalog.load(), limits={})
     by_measure = await fresh.standing(behind)
@@ -127,6 +127,17 @@ async def test_a_start_is_told_by_the_catalog_until_five_calls_were_measured(sto
     assert cached == by_catalog
     assert by_measure["queue"]["estimatedStartSeconds"] == {"p50": 3.0, "p90": 3.0}
     assert by_measure["progress"]["estimatedFinishSeconds"] == 6.0
+
+
+async def test_the_times_of_one_model_are_not_told_of_another(gauges, estimates):
+    for _ in range(5):
+        await gauges.report("gemini", "gemini-2.5-flash-image", "good", 1_000, WELL)
+
+    pro = await estimates.typical("gemini", MODELS["gemini"])
+    flash = await estimates.typical("gemini", "gemini-2.5-flash-image")
+
+    assert (pro.p50, flash.p50) == (11.0, 1.0)
+    assert (await gauges.health("gemini")).took_ms == (1_000,) * 5
 
 
 async def test_without_a_living_worker_there_is_a_position_and_no_time(store, estimates):
@@ -192,7 +203,7 @@ async def test_a_queued_job_is_throttled_by_an_open_breaker_and_starts_no_sooner
     (queued,) = await created(store, job())
     await store.beat("worker", 15_000, 4, [])
     for _ in range(2):
-        await gauges.report("gemini", "bad", 1, WELL)
+        await gauges.report("gemini", "m", "bad", 1, WELL)
 
     standing = await estimates.standing(queued)
 

@@ -62,7 +62,7 @@ async def move(store):
 
 
 async def shut(gauges, provider="gemini"):
-    await gauges.report(provider, "bad", 1, Breaker(1, 60_000))
+    await gauges.report(provider, "m", "bad", 1, Breaker(1, 60_000))
 
 
 async def test_a_job_that_may_go_on_elsewhere_is_claimed_to_do_so_and_waits_in_the_next_lane(store, gauges, redis):

@@ -113,7 +113,7 @@ class Parts:
         return await self.store.overdue(0)
 
     async def shut(self):
-        await self.gauges.report("gemini", "bad", 1, Breaker(1, 60_000))
+        await self.gauges.report("gemini", "m", "bad", 1, Breaker(1, 60_000))
 
 
 @pytest.fixture
