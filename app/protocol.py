@@ -1,4 +1,4 @@
-"""HTTP on a socket: uvicorn's protocol, with the bounds on receiving a request that it does not have."""
+"""HTTP on a socket: uvicorn's protocol, with the bounds in time that it does not have."""
 
 from __future__ import annotations
 
@@ -16,19 +16,26 @@ MOST_HEADER_BYTES: Final = 64 * 1024
 _log = structlog.get_logger()
 
 
-def bounded(header_seconds: float, body_seconds: float) -> type[BoundedProtocol]:
+def bounded(header_seconds: float, body_seconds: float, send_seconds: float) -> type[BoundedProtocol]:
     """The protocol with these deadlines; uvicorn takes a class."""
-    return type("Bounded", (BoundedProtocol,), {"header_seconds": header_seconds, "body_seconds": body_seconds})
+    told = {"header_seconds": header_seconds, "body_seconds": body_seconds, "send_seconds": send_seconds}
+    return type("Bounded", (BoundedProtocol,), told)
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Cuts whoever sends a request too slowly, or with headers too large: 408 or 431, and the connection ends."""
+    """Cuts whoever sends a request too slowly, or with headers too large: 408 or 431, and the connection ends.
+
+    Cuts as well, without a word that nobody would hear, whoever takes nothing of an answer.
+    """
 
     header_seconds = 10.0
     """From the connection's opening, or a kept-alive request's first byte, to the end of its headers."""
     body_seconds = 30.0
     """From the end of the headers to the end of the body."""
+    send_seconds = 120.0
+    """Between two looks at an answer that waits for its reader: some of it has left, or the connection ends."""
     _deadline: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
     _in_headers = True
     _header_bytes = 0
 
@@ -40,6 +47,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing more is awaited."""
         self._unwatch()
+        self._unlook()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -65,6 +73,33 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unwatch()
         self._in_headers = True
         super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        """More of an answer is here than its reader has room for."""
+        super().pause_writing()
+        self._look_again(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        """The reader has read."""
+        self._unlook()
+        super().resume_writing()
+
+    def _look_again(self, waiting: int) -> None:
+        self._unlook()
+        self._unread = self.loop.call_later(self.send_seconds, self._look, waiting)
+
+    def _unlook(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _look(self, before: int) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        if waiting < before:
+            self._look_again(waiting)
+            return
+        _log.info("reader of nothing cut", waiting=waiting)
+        self.transport.abort()
 
     @staticmethod
     def _ends_headers(data: bytes) -> bool:

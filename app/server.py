@@ -27,7 +27,7 @@ def serve(settings: Settings) -> None:
         app,
         host=settings.host,
         port=settings.port,
-        http=bounded(settings.header_seconds, settings.body_seconds),
+        http=bounded(settings.header_seconds, settings.body_seconds, settings.send_seconds),
         ws=BoundedWebSocket,
         ws_max_size=MOST_MESSAGE_BYTES,
         ws_per_message_deflate=False,

@@ -243,6 +243,13 @@ class Settings(BaseSettings):
         example="30",
         gt=0,
     )
+    send_seconds: float = _named(
+        "DARKROOM_SEND_SECONDS",
+        default=120.0,
+        about="longest that a caller may take nothing of an answer that waits for it",
+        example="120",
+        gt=0,
+    )
     most_streams: int = _named(
         "DARKROOM_STREAMS",
         default=1_000,

@@ -2,6 +2,7 @@
 
 import socket
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,7 +14,7 @@ from tests.neighbours.redis_server import running_redis
 
 @pytest.fixture(scope="module")
 def gateway(far_end):
-    settings = {"DARKROOM_HEADER_SECONDS": "1", "DARKROOM_BODY_SECONDS": "1.5"}
+    settings = {"DARKROOM_HEADER_SECONDS": "1", "DARKROOM_BODY_SECONDS": "1.5", "DARKROOM_SEND_SECONDS": "1"}
     with running_redis() as redis, running_gateway(redis.url, far_end, workers=0, **settings) as running:
         yield running
 
@@ -85,6 +86,44 @@ def test_headers_beyond_64_kb_are_refused(gateway):
         except OSError:
             got = got or link.recv(4096)
     assert got.startswith(b"HTTP/1.1 431 ")
+
+
+LARGE = 40_000_000
+
+
+@pytest.fixture
+def large(gateway):
+    """The path of a picture that no socket's buffers hold."""
+    name = "images/acme/2026-11-25/large.png"
+    path = Path(gateway.environment["DARKROOM_DATA_DIR"]) / "blobs" / "files" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes(LARGE))
+    return f"/files/{name}"
+
+
+def read(gateway, path, *, pause, rest):
+    """Ask for `path`, read 200 kB, `pause` after each of them for `rest` seconds in all, then read on; what came."""
+    port = int(gateway.url.rpartition(":")[2])
+    got = 0
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as link:
+        link.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        end = time.monotonic() + rest
+        try:
+            while piece := link.recv(200_000):
+                got += len(piece)
+                if time.monotonic() < end:
+                    time.sleep(pause)
+        except ConnectionResetError:
+            pass
+    return got
+
+
+def test_who_takes_nothing_of_an_answer_is_cut(gateway, large):
+    assert read(gateway, large, pause=3, rest=1) < LARGE
+
+
+def test_who_takes_an_answer_slowly_gets_all_of_it(gateway, large):
+    assert read(gateway, large, pause=0.02, rest=3) > LARGE
 
 
 def test_a_wait_is_not_a_slow_request(gateway):
