@@ -13,6 +13,7 @@ from tests.acceptance.test_openai_face import EDITS, GENERATIONS, refused
 PICTURE = png((256, 256))
 MASK = png((256, 256), hole=(10, 10, 90, 90))
 GPT = {"model": "gpt-image-2", "size": "256x256"}
+EARLIER = {"model": "gpt-image-1.5", "size": "1024x1024"}
 DALLE = {"model": "dall-e-3", "size": "1024x1024"}
 ARRIVES = {
     "model": [("gpt-image-2", GPT), ("dall-e-3", DALLE)],
@@ -29,7 +30,7 @@ ARRIVES = {
     "safety_identifier": [("hash-of-a-user", GPT)],
     "partial_images": [(2, {**GPT, "stream": True})],
     "stream": [(True, {**GPT, "partial_images": 1})],
-    "input_fidelity": [("high", GPT), ("low", GPT)],
+    "input_fidelity": [("high", EARLIER), ("low", EARLIER)],
 }
 """Values that the far end sees as they were sent, and what is sent beside them."""
 HERE = {"response_format", "prompt", "image", "mask"}

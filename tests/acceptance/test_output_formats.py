@@ -11,6 +11,7 @@ from tests.acceptance.conftest import JOBS
 
 GEMINI = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview"}
 GPT = {"provider": "openai", "model": "gpt-image-2", "size": "256x256"}
+EARLIER = {**GPT, "model": "gpt-image-1.5", "size": "1024x1024"}
 DALL_E = {"provider": "azure-openai", "model": "dall-e-3"}
 
 
@@ -101,7 +102,7 @@ def test_a_format_that_nobody_makes_is_refused_naming_the_field(gateway):
 
 
 def test_what_is_asked_of_the_provider_arrives_there(gateway, far_end):
-    asked = {"moderation": "low", "user": "u1", "safetyIdentifier": "s1", "inputFidelity": "high", **GPT}
+    asked = {"moderation": "low", "user": "u1", "safetyIdentifier": "s1", "inputFidelity": "high", **EARLIER}
     reference = made(gateway, "a reference", **GPT)[0]["result"]["url"]
 
     job, _ = made(gateway, "all words", **asked, referenceImage={"url": reference, "mimeType": "image/png"})

@@ -141,9 +141,12 @@ def test_what_a_model_does_not_take_is_left_out_and_named_but_who_asks_is_no_wis
     assert {w.field for w in checked.warnings if w.code == "ignored_option"} == warned
 
 
-@pytest.mark.parametrize(("images", "kept"), [(LINK, "high"), ((), None)])
-def test_input_fidelity_is_for_edits_alone(images, kept):
-    checked = CATALOG.check(ask(input_fidelity="high", images=images), face="jobs")
+@pytest.mark.parametrize(
+    ("model", "images", "kept"),
+    [("gpt-image-1.5", LINK, "high"), ("gpt-image-1.5", (), None), ("gpt-image-2", LINK, None)],
+)
+def test_input_fidelity_is_for_edits_alone_and_left_out_for_models_that_are_do_without(model, images, kept):
+    checked = CATALOG.check(ask("openai", model, input_fidelity="high", images=images), face="jobs")
 
     assert checked.request.input_fidelity == kept
     assert [w.field for w in checked.warnings] == ([] if kept else ["inputFidelity"])
@@ -153,7 +156,7 @@ def test_input_fidelity_is_for_edits_alone(images, kept):
     ("field", "fields"),
     [
         ("moderation", {"moderation": "high"}),
-        ("inputFidelity", {"input_fidelity": "auto", "images": LINK}),
+        ("inputFidelity", {"model": "gpt-image-1.5", "input_fidelity": "auto", "images": LINK}),
         ("user", {"user": "u" * 513}),
         ("safetyIdentifier", {"safety_identifier": "s" * 513}),
         ("partialImages", {"partial_images": 4}),
