@@ -20,6 +20,7 @@ from jobs.errors import (
     ServiceUnavailable,
 )
 from jobs.model import Job, Status, now_ms
+from jobs.picture_names import names_of
 from jobs.providers import PROVIDERS
 from jobs.store import ADOPT_MS, Adopted, CircuitOpen, Created, Full, Key, Known, Stale
 
@@ -46,6 +47,8 @@ CREATE_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 0.25
 CANCEL_SECONDS: Final = 2.0
 """How long the worker that has a job may take to end it."""
+LATE_MS: Final = 90_000_000
+"""Beyond it no call is open, and nothing that it brought waits on a disk: both end within a day."""
 
 
 class Submitted(Struct, frozen=True):
@@ -260,7 +263,12 @@ class Jobs:
             return
 
     async def _forget(self, job: Job) -> bool:
-        """Whether the job is erased with its pictures; another move may have come first, and brought one more."""
+        """Whether the job is erased with its pictures; another move may have come first, and brought one more.
+
+        A picture of an open call may be stored by a worker that dies before it hears: it goes when no call can last.
+        """
+        late = [name for place in moves.to_come(job) for name in names_of(job, *place)]
+        await self._inputs.discard_at(now_ms() + LATE_MS, *late)
         await self._inputs.discard(*job.request.staged, *(image.blob for image in job.images))
         try:
             await self._store.erase(job)

@@ -111,6 +111,11 @@ class Inputs:
         except DarkroomError as error:
             _log.warning("blobs stay for now", error=str(error))
 
+    async def discard_at(self, at_ms: int, *names: str) -> None:
+        """Delete blobs at a time, whether they are there or not. Raises `ServiceUnavailable`."""
+        if names:
+            await self._expiring.add(at_ms, *names)
+
     async def sweep(self) -> None:
         """Delete blobs whose time has come: staged inputs, and pictures past their retention."""
         await self.discard(*await self._expiring.due())

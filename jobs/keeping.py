@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import uuid
 from collections.abc import Awaitable, Callable, Iterator
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
@@ -20,6 +18,7 @@ from jobs.blobs import BlobExists, BlobMissing, BlobRefused, BlobStoreDown
 from jobs.catalog import native
 from jobs.held import PAUSE_SECONDS, Held
 from jobs.model import Image, Job, Picture, Warning_, now_ms
+from jobs.picture_names import names_of, stem_of
 from jobs.pictures import EXTENSIONS, NotAPicture, converted, converted_apart, measure
 from jobs.providers.outcomes import bad_response
 from jobs.store import Fenced, Stale
@@ -229,7 +228,7 @@ class Keeper:
     async def _on_disk(self, job: Job, call: int, index: int) -> tuple[str, bytes | None]:
         """The picture as it came, and under which name; None where this machine's disk has nothing of it."""
         name = ""
-        for name in _names(stem_of(job, call, index)):
+        for name in names_of(job, call, index):
             data = await asyncio.to_thread(self._spool.find, name)
             if data is not None:
                 return name, data
@@ -239,7 +238,7 @@ class Keeper:
         self, job: Job, call: int, index: int, spooled: bytes | None
     ) -> tuple[Image, Warning_ | None] | None:
         """The picture as the blob store has it, by then: it is asked first, then given what was on disk."""
-        for name in _names(stem_of(job, call, index)):
+        for name in names_of(job, call, index):
             with contextlib.suppress(BlobMissing):
                 data = await _patiently(job, partial(self._blobs.read, name))
                 return self._image(job, call, index, Picture(data=data, media_type="")), None
@@ -347,18 +346,4 @@ def _places(job: Job) -> Iterator[tuple[int, int]]:
 
 def _has(job: Job, call: int, index: int) -> bool:
     """Whether the job has this very picture; another call's does not count."""
-    return not {image.blob for image in job.images}.isdisjoint(_names(stem_of(job, call, index)))
-
-
-def _names(stem: str) -> tuple[str, ...]:
-    return tuple(f"{stem}.{extension}" for extension in EXTENSIONS.values())
-
-
-def stem_of(job: Job, call: int, index: int) -> str:
-    """How the name begins that a picture has wherever it is kept; its kind gives the end."""
-    day = datetime.fromtimestamp(job.created_ms / 1000, UTC).date().isoformat()
-    return f"images/{job.org}/{day}/{uuid.uuid5(_NAMESPACE, f'{job.id}/{call}/{index}')}"
-
-
-_NAMESPACE: Final = uuid.UUID("5b0d7a53-9f1e-5d7c-8c55-6d9a7a3f2b10")
-"""The UUIDv5 namespace (RFC 9562) of our pictures: a call of a job names each of its pictures for good."""
+    return not {image.blob for image in job.images}.isdisjoint(names_of(job, call, index))

@@ -380,10 +380,13 @@ def open_rows(job: Job) -> tuple[Attempt, ...]:
 
 def unseen(job: Job) -> tuple[tuple[int, int], ...]:
     """Pictures, by call and index, that may yet be stored although the job has ended without them."""
-    if TABLE[Move.SALVAGE][_COLUMN[job.status]] is None:
-        return ()
+    return () if TABLE[Move.SALVAGE][_COLUMN[job.status]] is None else to_come(job)
+
+
+def to_come(job: Job) -> tuple[tuple[int, int], ...]:
+    """Pictures, by call and index, that a call may have stored, or may yet, of which the job does not know."""
     have = {i.index for i in job.images}
-    rows = (a for a in job.attempts if a.outcome == Outcome.UNKNOWN or a.spool)
+    rows = (a for a in job.attempts if a.ended_ms is None or a.outcome == Outcome.UNKNOWN or a.spool)
     return tuple((a.call, i) for a in rows for i in a.indexes if i not in have)
 
 

@@ -1,11 +1,16 @@
 """What an erased job leaves in the day's counts: what was charged, or may yet be, and no more; on a real Redis."""
 
+import base64
+
 import pytest
 from redis.asyncio import Redis
 
+from app.main import create_app
 from jobs import moves
 from jobs.ids import new_id
 from jobs.model import ImageRequest, Job, Options, now_ms
+from jobs.picture_names import names_of
+from jobs.settings import Settings
 from jobs.store import RedisJobStore, Stale
 
 pytestmark = pytest.mark.anyio
@@ -71,6 +76,20 @@ async def test_a_job_that_has_ended_is_erased_with_its_counts_as_they_are(store)
     await store.erase(job)
 
     assert await used(store) == [(1, 1_000)] * 2
+
+
+async def test_a_picture_that_a_dying_worker_may_have_stored_goes_all_the_same(store, redis_url, tmp_path):
+    told = {"REDIS_URL": redis_url, "DARKROOM_REDIS_PREFIX": "{test}:", "DARKROOM_DATA_DIR": str(tmp_path)}
+    secrets = {"JWT_SECRET": "s", "DARKROOM_SECRET_KEY": base64.b64encode(bytes(32)).decode()}
+    app = create_app(Settings.load({**told, **secrets, "DARKROOM_DEV": "1"}, env_file=None))
+    job = await canceling(store, *(True, None))
+
+    async with app.lifespan():
+        await app.state.jobs.erase("acme", job.id, by="tester")
+
+    due = dict(await store.redis.zrange("{test}:expiring", 0, -1, withscores=True))
+    assert set(map(bytes.decode, due)) == set(names_of(job, 2, 1))
+    assert min(due.values()) > now_ms() + 86_400_000
 
 
 async def test_an_erase_on_a_record_that_has_moved_on_is_refused_and_gives_nothing_back(store):

@@ -16,8 +16,9 @@ from jobs.errors import ServiceUnavailable
 from jobs.expiring import Expiring
 from jobs.held import Held
 from jobs.ids import new_id
-from jobs.keeping import Keeper, stem_of
+from jobs.keeping import Keeper
 from jobs.model import ImageRequest, Job, Options, Picture, Status, now_ms
+from jobs.picture_names import stem_of
 from jobs.spool import Spool
 from jobs.store import RedisJobStore
 
