@@ -6,7 +6,7 @@ from jobs.ids import new_id
 from jobs.model import ImageRequest, Job, Options, now_ms
 
 
-def new_job(provider: str = "gemini", n: int = 1, **columns: object) -> Job:
+def new_job(provider: str = "gemini", n: int = 1, model: str = "m", **columns: object) -> Job:
     """One that was asked for just now, and ends in a minute; `columns` as in `Job`."""
     now = now_ms()
     return Job(
@@ -15,7 +15,7 @@ def new_job(provider: str = "gemini", n: int = 1, **columns: object) -> Job:
             "org": "acme",
             "subject": "tester",
             "face": "jobs",
-            "request": ImageRequest(provider=provider, model="m", prompt="p", n=n),
+            "request": ImageRequest(provider=provider, model=model, prompt="p", n=n),
             "options": Options(),
             "created_ms": now,
             "updated_ms": now,

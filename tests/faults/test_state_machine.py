@@ -34,7 +34,6 @@ from jobs.model import (
     Failure,
     Fallback,
     Image,
-    ImageRequest,
     Job,
     Options,
     Phase,
@@ -44,6 +43,7 @@ from jobs.model import (
 )
 from jobs.moves import Changed, MoveRefused
 from jobs.store import Claim, Created, Fenced, Full, Key, Known, RedisJobStore, Stale
+from tests.jobs import new_job
 
 CLOCK = (
     "local function test_clock() local ms = tonumber(redis.call('GET', ARGV[1] .. 'test:now')) "
@@ -263,12 +263,10 @@ class Engine(RuleBasedStateMachine):
         others=st.integers(0, 2),
     )
     def submit(self, org, key, n, cancel_after, start_within=None, most=None, others=0):  # noqa: PLR0917  # the draws, by name
-        job = Job(
+        job = new_job(
+            n=n,
             id=f"job_{len(self.jobs):03}",
             org=org,
-            subject="s",
-            face="jobs",
-            request=ImageRequest(provider="gemini", model="m", prompt="p", n=n),
             options=Options(max_queue_position=most, on_ambiguous="retry" if n == 2 else "fail"),
             created_ms=self.now,
             updated_ms=self.now,

@@ -1,38 +1,18 @@
 """Which job a create adopts, told again when its answer was lost, and at what cost; on a real Redis."""
 
 import pytest
-from redis.asyncio import Redis
 
 from jobs import moves
-from jobs.ids import new_id
-from jobs.model import Failure, ImageRequest, Job, Options, now_ms
-from jobs.store import Adopted, Created, RedisJobStore
+from jobs.model import Failure, now_ms
+from jobs.store import Adopted, Created
+from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio
 LONG_MS = 100_000
 
 
-@pytest.fixture
-async def store(redis_url):
-    async with Redis.from_url(redis_url) as redis:
-        yield RedisJobStore(redis, "{test}:", "http://localhost")
-
-
 def wish():
-    now = now_ms()
-    return Job(
-        id=new_id("job"),
-        org="acme",
-        subject="tester",
-        face="agents",
-        request=ImageRequest(provider="gemini", model="m", prompt="p"),
-        options=Options(),
-        created_ms=now,
-        updated_ms=now,
-        cancel_at_ms=now + 60_000,
-        adoptable=True,
-        fingerprint="f",
-    )
+    return new_job(face="agents", adoptable=True, fingerprint="f")
 
 
 async def asked(store):

@@ -6,27 +6,20 @@ import contextlib
 
 import httpx
 import pytest
-from redis.asyncio import Redis
 
 from app.audience import Audience, Listener
 from app.main import create_app
 from app.sockets import ENDS_UNREAD, PROGRESS_UNREAD
 from jobs import moves
-from jobs.ids import new_id
-from jobs.model import ImageRequest, Job, Options, Preview, Progress, now_ms
+from jobs.model import Preview, Progress, now_ms
 from jobs.settings import Settings
 from jobs.store import RedisJobStore
+from tests.jobs import new_job
 from tests.neighbours.gateway import SECRET, token
 
 pytestmark = pytest.mark.anyio
 PREFIX = "{darkroom}:"
 PIXEL = b"\x89PNG and so on"
-
-
-@pytest.fixture
-async def redis(redis_url):
-    async with Redis.from_url(redis_url) as client:
-        yield client
 
 
 @pytest.fixture
@@ -80,24 +73,13 @@ async def room(app):
     await room.audience.close()
 
 
-def new_job(org="acme", subject="ann"):
-    now = now_ms()
-    return Job(
-        id=new_id("job"),
-        org=org,
-        subject=subject,
-        face="jobs",
-        request=ImageRequest(provider="gemini", model="gemini-2.5-flash-image", prompt="p"),
-        options=Options(),
-        created_ms=now,
-        updated_ms=now,
-        cancel_at_ms=now + 60_000,
-    )
+def anns_job():
+    return new_job(subject="ann", model="gemini-2.5-flash-image")
 
 
 async def running(store):
     """A job in a worker's hands, whose paid call is under way."""
-    job = new_job()
+    job = anns_job()
     await store.create(job)
     claim = await store.claim_next("turn", "worker", 60_000)
     job = await store.commit(claim.job, moves.start(claim.job, now_ms()), claim.fence)
@@ -133,7 +115,7 @@ async def test_a_number_that_is_below_one_that_was_told_is_never_told(room, stor
 
 
 async def test_an_end_in_the_moment_without_a_subscription_is_heard_of_afterwards(room, store, redis):
-    job = new_job()
+    job = anns_job()
     await redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
 
     await store.create(job)
@@ -217,7 +199,7 @@ async def test_a_websocket_that_says_nothing_is_let_go_before_it_belongs_to_a_se
 
 async def test_progress_that_nobody_reads_is_left_out_and_the_end_is_told_all_the_same(wire, store):
     wire.reads.clear()
-    made = [new_job() for _ in range(100)]
+    made = [anns_job() for _ in range(100)]
     for job in made:
         await store.create(job)
     await store.commit(made[0], moves.cancel(made[0], now_ms(), by="me"))
@@ -234,7 +216,7 @@ async def test_progress_that_nobody_reads_is_left_out_and_the_end_is_told_all_th
 async def test_a_socket_that_never_reads_is_let_go_before_it_takes_much_memory(app, wire, store):
     wire.reads.clear()
     for _ in range(2 * ENDS_UNREAD + PROGRESS_UNREAD):
-        job = new_job()
+        job = anns_job()
         await store.create(job)
         await store.commit(job, moves.cancel(job, now_ms(), by="me"))
         if not app.state.streams:

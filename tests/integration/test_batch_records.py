@@ -5,7 +5,6 @@ import asyncio
 import pytest
 from msgspec import Struct
 from msgspec.structs import replace
-from redis.asyncio import Redis
 
 from jobs.ids import new_id
 from jobs.model import now_ms
@@ -19,12 +18,6 @@ class Note(Struct, frozen=True, kw_only=True):
     org: str = "acme"
     name: str | None = None
     until_ms: int | None = None
-
-
-@pytest.fixture
-async def redis(redis_url):
-    async with Redis.from_url(redis_url) as client:
-        yield client
 
 
 @pytest.fixture

@@ -1,35 +1,13 @@
 """A job that is created twice under one id, as after an answer that was lost: the second time changes nothing."""
 
 import pytest
-from redis.asyncio import Redis
 
 from jobs.errors import QuotaExceeded
 from jobs.ids import new_id
-from jobs.model import ImageRequest, Job, Options, now_ms
-from jobs.store import Created, RedisJobStore
+from jobs.store import Created
+from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def store(redis_url):
-    async with Redis.from_url(redis_url) as redis:
-        yield RedisJobStore(redis, "{test}:", "http://localhost")
-
-
-def new_job():
-    now = now_ms()
-    return Job(
-        id=new_id("job"),
-        org="acme",
-        subject="tester",
-        face="jobs",
-        request=ImageRequest(provider="gemini", model="m", prompt="p"),
-        options=Options(),
-        created_ms=now,
-        updated_ms=now,
-        cancel_at_ms=now + 60_000,
-    )
 
 
 async def test_a_write_sent_twice_does_not_meet_the_limit_that_it_used_up_itself(store):

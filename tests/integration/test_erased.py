@@ -3,41 +3,22 @@
 import base64
 
 import pytest
-from redis.asyncio import Redis
 
 from app.main import create_app
 from jobs import moves
-from jobs.ids import new_id
-from jobs.model import ImageRequest, Job, Options, now_ms
+from jobs.model import now_ms
 from jobs.picture_names import names_of
 from jobs.settings import Settings
-from jobs.store import RedisJobStore, Stale
+from jobs.store import Stale
+from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-async def store(redis_url):
-    async with Redis.from_url(redis_url) as redis:
-        yield RedisJobStore(redis, "{test}:", "http://localhost")
-
-
 async def canceling(store, *calls):
     """A job of four pictures whose cancel has not ended, after `calls`: whether each was charged, None: it is open."""
-    now = now_ms()
-    job = Job(
-        id=new_id("job"),
-        org="acme",
-        subject="tester",
-        face="jobs",
-        request=ImageRequest(provider="gemini", model="m", prompt="p", n=4),
-        options=Options(),
-        created_ms=now,
-        updated_ms=now,
-        cancel_at_ms=now + 60_000,
-        unit_price=1_000,
-        key_id="key_1",
-    )
+    job = new_job(n=4, unit_price=1_000, key_id="key_1")
+    now = job.created_ms
     await store.create(job)
     job = await store.commit(job, moves.start(job, now))
     for index, charged in enumerate(calls):

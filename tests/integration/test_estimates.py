@@ -9,26 +9,15 @@ from jobs.catalog import Catalog
 from jobs.estimates import Estimates
 from jobs.gauges import Breaker, Gauges
 from jobs.ids import new_id
-from jobs.model import Failure, ImageRequest, Job, Options, Phase, Progress, now_ms
+from jobs.model import Failure, Options, Phase, Progress, now_ms
 from jobs.orgs import OrgChange, Orgs
-from jobs.store import RedisJobStore
+from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio
 PREFIX = "{test}:"
 WELL = Breaker(2, 60_000)
 FAILURE = Failure(code="SYSTEM_ERROR", message="m")
 MODELS = {"gemini": "gemini-3-pro-image", "openai": "gpt-image-2"}
-
-
-@pytest.fixture
-async def redis(redis_url):
-    async with Redis.from_url(redis_url) as redis:
-        yield redis
-
-
-@pytest.fixture
-def store(redis):
-    return RedisJobStore(redis, PREFIX, "http://here")
 
 
 @pytest.fixture
@@ -42,18 +31,8 @@ def estimates(gauges):
 
 
 def job(provider="gemini", priority="normal", *, waited_ms=0, org="acme"):
-    made = now_ms() - waited_ms
-    return Job(
-        id=new_id("job"),
-        org=org,
-        subject="s",
-        face="jobs",
-        request=ImageRequest(provider=provider, model=MODELS[provider], prompt="p"),
-        options=Options(priority=priority),
-        created_ms=made,
-        updated_ms=made,
-        cancel_at_ms=now_ms() + 900_000,
-    )
+    made, options = now_ms() - waited_ms, Options(priority=priority)
+    return new_job(provider, model=MODELS[provider], org=org, options=options, created_ms=made, updated_ms=made)
 
 
 async def created(store, *jobs):

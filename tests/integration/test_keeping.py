@@ -5,7 +5,6 @@ import hashlib
 import threading
 
 import pytest
-from redis.asyncio import Redis
 
 from app.simulator.draw import draw
 from jobs import keeping, moves
@@ -15,12 +14,12 @@ from jobs.catalog import Catalog
 from jobs.errors import ServiceUnavailable
 from jobs.expiring import Expiring
 from jobs.held import Held
-from jobs.ids import new_id
 from jobs.keeping import Keeper
-from jobs.model import ImageRequest, Job, Options, Picture, Status, now_ms
+from jobs.model import ImageRequest, Picture, Status, now_ms
 from jobs.picture_names import stem_of
 from jobs.spool import Spool
 from jobs.store import RedisJobStore
+from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio
 
@@ -75,19 +74,7 @@ class Parts:
 
     async def held(self, n=1, **asked):
         """A job with one open call of `n` pictures."""
-        now = now_ms()
-        request = ImageRequest(provider="openai", model="gpt-image-2", prompt="p", n=n, **asked)
-        job = Job(
-            id=new_id("job"),
-            org="acme",
-            subject="tester",
-            face="jobs",
-            request=request,
-            options=Options(),
-            created_ms=now,
-            updated_ms=now,
-            cancel_at_ms=now + 60_000,
-        )
+        job = new_job(request=ImageRequest(provider="openai", model="gpt-image-2", prompt="p", n=n, **asked))
         await self.store.create(job)
         held = Held(self.store, await self.store.claim_next("turn", "worker", 15_000))
         await held.apply(moves.start)
@@ -115,9 +102,8 @@ class Parts:
 
 
 @pytest.fixture
-async def parts(redis_url, tmp_path):
-    async with Redis.from_url(redis_url) as redis:
-        yield Parts(redis, tmp_path)
+def parts(redis, tmp_path):
+    return Parts(redis, tmp_path)
 
 
 def keep(parts, held, index=0, data=PNG):

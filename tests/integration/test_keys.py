@@ -19,12 +19,6 @@ PREFIX = "{test}:"
 
 
 @pytest.fixture
-async def redis(redis_url):
-    async with Redis.from_url(redis_url) as client:
-        yield client
-
-
-@pytest.fixture
 def keys(redis):
     return Keys(redis, PREFIX, ("gemini", "azure-openai"))
 

@@ -3,22 +3,15 @@
 import asyncio
 
 import pytest
-from redis.asyncio import Redis
 
 from jobs import moves
 from jobs.gauges import Breaker, Gauges
 from jobs.ids import new_id
-from jobs.model import Fallback, ImageRequest, Job, Options, Target, now_ms
-from jobs.store import RedisJobStore
+from jobs.model import Fallback, Target, now_ms
+from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio
 ELSEWHERE = (Fallback(target=Target("openai", "o")),)
-
-
-@pytest.fixture
-async def redis(redis_url):
-    async with Redis.from_url(redis_url) as client:
-        yield client
 
 
 @pytest.fixture
@@ -26,25 +19,8 @@ def gauges(redis):
     return Gauges(redis, "{test}:")
 
 
-@pytest.fixture
-def store(redis):
-    return RedisJobStore(redis, "{test}:", "http://here")
-
-
 async def created(store, *fallbacks, org="acme", provider="gemini"):
-    now = now_ms()
-    job = Job(
-        id=new_id("job"),
-        org=org,
-        subject="s",
-        face="jobs",
-        request=ImageRequest(provider=provider, model="m", prompt="p"),
-        options=Options(),
-        created_ms=now,
-        updated_ms=now,
-        cancel_at_ms=now + 60_000,
-        fallbacks=fallbacks,
-    )
+    job = new_job(provider, org=org, fallbacks=fallbacks)
     await store.create(job)
     return job
 

@@ -4,41 +4,14 @@ import asyncio
 
 import pytest
 from msgspec.structs import replace
-from redis.asyncio import Redis
 
 from jobs import moves
-from jobs.ids import new_id
-from jobs.model import ImageRequest, Job, Options, now_ms
-from jobs.store import RedisJobStore, Stale
+from jobs.model import now_ms
+from jobs.store import Stale
+from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio
 SUBJECT = "auth0|someone with a space"
-
-
-@pytest.fixture
-async def redis(redis_url):
-    async with Redis.from_url(redis_url) as client:
-        yield client
-
-
-@pytest.fixture
-def store(redis):
-    return RedisJobStore(redis, "{test}:", "http://here")
-
-
-def new_job():
-    now = now_ms()
-    return Job(
-        id=new_id("job"),
-        org="acme",
-        subject=SUBJECT,
-        face="jobs",
-        request=ImageRequest(provider="gemini", model="m", prompt="p"),
-        options=Options(),
-        created_ms=now,
-        updated_ms=now,
-        cancel_at_ms=now + 60_000,
-    )
 
 
 async def heard(news, count):
@@ -53,7 +26,7 @@ async def heard(news, count):
 
 
 async def test_each_change_is_told_once_with_its_owner(redis, store):
-    job = new_job()
+    job = new_job(subject=SUBJECT)
     async with redis.pubsub() as news:
         await news.subscribe("{test}:news")
         assert (await news.get_message(timeout=5))["type"] == "subscribe"

@@ -2,35 +2,17 @@
 
 import pytest
 from msgspec.structs import replace
-from redis.asyncio import Redis
 
-from jobs.ids import new_id
-from jobs.model import ImageRequest, Job, Options, now_ms
-from jobs.store import RedisJobStore
+from jobs.model import Options, now_ms
+from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio
 MINUTE = 60_000
 
 
-@pytest.fixture
-async def store(redis_url):
-    async with Redis.from_url(redis_url) as redis:
-        yield RedisJobStore(redis, "{test}:", "http://here")
-
-
 def job(priority="normal", *, waited_ms=0, provider="gemini"):
     made = now_ms() - waited_ms
-    return Job(
-        id=new_id("job"),
-        org="acme",
-        subject="s",
-        face="jobs",
-        request=ImageRequest(provider=provider, model="m", prompt="p"),
-        options=Options(priority=priority),
-        created_ms=made,
-        updated_ms=made,
-        cancel_at_ms=now_ms() + 900_000,
-    )
+    return new_job(provider, options=Options(priority=priority), created_ms=made, updated_ms=made)
 
 
 async def claimed(store, jobs):

@@ -7,14 +7,14 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from jobs.endpoints import KNOWN_SECONDS, Endpoints, Wish
-from jobs.ids import new_id
-from jobs.model import Event, ImageRequest, Job, Options, Webhook, now_ms
+from jobs.model import Event, Webhook, now_ms
 from jobs.moves import Changed
 from jobs.outbox import Outbox
 from jobs.outside import Policy
 from jobs.sealing import Sealer
 from jobs.store import RedisJobStore
 from jobs.webhook import DeliveryAttempt, Endpoint, Secret, deliveries, given_up, tried
+from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio
 PREFIX = "{test}:"
@@ -23,12 +23,6 @@ ENDPOINT = Endpoint(
     id="whe_x", org="acme", url="https://r.example/", events=("image.job.queued",), secrets=(Secret(sealed="s"),),
     created_ms=0, updated_ms=0,
 )  # fmt: skip
-
-
-@pytest.fixture
-async def redis(redis_url):
-    async with Redis.from_url(redis_url) as client:
-        yield client
 
 
 @pytest.fixture
@@ -42,15 +36,6 @@ def store(redis):
         return (ENDPOINT,)
 
     return RedisJobStore(redis, PREFIX, "https://darkroom.test", endpoints=endpoints)
-
-
-def job(org="acme"):
-    now = now_ms()
-    request = ImageRequest(provider="gemini", model="m", prompt="p")
-    return Job(
-        id=new_id("job"), org=org, subject="s", face="jobs", request=request, options=Options(),
-        created_ms=now, updated_ms=now, cancel_at_ms=now + 600_000,
-    )  # fmt: skip
 
 
 def answered(status):
@@ -75,7 +60,7 @@ async def reopened(redis):
 
 async def test_a_receiver_that_fails_five_times_in_a_row_gets_one_try_at_a_time_ever_more_seldom(redis, outbox, store):
     for _ in range(30):
-        await store.create(job())
+        await store.create(new_job())
     await fail(outbox, *await due(outbox))
     await fail(outbox, *await due(outbox, 1))
 
@@ -94,7 +79,7 @@ async def test_a_receiver_that_fails_five_times_in_a_row_gets_one_try_at_a_time_
 
 async def test_one_success_gives_the_receiver_its_whole_room_again(redis, outbox, store):
     for _ in range(20):
-        await store.create(job())
+        await store.create(new_job())
     for _ in range(2):
         await fail(outbox, *await due(outbox))
     await reopened(redis)
@@ -109,7 +94,7 @@ async def test_a_jobs_own_webhook_has_a_breaker_for_its_org_alone(redis, outbox)
     for org in ("dead", "well"):
         for number in range(10):
             hook = Webhook(url=f"https://shared.example/{org}/{number}", events=("image.job.queued",))
-            await store.create(replace(job(org), webhook=hook))
+            await store.create(new_job(org=org, webhook=hook))
     rounds = []
     for _ in range(2):
         rounds.append(await due(outbox))
@@ -126,7 +111,7 @@ async def test_a_jobs_own_webhook_has_a_breaker_for_its_org_alone(redis, outbox)
 
 async def test_posts_that_were_under_way_when_it_shut_make_the_pause_no_longer(outbox, store):
     for _ in range(20):
-        await store.create(job())
+        await store.create(new_job())
 
     await fail(outbox, *await due(outbox, room=8))
 
@@ -135,7 +120,7 @@ async def test_posts_that_were_under_way_when_it_shut_make_the_pause_no_longer(o
 
 async def test_a_receiver_has_no_more_posts_under_way_than_it_has_room_for_whoever_posts(outbox, store):
     for _ in range(6):
-        await store.create(job())
+        await store.create(new_job())
     taken = await due(outbox)
     other = await outbox.due(100, 30_000, 4)
 
@@ -148,7 +133,7 @@ async def test_a_receiver_has_no_more_posts_under_way_than_it_has_room_for_whoev
 
 async def test_room_that_died_with_its_courier_comes_back_with_the_lease(outbox, store):
     for _ in range(6):
-        await store.create(job())
+        await store.create(new_job())
     lost = (await outbox.due(100, 50, 4)).deliveries
     await asyncio.sleep(0.06)
 
@@ -159,7 +144,7 @@ async def test_room_that_died_with_its_courier_comes_back_with_the_lease(outbox,
 
 
 async def test_of_two_couriers_with_the_same_row_the_second_is_refused(outbox, store):
-    await store.create(job())
+    await store.create(new_job())
     (row,) = await due(outbox)
 
     assert await outbox.settle(row, given_up(row, "one"), 0) is True
@@ -170,7 +155,7 @@ async def test_of_two_couriers_with_the_same_row_the_second_is_refused(outbox, s
 async def test_a_row_is_put_on_its_way_again_by_one_of_two_at_the_same_time_and_kept_until_its_end(
     redis, outbox, store
 ):
-    await store.create(job())
+    await store.create(new_job())
     (row,) = await due(outbox)
     await outbox.settle(row, given_up(row, "gone"), 0)
     dead = await outbox.get("acme", row.id)
@@ -186,7 +171,7 @@ async def test_a_row_is_put_on_its_way_again_by_one_of_two_at_the_same_time_and_
 
 
 async def test_what_is_being_posted_is_neither_hastened_nor_sent_again_beside_itself(outbox, store):
-    await store.create(job())
+    await store.create(new_job())
     (row,) = await due(outbox)
 
     await outbox.hasten(row.queue)
@@ -199,7 +184,7 @@ async def test_what_is_being_posted_is_neither_hastened_nor_sent_again_beside_it
 
 
 async def test_a_job_that_is_erased_takes_its_rows_out_of_log_and_queue(outbox, store):
-    erased, kept = job(), job()
+    erased, kept = new_job(), new_job()
     for made in (erased, kept):
         await store.create(made)
 
@@ -213,7 +198,7 @@ async def test_a_job_that_is_erased_takes_its_rows_out_of_log_and_queue(outbox, 
 async def test_an_org_without_endpoints_writes_no_row(redis):
     store = RedisJobStore(redis, PREFIX, "https://darkroom.test")
 
-    await store.create(job())
+    await store.create(new_job())
 
     assert [k for k in await redis.keys("*") if b"deliver" in k or b"outbox" in k] == []
 
@@ -244,6 +229,6 @@ def test_an_event_goes_to_each_endpoint_that_names_it_and_to_the_jobs_own_webhoo
     told = event.data | {"status": "queued", "urls": {}}
     other = replace(ENDPOINT, id="whe_y", events=("image.job.failed",))
 
-    found = deliveries(Changed(job(), "image.job.queued").job, replace(event, data=told), (ENDPOINT, other))
+    found = deliveries(Changed(new_job(), "image.job.queued").job, replace(event, data=told), (ENDPOINT, other))
 
     assert [(d.endpoint_id, d.url, d.secret) for d in found] == [("whe_x", own, None)]

@@ -4,7 +4,6 @@ import base64
 import time
 
 import pytest
-from redis.asyncio import Redis
 
 from app.main import create_app
 from app.simulator.draw import draw
@@ -13,28 +12,18 @@ from jobs.blobs_local import LocalBlobs
 from jobs.errors import NotFound
 from jobs.expiring import Expiring
 from jobs.held import Held
-from jobs.ids import new_id
-from jobs.model import ImageRequest, Job, Options, Picture, now_ms
+from jobs.model import Picture
 from jobs.pictures import MOST_BYTES
 from jobs.previews import Previews
 from jobs.settings import Settings
 from jobs.storage import blob_store
-from jobs.store import Claim, RedisJobStore
+from jobs.store import Claim
+from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio
 
 PNG = draw("a mug", "beef", 64, 48, "png")
-JOB = Job(
-    id=new_id("job"),
-    org="acme",
-    subject="tester",
-    face="jobs",
-    request=ImageRequest(provider="openai", model="gpt-image-2", prompt="p"),
-    options=Options(),
-    created_ms=now_ms(),
-    updated_ms=now_ms(),
-    cancel_at_ms=now_ms() + 60_000,
-)
+JOB = new_job("openai")
 
 
 class Downed:
@@ -50,17 +39,12 @@ class Downed:
 
 
 @pytest.fixture
-async def redis(redis_url):
-    async with Redis.from_url(redis_url) as redis:
-        yield redis
+def held(store):
+    return Held(store, Claim(JOB, 1, "turn"))
 
 
-def held_job(redis):
-    return Held(RedisJobStore(redis, "{test}:", "http://localhost"), Claim(JOB, 1, "turn"))
-
-
-async def test_a_preview_is_due_for_deletion_before_its_bytes_are_on_their_way(redis):
-    blobs, held = Downed(redis), held_job(redis)
+async def test_a_preview_is_due_for_deletion_before_its_bytes_are_on_their_way(redis, held):
+    blobs = Downed(redis)
     previews = Previews(blobs=blobs, expiring=Expiring(redis, "{test}:"))
 
     await previews.keep(held, (0,), Picture(data=PNG, media_type="image/png"), 0)
@@ -76,8 +60,8 @@ async def test_a_preview_is_due_for_deletion_before_its_bytes_are_on_their_way(r
     [(b"no picture", 0), (PNG + bytes(MOST_BYTES), 0), (PNG, 1)],
     ids=["none", "too large", "of no picture of the call"],
 )
-async def test_a_preview_that_is_unfit_is_dropped_without_a_trace(redis, tmp_path, data, index):
-    blobs, held = LocalBlobs(tmp_path, "files", "http://localhost", public=True, signing_key=bytes(32)), held_job(redis)
+async def test_a_preview_that_is_unfit_is_dropped_without_a_trace(redis, held, tmp_path, data, index):
+    blobs = LocalBlobs(tmp_path, "files", "http://localhost", public=True, signing_key=bytes(32))
     previews = Previews(blobs=blobs, expiring=Expiring(redis, "{test}:"))
 
     await previews.keep(held, (0,), Picture(data=data, media_type="image/png", index=index), 0)

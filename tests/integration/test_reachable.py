@@ -1,7 +1,6 @@
 """Redis' own failures leave the boundary as ours."""
 
 import pytest
-from redis.asyncio import Redis
 
 from jobs.errors import ServiceUnavailable
 from jobs.reachable import reachable
@@ -10,13 +9,12 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("command", [("SET", "k", "v"), ("EVAL", "return redis.call('SET', 'k', 'v')", "0")])
-async def test_a_memory_that_ran_out_is_told_also_of_a_command_inside_a_script(redis_url, command):
-    async with Redis.from_url(redis_url) as redis:
-        await redis.config_set("maxmemory", 1)
-        try:
-            with pytest.raises(ServiceUnavailable) as refused, reachable():
-                await redis.execute_command(*command)
-        finally:
-            await redis.config_set("maxmemory", 0)
+async def test_a_memory_that_ran_out_is_told_also_of_a_command_inside_a_script(redis, command):
+    await redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(ServiceUnavailable) as refused, reachable():
+            await redis.execute_command(*command)
+    finally:
+        await redis.config_set("maxmemory", 0)
 
     assert refused.value.details["reason"] == "store_full"

@@ -26,12 +26,6 @@ class Note(Struct, frozen=True, kw_only=True):
 
 
 @pytest.fixture
-async def redis(redis_url):
-    async with Redis.from_url(redis_url) as client:
-        yield client
-
-
-@pytest.fixture
 def notes(redis):
     return Records(redis, PREFIX, "note", Note, lambda note: note.names)
 

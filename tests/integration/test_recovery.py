@@ -5,7 +5,6 @@ import random
 
 import pytest
 from PIL import Image as Pillow
-from redis.asyncio import Redis
 
 from jobs import moves
 from jobs.blobs_local import LocalBlobs
@@ -16,13 +15,14 @@ from jobs.gauges import Breaker, Gauges
 from jobs.ids import new_id
 from jobs.inputs import Loaded
 from jobs.keeping import Keeper
-from jobs.model import Fallback, ImageRequest, Job, Options, Phase, Picture, Status, Target, now_ms
+from jobs.model import Fallback, Options, Phase, Picture, Status, Target, now_ms
 from jobs.pictures import measure
 from jobs.previews import Previews
 from jobs.providers.base import Answered
 from jobs.run import Runner
 from jobs.spool import Spool
 from jobs.store import RedisJobStore
+from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio
 LEASE_MS = 15_000
@@ -76,17 +76,10 @@ class Parts:
         )
 
     async def created(self, seconds=60, fallbacks=(), **options):
-        now = now_ms()
-        job = Job(
-            id=new_id("job"),
-            org="acme",
-            subject="s",
-            face="jobs",
-            request=ImageRequest(provider="gemini", model="gemini-3.1-flash-image-preview", prompt="p"),
+        job = new_job(
+            model="gemini-3.1-flash-image-preview",
             options=Options(**options),
-            created_ms=now,
-            updated_ms=now,
-            cancel_at_ms=now + round(seconds * 1000),
+            cancel_at_ms=now_ms() + round(seconds * 1000),
             fallbacks=fallbacks,
         )
         await self.store.create(job)
@@ -125,11 +118,10 @@ def data(tmp_path):
 
 
 @pytest.fixture
-async def parts(redis_url, tmp_path, data):
-    async with Redis.from_url(redis_url) as redis:
-        parts = Parts(redis, tmp_path, data)
-        await parts.blobs.open()
-        yield parts
+async def parts(redis, tmp_path, data):
+    parts = Parts(redis, tmp_path, data)
+    await parts.blobs.open()
+    return parts
 
 
 async def no_room(parts, why):

@@ -12,19 +12,15 @@ from jobs.model import (
     Failure,
     Fallback,
     Image,
-    ImageRequest,
-    Job,
     Options,
     Preview,
     Status,
     Target,
 )
+from tests.jobs import new_job
 
-REQUEST = ImageRequest(provider="gemini", model="g", prompt="p")
-NEW = Job(
-    id="job_x", org="o", subject="s", face="jobs", request=REQUEST, options=Options(), created_ms=0, updated_ms=0,
-    cancel_at_ms=900_000, fallbacks=(Fallback(target=Target("openai", "o")),),
-)  # fmt: skip
+ELSEWHERE = (Fallback(target=Target("openai", "o")),)
+NEW = new_job(created_ms=0, updated_ms=0, cancel_at_ms=900_000, fallbacks=ELSEWHERE)
 FAILURE = Failure(code="SYSTEM_ERROR", message="m")
 IMAGE = Image(index=0, url="u", blob="images/o/d/x.png", media_type="image/png", bytes=1, sha256="", width=1, height=1)
 ACTIONS = {
@@ -121,7 +117,7 @@ def test_a_picture_on_another_machines_disk_is_waited_for_and_at_the_deadline_kn
     ],
 )
 def test_a_call_is_made_again_only_where_the_last_is_known_not_to_be_charged_or_the_job_asked(outcomes, again, made):
-    job = replace(NEW, request=replace(REQUEST, n=2), options=Options(on_ambiguous=again))
+    job = replace(NEW, request=replace(NEW.request, n=2), options=Options(on_ambiguous=again))
     job = moves.start(job, 1).job
     for outcome in outcomes:
         job = moves.intend(job, 2, (0, 1)).job
@@ -167,7 +163,7 @@ def look(index=0, partial_index=0):
 
 def drawing(*seen, n=2):
     """A job with a call for each of its pictures, and what has been seen of them."""
-    job = moves.start(replace(NEW, request=replace(REQUEST, n=n)), 1).job
+    job = moves.start(replace(NEW, request=replace(NEW.request, n=n)), 1).job
     for index in range(n):
         job = moves.intend(job, 2, (index,)).job
     for preview in seen:

@@ -10,10 +10,11 @@ from msgspec.structs import replace
 from standardwebhooks import Webhook as Receiver
 
 from jobs.errors import InvalidInput
-from jobs.model import Event, ImageRequest, Job, Options, Webhook
+from jobs.model import Event, Webhook
 from jobs.sealing import SealBroken, Sealer
 from jobs.settings import Settings
 from jobs.webhook import EVENTS, Delivery, DeliveryAttempt, Signer, address, deliveries, read_secret, tried, wanted
+from tests.jobs import new_job
 
 SCHEDULE = Settings.model_fields["webhook_schedule"].default
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -22,10 +23,7 @@ NEW = Delivery(
     next_ms=0,
 )  # fmt: skip
 WANTED = Webhook(url="https://r.example/", events=("image.job.failed",))
-JOB = Job(
-    id="job_x", org="o", subject="s", face="jobs", request=ImageRequest(provider="p", model="m", prompt="p"),
-    options=Options(), created_ms=0, updated_ms=0, cancel_at_ms=1, webhook=WANTED,
-)  # fmt: skip
+JOB = new_job(id="job_x", webhook=WANTED)
 
 
 def event(kind, **data):
