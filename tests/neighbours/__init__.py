@@ -36,7 +36,7 @@ def stop(child: subprocess.Popen[bytes], seconds: float = 10) -> int:
         return child.wait()
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 20, what: str = "it") -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 40, what: str = "it") -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, f"{what} did not come true within {seconds} s"

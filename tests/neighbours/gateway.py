@@ -19,6 +19,8 @@ from app.simulator.server import Simulator
 from tests.neighbours import free_port, start, stop, wait_until
 
 SECRET = "a secret that only the tests and their gateway know"
+STARTING_SECONDS = 60
+"""On a machine with much else to do; a start takes a second or two."""
 
 
 class Gateway:
@@ -35,7 +37,7 @@ class Gateway:
 
     def start_api(self):
         self.api = self._start("api")
-        wait_until(self.ready, what="the API")
+        wait_until(self.ready, STARTING_SECONDS, what="the API")
         return self.api
 
     def start_worker(self):
@@ -154,7 +156,7 @@ def running_gateway(
             for _ in range(workers):
                 gateway.start_worker()
             gateway.start_api()
-            wait_until(gateway.working, what="the workers")
+            wait_until(gateway.working, STARTING_SECONDS, what="the workers")
             yield gateway
         finally:
             gateway.stop()
