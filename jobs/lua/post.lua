@@ -31,7 +31,7 @@ for _, queue in ipairs(redis.call('ZRANGEBYSCORE', P .. 'outbox', '-inf', now, '
     next_of(queue)
   end
   if redis.call('ZCARD', posting) >= room then  -- in nobody's way until a post of it ends
-    redis.call('ZADD', P .. 'outbox', 'XX', redis.call('ZRANGE', posting, 0, 0, 'WITHSCORES')[2], queue)
+    redis.call('ZADD', P .. 'outbox', 'XX', 'GT', redis.call('ZRANGE', posting, 0, 0, 'WITHSCORES')[2], queue)
   end
 end
 local later = redis.call('ZRANGEBYSCORE', P .. 'outbox', '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)

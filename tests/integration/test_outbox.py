@@ -131,6 +131,17 @@ async def test_a_receiver_has_no_more_posts_under_way_than_it_has_room_for_whoev
     assert 29_000 < other.next_in_ms <= 30_000  # its couriers may have died: then their leases are over
 
 
+async def test_a_single_try_has_its_time_also_beside_posts_that_were_under_way(redis, outbox, store):
+    for _ in range(20):
+        await store.create(new_job())
+    await outbox.due(100, 10_000, 3)
+    await reopened(redis)
+    single = await outbox.due(100, 30_000, 4)
+
+    assert len(single.deliveries) == 1
+    assert 29_000 < single.next_in_ms <= 30_000
+
+
 async def test_room_that_died_with_its_courier_comes_back_with_the_lease(outbox, store):
     for _ in range(6):
         await store.create(new_job())
