@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from jobs.catalog import Catalog
     from jobs.draft import Ask, Drafts
     from jobs.estimates import Estimates, Queued, Typical
+    from jobs.filters import Filters
     from jobs.gauges import Gauges
     from jobs.inputs import Inputs
     from jobs.model import Health, Target
@@ -68,37 +69,6 @@ class Estimate(Struct, frozen=True):
     job: Job
     typical: Typical
     queued: Queued
-
-
-class Filters(Struct, frozen=True, kw_only=True):
-    """What a listed job must be; `None`: anything. Times in Unix milliseconds."""
-
-    status: frozenset[str] | None = None
-    provider: str | None = None
-    model: str | None = None
-    created_after_ms: int | None = None
-    created_before_ms: int | None = None
-    client_reference: str | None = None
-    idempotency_key: str | None = None
-    batch_id: str | None = None
-    metadata: dict[str, str] = {}
-
-    def match(self, job: Job) -> bool:
-        """Whether the job passes every filter."""
-        wanted = {
-            job.request.provider: self.provider,
-            job.request.model: self.model,
-            job.client_reference: self.client_reference,
-            job.idempotency_key: self.idempotency_key,
-            job.batch_id: self.batch_id,
-        }
-        return (
-            (self.status is None or job.status in self.status)
-            and all(want is None or have == want for have, want in wanted.items())
-            and (self.created_after_ms is None or job.created_ms > self.created_after_ms)
-            and (self.created_before_ms is None or job.created_ms < self.created_before_ms)
-            and self.metadata.items() <= job.metadata.items()
-        )
 
 
 class Jobs:

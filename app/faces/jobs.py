@@ -18,10 +18,11 @@ from app.new_job import NewJob, new_ask
 from app.problems import envelope, request_id
 from app.query import instant, known_id, number, only_query, page
 from app.streams import require_room, stream, wants_stream
-from jobs.client import CANCEL_SECONDS, Estimate, Filters
+from jobs.client import CANCEL_SECONDS, Estimate
 from jobs.draft import Ask
 from jobs.errors import InvalidInput, NotAcceptable
 from jobs.estimates import queue_json, seconds_json
+from jobs.filters import Filters
 from jobs.model import Job, Status
 from jobs.representation import PATH, billing_json, delivery_json, request_json, warnings_json
 
