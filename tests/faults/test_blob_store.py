@@ -47,12 +47,13 @@ def spooled(gateway):
 def test_pictures_wait_on_disk_and_are_uploaded_when_the_store_is_back(gateway, simulator, relay):
     with gateway.client() as client:
         made = begun_and_answered(client, simulator, relay, count=3)
-        wait_until(lambda: len(spooled(gateway)) == 3, what="the spool")
-        phases = {client.get(f"{JOBS}/{j}").json()["data"]["phase"] for j in made}
+        phases = lambda: {client.get(f"{JOBS}/{j}").json()["data"]["phase"] for j in made}  # noqa: E731
+        wait_until(lambda: phases() == {"uploading"}, what="the record of the spool")
+        on_disk = spooled(gateway)
         relay.open()
         ended = [client.get(f"{JOBS}/{j}?wait=30&until=terminal").json()["data"] for j in made]
 
-    assert phases == {"uploading"}
+    assert len(on_disk) == 3
     assert {job["status"] for job in ended} == {"succeeded"}
     assert len(simulator.bench.calls()) == 3
     assert spooled(gateway) == []
@@ -96,13 +97,13 @@ def test_api_and_worker_begin_while_the_store_is_down_and_make_its_container_whe
 def test_a_worker_on_another_machine_leaves_the_picture_to_the_one_that_has_it(gateway, simulator, relay, tmp_path):
     with gateway.client() as client:
         (job_id,) = begun_and_answered(client, simulator, relay)
-        wait_until(lambda: len(spooled(gateway)) == 1, what="the spool")
+        looked = lambda: client.get(f"{JOBS}/{job_id}").json()["data"]  # noqa: E731
+        wait_until(lambda: looked()["phase"] == "uploading", what="the record of the spool")
         gateway.workers[0].kill()
         home = gateway.environment["DARKROOM_DATA_DIR"]
         gateway.environment["DARKROOM_DATA_DIR"] = str(tmp_path)
         elsewhere = gateway.start_worker()
         relay.open()
-        looked = lambda: client.get(f"{JOBS}/{job_id}").json()["data"]  # noqa: E731
         wait_until(
             lambda: looked()["status"] == "queued" and looked()["phase"] == "uploading", seconds=60, what="the return"
         )

@@ -8,13 +8,26 @@ import signal
 import socket
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of loopback on which nobody listens, for a server that sets SO_REUSEADDR, as all of ours do.
+
+    It stays bound here, though nobody can listen to that: so it is given neither to another test, in whatever process,
+    nor to a connection, before the server has begun, or while it is killed and started again.
+    """
+    probe = socket.socket()
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.bind(("127.0.0.1", 0))
+    if len(_held) == _held.maxlen:
+        _held.popleft().close()
+    _held.append(probe)
+    return probe.getsockname()[1]
+
+
+_held: deque[socket.socket] = deque(maxlen=1_000)
 
 
 def start(command: Sequence[str], **kwargs) -> subprocess.Popen[bytes]:
