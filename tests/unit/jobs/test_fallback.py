@@ -5,7 +5,8 @@ from msgspec.structs import replace
 
 from jobs import fallback, moves
 from jobs.errors import Outcome
-from jobs.model import Failure, Fallback, Image, ImageRequest, Job, Options, Status, Target, Warning_
+from jobs.model import Failure, Fallback, Image, ImageRequest, Options, Status, Target, Warning_
+from tests.jobs import new_job
 
 NEXT = Fallback(
     target=Target("gemini", "g"),
@@ -15,10 +16,9 @@ NEXT = Fallback(
     expected_seconds=11.0,
 )
 LAST = Fallback(target=Target("openai", "o"), changes={"size": "auto"})
-JOB = Job(
-    id="job_x", org="o", subject="s", face="openai", options=Options(), created_ms=0, updated_ms=0,
+JOB = new_job(
+    created_ms=0, updated_ms=0, cancel_at_ms=900_000, status=Status.RUNNING, fallbacks=(NEXT, LAST), unit_price=167_000,
     request=ImageRequest(provider="azure-openai", model="a", prompt="p", size="1024x1536", quality="high", n=2),
-    cancel_at_ms=900_000, status=Status.RUNNING, fallbacks=(NEXT, LAST), unit_price=167_000,
     warnings=(Warning_(code="ignored_option", message="m", field="style"),),
 )  # fmt: skip
 CHARGED = {Outcome.NOT_SENT: False, Outcome.THROTTLED: False, Outcome.REFUSED: False, Outcome.BAD_RESPONSE: True}
