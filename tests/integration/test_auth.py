@@ -71,7 +71,7 @@ def authenticator(**settings):
 
 
 def claims(**changes):
-    told = {"exp": int(time.time()) + 600, "org_id": "acme", "sub": "me", "scope": "write:image-gen", **changes}
+    told = {"exp": int(time.time()) + 86_400, "org_id": "acme", "sub": "me", "scope": "write:image-gen", **changes}
     return {k: v for k, v in told.items() if v is not None}
 
 
@@ -109,7 +109,7 @@ def _forged(header, payload, key=b""):
     [
         hs256(exp=int(time.time()) - 120),
         hs256(exp=None),
-        hs256(nbf=int(time.time()) + 600),
+        hs256(nbf=int(time.time()) + 86_400),
         hs256(org_id=None),
         jwt.encode(claims(), "another secret of thirty-two characters", "HS256"),
         jwt.encode(claims(), SECRET * 2, "HS512"),
