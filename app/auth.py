@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -73,11 +74,10 @@ class Caller(Struct, frozen=True):
         ):
             if held and not (given and set(given) <= set(held)):
                 raise Forbidden(f"your own key is only for {', '.join(held)}", field=field)
-        own_limits = {} if self.key is None else to_builtins(self.key.limits)
-        for name, most in own_limits.items():
-            given_most = to_builtins(limits).get(name)
-            if given_most is None or given_most > most:
-                raise Forbidden(f"your own key has {most}", field=f"rateLimits.{name}")
+        asked = to_builtins(limits)
+        for name, most in ({} if self.key is None else to_builtins(self.key.limits)).items():
+            if asked.get(name, math.inf) > most:
+                raise Forbidden(f"must be at most {most}, as your own key has it", field=f"rateLimits.{name}")
 
 
 class Authenticator:

@@ -145,7 +145,7 @@ def test_what_a_model_does_not_take_is_left_out_and_named_but_who_asks_is_no_wis
     ("model", "images", "kept"),
     [("gpt-image-1.5", LINK, "high"), ("gpt-image-1.5", (), None), ("gpt-image-2", LINK, None)],
 )
-def test_input_fidelity_is_for_edits_alone_and_left_out_for_models_that_are_do_without(model, images, kept):
+def test_input_fidelity_is_for_edits_alone_and_left_out_for_models_that_do_without(model, images, kept):
     checked = CATALOG.check(ask("openai", model, input_fidelity="high", images=images), face="jobs")
 
     assert checked.request.input_fidelity == kept
