@@ -19,7 +19,7 @@ from jobs.model import ImageRequest, Job, Status
 from jobs.representation import failure_json, job_json, job_urls, result_json
 
 if TYPE_CHECKING:
-    from app.auth import Caller
+    from app.auth.authenticator import Caller
     from app.creation import Preference
     from jobs.client import Jobs, Submitted
     from jobs.draft import Ask

@@ -8,7 +8,7 @@ import msgspec
 from litestar import MediaType, Response, get
 
 from app.ask import AnyRequest, known_caller
-from app.auth import READ
+from app.auth.authenticator import READ
 from app.problems import envelope
 from app.query import only_query
 from jobs.errors import DarkroomError

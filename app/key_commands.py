@@ -42,7 +42,7 @@ def keys() -> None:
 @_as_json
 def create(org: str, expires: str | None, as_json: bool, **told: Any) -> None:
     """Make a key. Its secret is all that is written to stdout, this once."""
-    from app.auth import ORG  # noqa: PLC0415  # each command loads what it needs
+    from app.auth.authenticator import ORG  # noqa: PLC0415  # each command loads what it needs
     from jobs.representation import read_moment  # noqa: PLC0415
 
     if not ORG.fullmatch(org):

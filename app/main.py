@@ -17,7 +17,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from redis.asyncio import Redis
 
 from app import docs, health
-from app.auth import Authenticator
+from app.auth.authenticator import Authenticator
 from app.body import LARGEST
 from app.faces import FACES
 from app.local_files import local_files

@@ -16,7 +16,7 @@ from jobs.model import ImageRequest, Options, Webhook
 from jobs.webhook import ENDINGS
 
 if TYPE_CHECKING:
-    from app.auth import Caller
+    from app.auth.authenticator import Caller
     from jobs.inputs import Given
 
 FACE: Final = "jobs"

@@ -51,7 +51,7 @@ def set_(org: str, as_json: bool, **told: str | None) -> None:
 
 
 def _say(org: str, told: dict[str, str], as_json: bool) -> None:
-    from app.auth import ORG  # noqa: PLC0415  # each command loads what it needs
+    from app.auth.authenticator import ORG  # noqa: PLC0415  # each command loads what it needs
 
     if not ORG.fullmatch(org):
         fail("org: 1 to 64 letters, digits, '_' or '-'")

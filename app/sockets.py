@@ -15,7 +15,7 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
 from app.audience import Audience, Listener
-from app.auth import READ, Authenticator
+from app.auth.authenticator import READ, Authenticator
 from app.handshake import Headers, credentials, from_allowed_page, query
 from app.progress import Message, error_json
 from app.rates import spend
@@ -23,7 +23,7 @@ from app.socket_server import MOST_UNREAD, NAMESPACE, OWN_SESSION, cut, leave, s
 from jobs.errors import DarkroomError, Forbidden, InvalidInput, NotFound, RateLimited, TooManyStreams, Unauthorized
 
 if TYPE_CHECKING:
-    from app.auth import Caller
+    from app.auth.authenticator import Caller
     from jobs.client import Jobs
     from jobs.rates import Rates
     from jobs.settings import Settings

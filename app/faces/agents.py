@@ -8,7 +8,7 @@ from litestar import Response, post
 from msgspec import Struct
 
 from app.ask import AnyRequest, answer_now_or_later, known_caller, permitted, where
-from app.auth import WRITE
+from app.auth.authenticator import WRITE
 from app.body import read_json
 from app.creation import client_reference, idempotency_key, options_from_headers
 from app.pictures_in import Mask, ReferenceImage, mask, reference
@@ -19,7 +19,7 @@ from jobs.errors import InvalidInput
 from jobs.model import ImageRequest
 
 if TYPE_CHECKING:
-    from app.auth import Caller
+    from app.auth.authenticator import Caller
 
 FACE: Final = "agents"
 PROVIDERS: Final = ("azure-openai", "gemini")

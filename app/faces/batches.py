@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from app.ask import AnyRequest, known_caller
-from app.auth import READ, WRITE
+from app.auth.authenticator import READ, WRITE
 from app.body import read_json
 from app.creation import client_reference, idempotency_key, options_from_headers
 from app.lifting import Base64Text
@@ -28,7 +28,7 @@ from jobs.errors import DarkroomError, InvalidInput, InvalidPicture
 from jobs.representation import failure_json, moment, result_json
 
 if TYPE_CHECKING:
-    from app.auth import Caller
+    from app.auth.authenticator import Caller
     from jobs.batch import Batch, Row
     from jobs.batches import Batches
     from jobs.draft import Ask

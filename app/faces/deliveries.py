@@ -9,7 +9,7 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from app.ask import AnyRequest, known_caller
-from app.auth import READ, WRITE
+from app.auth.authenticator import READ, WRITE
 from app.body import read_json
 from app.faces.webhooks import LARGEST_BODY, known_endpoint
 from app.faces.webhooks import PATH as ENDPOINTS

@@ -11,7 +11,7 @@ from litestar.params import FromPath
 from msgspec.structs import replace
 
 from app.ask import AnyRequest, ended, etag, job_answer, known_caller, patience, pointer, shown, where
-from app.auth import READ, WRITE, Caller
+from app.auth.authenticator import READ, WRITE, Caller
 from app.body import read_json
 from app.creation import applied, client_reference, idempotency_key, options_from_headers, preference
 from app.new_job import NewJob, new_ask

@@ -10,14 +10,14 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from app.ask import AnyRequest, known_caller
-from app.auth import ADMIN
+from app.auth.authenticator import ADMIN
 from app.body import read_json, read_optional_json
 from app.problems import answer
 from app.query import instant, known_id, only_query, page
 from jobs.api_key import Grant, Limits, Wish, key_json
 
 if TYPE_CHECKING:
-    from app.auth import Caller
+    from app.auth.authenticator import Caller
     from jobs.keys import Issued, Keys
 
 PATH: Final = "/api/v1/keys"

@@ -9,7 +9,7 @@ from litestar import Response, get, patch
 from litestar.params import FromPath
 
 from app.ask import AnyRequest, known_caller
-from app.auth import ADMIN, ORG, READ
+from app.auth.authenticator import ADMIN, ORG, READ
 from app.body import read_json
 from app.problems import answer
 from app.query import only_query
@@ -17,7 +17,7 @@ from jobs.errors import NotFound
 from jobs.orgs import OrgChange, OrgLimits
 
 if TYPE_CHECKING:
-    from app.auth import Caller
+    from app.auth.authenticator import Caller
     from jobs.orgs import Orgs
 
 PATH: Final = "/api/v1/orgs"

@@ -11,7 +11,7 @@ from litestar.params import FromPath
 from litestar.response import Stream
 
 from app.ask import AnyRequest, known_caller
-from app.auth import READ
+from app.auth.authenticator import READ
 from app.progress import follow
 from app.query import known_id, only_query
 from app.streams import MEDIA_TYPE, counted, frame, require_room

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from litestar import Response, get
 
 from app.ask import AnyRequest, known_caller
-from app.auth import READ
+from app.auth.authenticator import READ
 from app.problems import answer
 from app.query import only_query
 from jobs.estimates import measured, seconds_json

@@ -11,7 +11,7 @@ from litestar.params import FromPath
 from msgspec import UNSET, Struct, UnsetType
 
 from app.ask import AnyRequest, known_caller
-from app.auth import READ, WRITE
+from app.auth.authenticator import READ, WRITE
 from app.body import read_json, read_optional_json
 from app.new_job import checked_metadata
 from app.problems import answer

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from app.auth import Authenticator
+from app.auth.authenticator import Authenticator
 from jobs.errors import ConfigurationError, Forbidden, ServiceUnavailable, Unauthorized
 from jobs.settings import Settings
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 
-from app.auth import Authenticator
+from app.auth.authenticator import Authenticator
 from jobs import tokens
 from jobs.api_key import Grant, Wish
 from jobs.errors import Forbidden, Gone, InvalidInput, NotFound, Unauthorized

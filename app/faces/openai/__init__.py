@@ -10,7 +10,7 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from app.ask import AnyRequest, Telling, answer_now_or_later, known_caller
-from app.auth import READ, WRITE
+from app.auth.authenticator import READ, WRITE
 from app.creation import Preference, client_reference, idempotency_key, options_from_headers
 from app.faces.openai.answers import b64_response, pointer, url_response
 from app.faces.openai.errors import openai_error
@@ -23,7 +23,7 @@ from jobs.draft import Ask
 from jobs.errors import NotFound, ServiceUnavailable
 
 if TYPE_CHECKING:
-    from app.auth import Caller
+    from app.auth.authenticator import Caller
     from jobs.client import Jobs
     from jobs.model import Target
 

@@ -11,7 +11,7 @@ from jobs.errors import Forbidden
 
 if TYPE_CHECKING:
     from app.ask import AnyRequest
-    from app.auth import Caller
+    from app.auth.authenticator import Caller
     from jobs.client import Jobs
     from jobs.model import Target
 

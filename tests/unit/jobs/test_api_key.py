@@ -7,7 +7,7 @@ import textwrap
 import msgspec
 import pytest
 
-from app.auth import ADMIN, READ, WRITE, Caller
+from app.auth.authenticator import ADMIN, READ, WRITE, Caller
 from jobs.api_key import CAPABILITIES, ApiKey, Grant, Limits, Rotated, Wish, check, key_json
 from jobs.errors import Forbidden, InvalidInput
 from jobs.rates import Window

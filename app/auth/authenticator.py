@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import jwt
 from msgspec import Struct, to_builtins
 
-from app.jwks import KeySet
+from app.auth.jwks import KeySet
 from jobs.errors import Forbidden, Unauthorized
 from jobs.tokens import PREFIX
 

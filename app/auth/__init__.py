@@ -1,0 +1,1 @@
+"""Who is asking: the caller, and how a token or key makes one known."""
