@@ -9,7 +9,7 @@ from pathlib import Path
 
 import redis
 
-from app.embedded import redis_command
+from app.cli.embedded_redis import redis_command
 from tests.neighbours import free_port, listens, start, stop, wait_until
 
 

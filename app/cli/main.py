@@ -9,8 +9,8 @@ from typing import NoReturn
 
 import rich_click as click
 
-from app.key_commands import keys
-from app.org_commands import orgs
+from app.cli.keys import keys
+from app.cli.orgs import orgs
 from jobs.errors import ConfigurationError
 
 
@@ -39,7 +39,7 @@ darkroom.add_command(orgs)
 @click.option("--json", "as_json", is_flag=True, help="one line of JSON on stdout when ready")
 def dev(port: int | None, data_dir: Path | None, ephemeral: bool, as_json: bool) -> None:
     """Start everything on this machine: API, worker, queue, storage, and a simulator for what has no key."""
-    from app.dev import Told, run_dev  # noqa: PLC0415  # each command loads what it needs
+    from app.cli.dev import Told, run_dev  # noqa: PLC0415  # each command loads what it needs
 
     sys.exit(run_dev(Told(port=port, data_dir=data_dir, ephemeral=ephemeral, json=as_json)))
 
@@ -115,7 +115,7 @@ def check(as_json: bool) -> None:
     """Whether production could start with these settings, and which promise its Redis would weaken."""
     import asyncio  # noqa: PLC0415
 
-    from app.checks import findings  # noqa: PLC0415
+    from app.cli.checks import findings  # noqa: PLC0415
     from jobs.settings import Settings  # noqa: PLC0415
 
     found = asyncio.run(findings(Settings.load()))

@@ -24,7 +24,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from app.embedded import redis_command
+from app.cli.embedded_redis import redis_command
 from jobs.errors import ConfigurationError
 from jobs.settings import Settings
 
