@@ -16,9 +16,10 @@ from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from redis.asyncio import Redis
 
-from app import docs, health
+from app import health
 from app.auth.authenticator import Authenticator
 from app.body import LARGEST
+from app.docs import openapi as docs
 from app.faces import FACES
 from app.local_files import local_files
 from app.problems import id_of, on_darkroom_error, on_http_error, on_unexpected

@@ -13,9 +13,9 @@ from litestar.params import FromPath
 from litestar.routes import HTTPRoute
 
 from app.ask import AnyRequest
+from app.docs.schemas import SCHEMAS
 from app.lifting import Base64Text
 from app.problems import STATUS
-from app.schemas import SCHEMAS
 from jobs.errors import NotFound
 
 CONFIG: Final = None
