@@ -21,7 +21,7 @@ from app.auth.authenticator import Authenticator
 from app.body import LARGEST
 from app.docs import openapi as docs
 from app.faces import FACES
-from app.local_files import local_files
+from app.faces.files import local_files
 from app.problems import id_of, on_darkroom_error, on_http_error, on_unexpected
 from app.rates import rate_headers
 from app.sockets import Sockets, mounted
