@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.faces import agents, batches, deliveries, jobs, keys, openai, orgs, progress, providers, webhooks
+from app.faces import agents, batches, deliveries, jobs, openai, progress, webhooks
+from app.faces.admin import keys, orgs, providers
 
 FACES: Final = (agents, batches, deliveries, jobs, keys, openai, orgs, progress, providers, webhooks)

@@ -1,0 +1,1 @@
+"""The operators' face: keys, orgs, providers, health."""
