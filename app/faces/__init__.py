@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.faces import agents, batches, deliveries, jobs, openai, progress, webhooks
+from app.faces import agents, deliveries, openai, progress, webhooks
 from app.faces.admin import keys, orgs, providers
+from app.faces.jobs import batches, jobs
 
 FACES: Final = (agents, batches, deliveries, jobs, keys, openai, orgs, progress, providers, webhooks)

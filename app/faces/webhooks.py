@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 from app.ask import AnyRequest, known_caller
 from app.auth.authenticator import READ, WRITE
 from app.body import read_json, read_optional_json
-from app.new_job import checked_metadata
+from app.faces.jobs.body import checked_metadata
 from app.problems import answer
 from app.query import known_id, only_query, page
 from jobs.endpoints import OVERLAP_SECONDS, Wish, endpoint_json

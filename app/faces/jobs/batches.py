@@ -18,8 +18,8 @@ from app.ask import AnyRequest, known_caller
 from app.auth.authenticator import READ, WRITE
 from app.body import read_json
 from app.creation import client_reference, idempotency_key, options_from_headers
+from app.faces.jobs.body import NewJob, NewWebhook, checked_metadata, new_ask
 from app.lifting import Base64Text
-from app.new_job import NewJob, NewWebhook, checked_metadata, new_ask
 from app.problems import answer, request_id
 from app.query import known_id, only_query, page
 from jobs.batch import REJECTED, counts, status

@@ -14,7 +14,7 @@ from app.ask import AnyRequest, ended, etag, job_answer, known_caller, patience,
 from app.auth.authenticator import READ, WRITE, Caller
 from app.body import read_json
 from app.creation import applied, client_reference, idempotency_key, options_from_headers, preference
-from app.new_job import NewJob, new_ask
+from app.faces.jobs.body import NewJob, new_ask
 from app.problems import envelope, request_id
 from app.query import instant, known_id, number, only_query, page
 from app.streams import require_room, stream, wants_stream

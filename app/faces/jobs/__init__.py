@@ -1,0 +1,1 @@
+"""The jobs face: create, follow, list, cancel, erase; and batches of jobs."""
