@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.faces import agents, deliveries, openai, progress, webhooks
+from app.faces import agents, openai, progress
 from app.faces.admin import keys, orgs, providers
 from app.faces.jobs import batches, jobs
+from app.faces.webhooks import deliveries
+from app.faces.webhooks import endpoints as webhooks
 
 FACES: Final = (agents, batches, deliveries, jobs, keys, openai, orgs, progress, providers, webhooks)

@@ -11,8 +11,8 @@ from msgspec import Struct
 from app.ask import AnyRequest, known_caller
 from app.auth.authenticator import READ, WRITE
 from app.body import read_json
-from app.faces.webhooks import LARGEST_BODY, known_endpoint
-from app.faces.webhooks import PATH as ENDPOINTS
+from app.faces.webhooks.endpoints import LARGEST_BODY, known_endpoint
+from app.faces.webhooks.endpoints import PATH as ENDPOINTS
 from app.problems import answer
 from app.query import instant, known_id, only_query, page
 from jobs.delivery_log import STATES, Redelivered, Wanted

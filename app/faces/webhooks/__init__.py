@@ -1,0 +1,1 @@
+"""The webhooks face: endpoints and the log of their deliveries."""
