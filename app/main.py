@@ -17,13 +17,13 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from redis.asyncio import Redis
 
 from app.auth.authenticator import Authenticator
-from app.body import LARGEST
 from app.docs import openapi as docs
 from app.faces import FACES
 from app.faces.admin import health
 from app.faces.files import local_files
-from app.problems import id_of, on_darkroom_error, on_http_error, on_unexpected
-from app.rates import rate_headers
+from app.http.json_body import LARGEST
+from app.http.problems import id_of, on_darkroom_error, on_http_error, on_unexpected
+from app.http.rate_headers import rate_headers
 from app.sockets import Sockets, mounted
 from jobs.batches import Batches
 from jobs.blobs import BlobMissing

@@ -17,8 +17,8 @@ from litestar.types import Receive, Scope, Send
 from app.audience import Audience, Listener
 from app.auth.authenticator import READ, Authenticator
 from app.handshake import Headers, credentials, from_allowed_page, query
+from app.http.rate_headers import spend
 from app.progress import Message, error_json
-from app.rates import spend
 from app.socket_server import MOST_UNREAD, NAMESPACE, OWN_SESSION, cut, leave, socket_server
 from jobs.errors import DarkroomError, Forbidden, InvalidInput, NotFound, RateLimited, TooManyStreams, Unauthorized
 

@@ -12,10 +12,10 @@ from litestar import Litestar, MediaType, Response, get
 from litestar.params import FromPath
 from litestar.routes import HTTPRoute
 
-from app.ask import AnyRequest
 from app.docs.schemas import SCHEMAS
-from app.lifting import Base64Text
-from app.problems import STATUS
+from app.http.base64_fields import Base64Text
+from app.http.problems import STATUS
+from app.http.responses import AnyRequest
 from jobs.errors import NotFound
 
 CONFIG: Final = None

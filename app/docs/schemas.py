@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from app.problems import STATUS
+from app.http.problems import STATUS
 
 _METADATA: Final = {"type": "object", "properties": {"success": {"type": "boolean"}, "timestamp": {"type": "integer"}}}
 _IMAGE: Final = {

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 from litestar import Response, post
 from msgspec import Struct
 
-from app.ask import AnyRequest, answer_now_or_later, known_caller, permitted, where
 from app.auth.authenticator import WRITE
-from app.body import read_json
-from app.creation import client_reference, idempotency_key, options_from_headers
-from app.pictures_in import Mask, ReferenceImage, mask, reference
-from app.problems import request_id
-from app.streams import require_room, stream, wants_stream
+from app.http.input_images import Mask, ReferenceImage, mask, reference
+from app.http.job_headers import client_reference, idempotency_key, options_from_headers
+from app.http.json_body import read_json
+from app.http.problems import request_id
+from app.http.responses import AnyRequest, answer_now_or_later, known_caller, permitted, where
+from app.http.sse import require_room, stream, wants_stream
 from jobs.draft import Ask
 from jobs.errors import InvalidInput
 from jobs.model import ImageRequest

@@ -12,7 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import Stream
 
-from app.ask import AnyRequest
+from app.http.responses import AnyRequest
 from jobs.client import Jobs
 from jobs.errors import NotFound
 

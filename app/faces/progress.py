@@ -10,11 +10,11 @@ from litestar import Response, get
 from litestar.params import FromPath
 from litestar.response import Stream
 
-from app.ask import AnyRequest, known_caller
 from app.auth.authenticator import READ
+from app.http.query import known_id, only_query
+from app.http.responses import AnyRequest, known_caller
+from app.http.sse import MEDIA_TYPE, counted, frame, require_room
 from app.progress import follow
-from app.query import known_id, only_query
-from app.streams import MEDIA_TYPE, counted, frame, require_room
 
 if TYPE_CHECKING:
     from jobs.client import Jobs

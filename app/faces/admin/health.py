@@ -7,10 +7,10 @@ from typing import Final
 import msgspec
 from litestar import MediaType, Response, get
 
-from app.ask import AnyRequest, known_caller
 from app.auth.authenticator import READ
-from app.problems import envelope
-from app.query import only_query
+from app.http.problems import envelope
+from app.http.query import only_query
+from app.http.responses import AnyRequest, known_caller
 from jobs.errors import DarkroomError
 
 

@@ -9,11 +9,11 @@ from litestar import Response, delete, get, post
 from litestar.params import FromPath
 from msgspec import Struct
 
-from app.ask import AnyRequest, known_caller
 from app.auth.authenticator import ADMIN
-from app.body import read_json, read_optional_json
-from app.problems import answer
-from app.query import instant, known_id, only_query, page
+from app.http.json_body import read_json, read_optional_json
+from app.http.problems import answer
+from app.http.query import instant, known_id, only_query, page
+from app.http.responses import AnyRequest, known_caller
 from jobs.api_key import Grant, Limits, Wish, key_json
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ import msgspec
 from litestar import Response, get, patch
 from litestar.params import FromPath
 
-from app.ask import AnyRequest, known_caller
 from app.auth.authenticator import ADMIN, ORG, READ
-from app.body import read_json
-from app.problems import answer
-from app.query import only_query
+from app.http.json_body import read_json
+from app.http.problems import answer
+from app.http.query import only_query
+from app.http.responses import AnyRequest, known_caller
 from jobs.errors import NotFound
 from jobs.orgs import OrgChange, OrgLimits
 

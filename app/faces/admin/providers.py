@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Response, get
 
-from app.ask import AnyRequest, known_caller
 from app.auth.authenticator import READ
-from app.problems import answer
-from app.query import only_query
+from app.http.problems import answer
+from app.http.query import only_query
+from app.http.responses import AnyRequest, known_caller
 from jobs.estimates import measured, seconds_json
 
 if TYPE_CHECKING:

@@ -14,14 +14,14 @@ from litestar.response import Stream
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.ask import AnyRequest, known_caller
 from app.auth.authenticator import READ, WRITE
-from app.body import read_json
-from app.creation import client_reference, idempotency_key, options_from_headers
 from app.faces.jobs.body import NewJob, NewWebhook, checked_metadata, new_ask
-from app.lifting import Base64Text
-from app.problems import answer, request_id
-from app.query import known_id, only_query, page
+from app.http.base64_fields import Base64Text
+from app.http.job_headers import client_reference, idempotency_key, options_from_headers
+from app.http.json_body import read_json
+from app.http.problems import answer, request_id
+from app.http.query import known_id, only_query, page
+from app.http.responses import AnyRequest, known_caller
 from jobs.batch import REJECTED, counts, status
 from jobs.batches import Wish
 from jobs.errors import DarkroomError, InvalidInput, InvalidPicture

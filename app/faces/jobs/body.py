@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct
 
-from app.ask import permitted
-from app.creation import checked_options, client_reference
-from app.pictures_in import Mask, ReferenceImage, mask, reference
+from app.http.input_images import Mask, ReferenceImage, mask, reference
+from app.http.job_headers import checked_options, client_reference
+from app.http.responses import permitted
 from jobs.draft import Ask
 from jobs.errors import InvalidInput, InvalidPicture
 from jobs.model import ImageRequest, Options, Webhook

@@ -10,14 +10,14 @@ from litestar import MediaType, Response, delete, get, post
 from litestar.params import FromPath
 from msgspec.structs import replace
 
-from app.ask import AnyRequest, ended, etag, job_answer, known_caller, patience, pointer, shown, where
 from app.auth.authenticator import READ, WRITE, Caller
-from app.body import read_json
-from app.creation import applied, client_reference, idempotency_key, options_from_headers, preference
 from app.faces.jobs.body import NewJob, new_ask
-from app.problems import envelope, request_id
-from app.query import instant, known_id, number, only_query, page
-from app.streams import require_room, stream, wants_stream
+from app.http.job_headers import applied, client_reference, idempotency_key, options_from_headers, preference
+from app.http.json_body import read_json
+from app.http.problems import envelope, request_id
+from app.http.query import instant, known_id, number, only_query, page
+from app.http.responses import AnyRequest, ended, etag, job_answer, known_caller, patience, pointer, shown, where
+from app.http.sse import require_room, stream, wants_stream
 from jobs.client import CANCEL_SECONDS, Estimate
 from jobs.draft import Ask
 from jobs.errors import InvalidInput, NotAcceptable

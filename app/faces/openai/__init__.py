@@ -9,16 +9,16 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from msgspec import Struct
 
-from app.ask import AnyRequest, Telling, answer_now_or_later, known_caller
 from app.auth.authenticator import READ, WRITE
-from app.creation import Preference, client_reference, idempotency_key, options_from_headers
 from app.faces.openai.answers import b64_response, pointer, url_response
 from app.faces.openai.bodies import Edit, Generation, Wish, read_edit, read_generation
 from app.faces.openai.errors import openai_error
 from app.faces.openai.models import known_model, model_json, offered, permitted
 from app.faces.openai.streams import streamed
-from app.problems import request_id
-from app.query import only_query
+from app.http.job_headers import Preference, client_reference, idempotency_key, options_from_headers
+from app.http.problems import request_id
+from app.http.query import only_query
+from app.http.responses import AnyRequest, Telling, answer_now_or_later, known_caller
 from jobs.draft import Ask
 from jobs.errors import NotFound, ServiceUnavailable
 

@@ -13,7 +13,7 @@ from anyio.lowlevel import checkpoint
 from litestar import MediaType, Response
 from litestar.response import Stream
 
-from app.ask import AnyRequest, where
+from app.http.responses import AnyRequest, where
 from jobs.representation import job_urls, warnings_json
 
 if TYPE_CHECKING:

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct, field
 from msgspec.structs import asdict, replace
 
-from app.body import converted, read_json
-from app.lifting import Base64Text
-from app.multipart import MEDIA_TYPE, Part, read_form
-from app.pictures_in import LONGEST_URL, decoded
+from app.http.base64_fields import Base64Text
+from app.http.input_images import LONGEST_URL, decoded
+from app.http.json_body import converted, read_json
+from app.http.multipart import MEDIA_TYPE, Part, read_form
 from jobs.errors import InvalidInput, InvalidPicture
 from jobs.inputs import Given
 from jobs.model import ImageRequest, Target
 
 if TYPE_CHECKING:
-    from app.ask import AnyRequest
+    from app.http.responses import AnyRequest
 
 MOST_PICTURES: Final = 10
 MOST_PARTIALS: Final = 3

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from litestar import MediaType, Response
 
-from app.problems import Refusal
+from app.http.problems import Refusal
 
 INVALID: Final = "invalid_request_error"
 SERVER: Final = "server_error"

@@ -10,8 +10,8 @@ from litestar import MediaType, Response
 from jobs.errors import Forbidden
 
 if TYPE_CHECKING:
-    from app.ask import AnyRequest
     from app.auth.authenticator import Caller
+    from app.http.responses import AnyRequest
     from jobs.client import Jobs
     from jobs.model import Target
 

@@ -13,11 +13,11 @@ from litestar import Response
 from litestar.response import Stream
 from msgspec.structs import replace
 
-from app.ask import AnyRequest, ended_without, said_of, unless_gone
 from app.faces.openai.answers import around_base64, usage_json, written
 from app.faces.openai.errors import error_json
-from app.problems import remember_job
-from app.streams import MEDIA_TYPE, PING_SECONDS, counted, frame, require_room
+from app.http.problems import remember_job
+from app.http.responses import AnyRequest, ended_without, said_of, unless_gone
+from app.http.sse import MEDIA_TYPE, PING_SECONDS, counted, frame, require_room
 from jobs.errors import DarkroomError, NotFound
 from jobs.model import Status
 from jobs.representation import failure_json, warnings_json

@@ -8,13 +8,13 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from msgspec import Struct
 
-from app.ask import AnyRequest, known_caller
 from app.auth.authenticator import READ, WRITE
-from app.body import read_json
 from app.faces.webhooks.endpoints import LARGEST_BODY, known_endpoint
 from app.faces.webhooks.endpoints import PATH as ENDPOINTS
-from app.problems import answer
-from app.query import instant, known_id, only_query, page
+from app.http.json_body import read_json
+from app.http.problems import answer
+from app.http.query import instant, known_id, only_query, page
+from app.http.responses import AnyRequest, known_caller
 from jobs.delivery_log import STATES, Redelivered, Wanted
 from jobs.errors import InvalidInput
 from jobs.representation import delivery_log_json, moment

@@ -10,12 +10,12 @@ from litestar import MediaType, Response, delete, get, patch, post
 from litestar.params import FromPath
 from msgspec import UNSET, Struct, UnsetType
 
-from app.ask import AnyRequest, known_caller
 from app.auth.authenticator import READ, WRITE
-from app.body import read_json, read_optional_json
 from app.faces.jobs.body import checked_metadata
-from app.problems import answer
-from app.query import known_id, only_query, page
+from app.http.json_body import read_json, read_optional_json
+from app.http.problems import answer
+from app.http.query import known_id, only_query, page
+from app.http.responses import AnyRequest, known_caller
 from jobs.endpoints import OVERLAP_SECONDS, Wish, endpoint_json
 from jobs.errors import InvalidInput
 from jobs.webhook import ENDINGS, SIGNING, Signer, delivered

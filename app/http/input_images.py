@@ -7,7 +7,7 @@ from typing import Final
 import pybase64
 from msgspec import Struct
 
-from app.lifting import Base64Text
+from app.http.base64_fields import Base64Text
 from jobs.errors import InvalidPicture, PayloadTooLarge
 from jobs.inputs import Given
 from jobs.pictures import MOST_BYTES

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser, parse_options_header
 
-from app.body import LARGEST, check_length, check_text, too_large
+from app.http.json_body import LARGEST, check_length, check_text, too_large
 from jobs.errors import InvalidInput, PayloadTooLarge, UnsupportedMediaType
 from jobs.pictures import MOST_BYTES
 

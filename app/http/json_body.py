@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from app.lifting import LONG, Base64Text, lift
+from app.http.base64_fields import LONG, Base64Text, lift
 from jobs.errors import DarkroomError, InvalidInput, InvalidPicture, PayloadTooLarge, UnsupportedMediaType
 
 if TYPE_CHECKING:

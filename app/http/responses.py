@@ -11,16 +11,16 @@ from litestar import MediaType, Request, Response
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.creation import applied, preference
-from app.problems import envelope, failure_response, on_darkroom_error, remember_job
-from app.rates import spend
+from app.http.job_headers import applied, preference
+from app.http.problems import envelope, failure_response, on_darkroom_error, remember_job
+from app.http.rate_headers import spend
 from jobs.errors import JobCanceled, ServiceUnavailable, TimedOut
 from jobs.model import ImageRequest, Job, Status
 from jobs.representation import failure_json, job_json, job_urls, result_json
 
 if TYPE_CHECKING:
     from app.auth.authenticator import Caller
-    from app.creation import Preference
+    from app.http.job_headers import Preference
     from jobs.client import Jobs, Submitted
     from jobs.draft import Ask
     from jobs.settings import Settings

@@ -10,7 +10,7 @@ import msgspec
 from litestar import Response
 from litestar.response import Stream
 
-from app.ask import AnyRequest, shown
+from app.http.responses import AnyRequest, shown
 from jobs.errors import InvalidInput, TooManyStreams
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""What the faces share of HTTP: reading requests, waiting, and writing answers."""
