@@ -24,7 +24,7 @@ from app.faces.files import local_files
 from app.http.json_body import LARGEST
 from app.http.problems import id_of, on_darkroom_error, on_http_error, on_unexpected
 from app.http.rate_headers import rate_headers
-from app.sockets import Sockets, mounted
+from app.live.sockets import Sockets, mounted
 from jobs.batches import Batches
 from jobs.blobs import BlobMissing
 from jobs.blobs_local import LocalBlobs

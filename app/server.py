@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import uvicorn
 
+from app.live.socketio_server import MOST_MESSAGE_BYTES
 from app.main import create_app
 from app.protocol import bounded
-from app.socket_server import MOST_MESSAGE_BYTES
 from app.wire import BoundedWebSocket
 from jobs.settings import Settings
 

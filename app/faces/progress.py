@@ -14,7 +14,7 @@ from app.auth.authenticator import READ
 from app.http.query import known_id, only_query
 from app.http.responses import AnyRequest, known_caller
 from app.http.sse import MEDIA_TYPE, counted, frame, require_room
-from app.progress import follow
+from app.live.progress import follow
 
 if TYPE_CHECKING:
     from jobs.client import Jobs

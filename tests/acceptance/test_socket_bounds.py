@@ -6,8 +6,8 @@ import time
 import pytest
 import websockets
 
-from app.socket_server import MOST_MESSAGE_BYTES
-from app.sockets import RECHECK_SECONDS
+from app.live.socketio_server import MOST_MESSAGE_BYTES
+from app.live.sockets import RECHECK_SECONDS
 from tests.acceptance.conftest import JOBS, MUG
 from tests.neighbours import wait_until
 from tests.neighbours.ear import listening

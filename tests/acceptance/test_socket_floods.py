@@ -12,7 +12,7 @@ import httpx
 import pytest
 import websockets
 
-from app.socket_server import MOST_PACKETS, STRANGER_PACKETS
+from app.live.socketio_server import MOST_PACKETS, STRANGER_PACKETS
 from tests.acceptance.conftest import JOBS, MUG
 from tests.neighbours import wait_until
 from tests.neighbours.ear import listening

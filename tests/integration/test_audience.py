@@ -7,9 +7,9 @@ import contextlib
 import httpx
 import pytest
 
-from app.audience import Audience, Listener
+from app.live.sockets import ENDS_UNREAD, PROGRESS_UNREAD
+from app.live.subscriptions import Audience, Listener
 from app.main import create_app
-from app.sockets import ENDS_UNREAD, PROGRESS_UNREAD
 from jobs import moves
 from jobs.model import Preview, Progress, now_ms
 from jobs.settings import Settings

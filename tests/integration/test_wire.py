@@ -8,7 +8,7 @@ import pytest
 import uvicorn
 import websockets
 
-from app.socket_server import NAMESPACE, socket_server
+from app.live.socketio_server import NAMESPACE, socket_server
 from app.wire import BoundedWebSocket
 from tests.neighbours import free_port
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from app.progress import RETRY_SECONDS, Message, ended, follow, standing, without_preview
+from app.live.progress import RETRY_SECONDS, Message, ended, follow, standing, without_preview
 from jobs.errors import DarkroomError, InvalidInput, ServiceUnavailable
 from jobs.filters import Filters
 from jobs.model import Status, now_ms

@@ -10,7 +10,7 @@ from typing import Any, Final
 import engineio  # type: ignore[import-untyped]  # the library has no types
 import socketio
 
-from app.handshake import kept
+from app.live.handshake import kept
 
 NAMESPACE: Final = "/image-progress"
 MOST_MESSAGE_BYTES: Final = 16 * 1024

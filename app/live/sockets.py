@@ -14,12 +14,12 @@ from litestar.enums import ScopeType
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
-from app.audience import Audience, Listener
 from app.auth.authenticator import READ, Authenticator
-from app.handshake import Headers, credentials, from_allowed_page, query
 from app.http.rate_headers import spend
-from app.progress import Message, error_json
-from app.socket_server import MOST_UNREAD, NAMESPACE, OWN_SESSION, cut, leave, socket_server
+from app.live.handshake import Headers, credentials, from_allowed_page, query
+from app.live.progress import Message, error_json
+from app.live.socketio_server import MOST_UNREAD, NAMESPACE, OWN_SESSION, cut, leave, socket_server
+from app.live.subscriptions import Audience, Listener
 from jobs.errors import DarkroomError, Forbidden, InvalidInput, NotFound, RateLimited, TooManyStreams, Unauthorized
 
 if TYPE_CHECKING:
