@@ -47,7 +47,7 @@ def dev(port: int | None, data_dir: Path | None, ephemeral: bool, as_json: bool)
 @darkroom.command()
 def api() -> None:
     """Serve the API."""
-    from app.server import serve  # noqa: PLC0415
+    from app.server.process import serve  # noqa: PLC0415
     from jobs.settings import Settings  # noqa: PLC0415
 
     serve(Settings.load())

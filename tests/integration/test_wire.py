@@ -9,7 +9,7 @@ import uvicorn
 import websockets
 
 from app.live.socketio_server import NAMESPACE, socket_server
-from app.wire import BoundedWebSocket
+from app.server.websocket import BoundedWebSocket
 from tests.neighbours import free_port
 
 pytestmark = pytest.mark.anyio

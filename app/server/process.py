@@ -10,8 +10,8 @@ import uvicorn
 
 from app.live.socketio_server import MOST_MESSAGE_BYTES
 from app.main import create_app
-from app.protocol import bounded
-from app.wire import BoundedWebSocket
+from app.server.http import bounded
+from app.server.websocket import BoundedWebSocket
 from jobs.settings import Settings
 
 MOST_CONNECTIONS: Final = 4_000

@@ -1,0 +1,1 @@
+"""uvicorn, with our own bounds."""
