@@ -25,6 +25,9 @@ from app.http.json_body import LARGEST
 from app.http.problems import id_of, on_darkroom_error, on_http_error, on_unexpected
 from app.http.rate_headers import rate_headers
 from app.live.sockets import Sockets, mounted
+from jobs.access.keys import Keys
+from jobs.access.orgs import Orgs
+from jobs.access.rates import Rates
 from jobs.batches import Batches
 from jobs.blobs import BlobMissing
 from jobs.blobs_local import LocalBlobs
@@ -38,13 +41,10 @@ from jobs.estimates import Estimates
 from jobs.expiring import Expiring
 from jobs.gauges import Gauges
 from jobs.inputs import Inputs
-from jobs.keys import Keys
 from jobs.logs import configure
-from jobs.orgs import Orgs
 from jobs.outbox import Outbox
 from jobs.posting import poster
 from jobs.queue import Turns, arq_redis
-from jobs.rates import Rates
 from jobs.reachable import connections
 from jobs.routing import Router
 from jobs.settings import Settings

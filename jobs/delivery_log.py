@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
+from jobs.access.rates import Window, nearest
 from jobs.errors import InvalidInput, NotFound, RateLimited
 from jobs.ids import new_id
 from jobs.model import now_ms
 from jobs.outbox import AT_ONCE
-from jobs.rates import Window, nearest
 from jobs.representation import moment
 from jobs.webhook import Delivery
 
 if TYPE_CHECKING:
+    from jobs.access.rates import Rates
     from jobs.endpoints import Endpoints
     from jobs.outbox import Outbox
     from jobs.posting import Poster
-    from jobs.rates import Rates
     from jobs.webhook import DeliveryAttempt
 
 READ_AT_MOST: Final = 1_000

@@ -12,12 +12,12 @@ import jwt
 from msgspec import Struct, to_builtins
 
 from app.auth.jwks import KeySet
+from jobs.access.tokens import PREFIX
 from jobs.errors import Forbidden, Unauthorized
-from jobs.tokens import PREFIX
 
 if TYPE_CHECKING:
-    from jobs.api_key import ApiKey, Grant, Limits
-    from jobs.keys import Keys
+    from jobs.access.api_key import ApiKey, Grant, Limits
+    from jobs.access.keys import Keys
     from jobs.settings import Settings
 
 WRITE: Final = "write:image-gen"

@@ -13,8 +13,8 @@ from app.cli.operators import fail, with_redis
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from jobs.api_key import ApiKey
-    from jobs.keys import Issued, Keys
+    from jobs.access.api_key import ApiKey
+    from jobs.access.keys import Issued, Keys
     from jobs.settings import Settings
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ def create(org: str, expires: str | None, as_json: bool, **told: Any) -> None:
 @_as_json
 def list_(org: str, as_json: bool) -> None:
     """An org's keys, newest first."""
-    from jobs.api_key import key_json  # noqa: PLC0415
+    from jobs.access.api_key import key_json  # noqa: PLC0415
 
     found = [key_json(key, used) for key, used in _with_keys(lambda kept: _all(kept, org))]
     if as_json:
@@ -76,7 +76,7 @@ def list_(org: str, as_json: bool) -> None:
 @_as_json
 def revoke(key_id: str, as_json: bool) -> None:
     """End a key at once and for good."""
-    from jobs.api_key import key_json  # noqa: PLC0415
+    from jobs.access.api_key import key_json  # noqa: PLC0415
 
     async def work(kept: Keys) -> ApiKey:
         return await kept.revoke((await kept.find(key_id)).org, key_id)
@@ -101,7 +101,7 @@ def rotate(key_id: str, overlap: int, as_json: bool) -> None:
 def _wish(
     expires_ms: int | None, *, rpm: int | None, rpd: int | None, capabilities: tuple[str, ...], **told: Any
 ) -> Any:
-    from jobs.api_key import Grant, Limits, Wish  # noqa: PLC0415
+    from jobs.access.api_key import Grant, Limits, Wish  # noqa: PLC0415
 
     return Wish(
         name=told["name"],
@@ -123,8 +123,8 @@ def _wish(
 
 def _with_keys(work: Callable[[Keys], Awaitable[T]]) -> T:
     async def kept(redis: Redis, settings: Settings) -> T:
+        from jobs.access.keys import Keys  # noqa: PLC0415
         from jobs.catalog import Catalog  # noqa: PLC0415
-        from jobs.keys import Keys  # noqa: PLC0415
 
         return await work(Keys(redis, settings.redis_prefix, Catalog.load(settings.models_file).providers))
 
@@ -142,7 +142,7 @@ async def _all(kept: Keys, org: str) -> list[tuple[ApiKey, int | None]]:
 
 
 def _say_once(issued: Issued, as_json: bool) -> None:
-    from jobs.api_key import key_json  # noqa: PLC0415
+    from jobs.access.api_key import key_json  # noqa: PLC0415
 
     if as_json:
         click.echo(json.dumps({**key_json(issued.key), "key": issued.secret}))

@@ -66,7 +66,7 @@ def _say(org: str, told: dict[str, str], as_json: bool) -> None:
 async def _changed(redis: Redis, settings: Settings, org: str, told: dict[str, str]) -> dict[str, Any]:
     import msgspec  # noqa: PLC0415
 
-    from jobs.orgs import OrgChange, Orgs  # noqa: PLC0415
+    from jobs.access.orgs import OrgChange, Orgs  # noqa: PLC0415
 
     kept = Orgs(redis, settings.redis_prefix)
     if told:

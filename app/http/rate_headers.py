@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from jobs.access.rates import nearest
 from jobs.errors import RateLimited
-from jobs.rates import nearest
 
 if TYPE_CHECKING:
-    from jobs.api_key import ApiKey
-    from jobs.rates import Allowance, Rates
+    from jobs.access.api_key import ApiKey
+    from jobs.access.rates import Allowance, Rates
 
 
 async def spend(scope: Any, rates: Rates, key: ApiKey) -> None:

@@ -24,8 +24,8 @@ from jobs.errors import DarkroomError, Forbidden, InvalidInput, NotFound, RateLi
 
 if TYPE_CHECKING:
     from app.auth.authenticator import Caller
+    from jobs.access.rates import Rates
     from jobs.client import Jobs
-    from jobs.rates import Rates
     from jobs.settings import Settings
     from jobs.waiting import Waiting
 

@@ -10,7 +10,7 @@ import time
 import httpx
 import pytest
 
-from jobs.tokens import digest
+from jobs.access.tokens import digest
 from tests.neighbours.gateway import running_gateway
 
 KEYS = "/api/v1/keys"

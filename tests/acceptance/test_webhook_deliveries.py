@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 import redis
 
-from jobs.tokens import new_token
+from jobs.access.tokens import new_token
 from tests.acceptance.conftest import JOBS, MUG
 from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway

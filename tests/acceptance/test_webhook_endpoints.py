@@ -10,7 +10,7 @@ import httpx
 import pytest
 from standardwebhooks import Webhook
 
-from jobs.tokens import new_token
+from jobs.access.tokens import new_token
 from tests.acceptance.conftest import JOBS, MUG
 from tests.neighbours import free_port
 from tests.neighbours.gateway import running_gateway

@@ -5,12 +5,12 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from jobs import moves
+from jobs.access.orgs import OrgChange, Orgs
 from jobs.catalog import Catalog
 from jobs.estimates import Estimates
 from jobs.gauges import Breaker, Gauges
 from jobs.ids import new_id
 from jobs.model import Failure, Options, Phase, Progress, now_ms
-from jobs.orgs import OrgChange, Orgs
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio

@@ -6,12 +6,12 @@ import pytest
 from redis.asyncio import Redis
 
 from app.auth.authenticator import Authenticator
-from jobs import tokens
-from jobs.api_key import Grant, Wish
+from jobs.access import tokens
+from jobs.access.api_key import Grant, Wish
+from jobs.access.keys import Keys
+from jobs.access.rates import Rates, Window, nearest
 from jobs.errors import Forbidden, Gone, InvalidInput, NotFound, Unauthorized
-from jobs.keys import Keys
 from jobs.model import now_ms
-from jobs.rates import Rates, Window, nearest
 from jobs.settings import Settings
 
 pytestmark = pytest.mark.anyio

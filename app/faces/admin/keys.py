@@ -14,11 +14,11 @@ from app.http.json_body import read_json, read_optional_json
 from app.http.problems import answer
 from app.http.query import instant, known_id, only_query, page
 from app.http.responses import AnyRequest, known_caller
-from jobs.api_key import Grant, Limits, Wish, key_json
+from jobs.access.api_key import Grant, Limits, Wish, key_json
 
 if TYPE_CHECKING:
     from app.auth.authenticator import Caller
-    from jobs.keys import Issued, Keys
+    from jobs.access.keys import Issued, Keys
 
 PATH: Final = "/api/v1/keys"
 LARGEST_BODY: Final = 64 * 1024

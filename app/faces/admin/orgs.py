@@ -13,12 +13,12 @@ from app.http.json_body import read_json
 from app.http.problems import answer
 from app.http.query import only_query
 from app.http.responses import AnyRequest, known_caller
+from jobs.access.orgs import OrgChange, OrgLimits
 from jobs.errors import NotFound
-from jobs.orgs import OrgChange, OrgLimits
 
 if TYPE_CHECKING:
     from app.auth.authenticator import Caller
-    from jobs.orgs import Orgs
+    from jobs.access.orgs import Orgs
 
 PATH: Final = "/api/v1/orgs"
 LARGEST_BODY: Final = 64 * 1024

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from app.auth.authenticator import ADMIN, READ, WRITE, Caller
-from jobs.api_key import CAPABILITIES, ApiKey, Grant, Limits, Rotated, Wish, check, key_json
+from jobs.access.api_key import CAPABILITIES, ApiKey, Grant, Limits, Rotated, Wish, check, key_json
+from jobs.access.rates import Window
 from jobs.errors import Forbidden, InvalidInput
-from jobs.rates import Window
 
 NOW = 1_800_000_000_000
 PROVIDERS = ("azure-openai", "gemini")

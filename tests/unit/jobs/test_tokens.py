@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.tokens import PREFIX, digest, new_token, well_formed
+from jobs.access.tokens import PREFIX, digest, new_token, well_formed
 
 ALPHABET = string.ascii_letters + string.digits
 KEY = PREFIX + "0" * 43 + "48w6w2"

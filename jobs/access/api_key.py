@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from jobs import tokens
+from jobs.access import tokens
+from jobs.access.rates import Window
 from jobs.catalog import MODEL_NAME
 from jobs.errors import InvalidInput
 from jobs.model import now_ms
-from jobs.rates import Window
 from jobs.representation import moment
 
 CAPABILITIES: Final[Mapping[str, frozenset[str]]] = {

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from jobs import tokens
-from jobs.api_key import ApiKey, Rotated, Wish, check
+from jobs.access import tokens
+from jobs.access.api_key import ApiKey, Rotated, Wish, check
 from jobs.errors import Gone, InvalidInput, NotFound
 from jobs.ids import new_id
 from jobs.model import now_ms
