@@ -29,8 +29,10 @@ from jobs.access.keys import Keys
 from jobs.access.orgs import Orgs
 from jobs.access.rates import Rates
 from jobs.batches import Batches
-from jobs.blobs import BlobMissing
-from jobs.blobs_local import LocalBlobs
+from jobs.blobs.expiry import Expiring
+from jobs.blobs.local import LocalBlobs
+from jobs.blobs.opening import blob_store, job_store
+from jobs.blobs.store import BlobMissing
 from jobs.catalog import Catalog
 from jobs.client import Jobs
 from jobs.delivery_log import DeliveryLog
@@ -38,7 +40,6 @@ from jobs.draft import Drafts
 from jobs.endpoints import open_endpoints
 from jobs.errors import DarkroomError, NotFound
 from jobs.estimates import Estimates
-from jobs.expiring import Expiring
 from jobs.gauges import Gauges
 from jobs.inputs import Inputs
 from jobs.logs import configure
@@ -48,7 +49,6 @@ from jobs.queue import Turns, arq_redis
 from jobs.reachable import connections
 from jobs.routing import Router
 from jobs.settings import Settings
-from jobs.storage import blob_store, job_store
 from jobs.waiting import Waiting
 
 _log = structlog.get_logger()

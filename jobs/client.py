@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from jobs import fallback, moves
-from jobs.blobs import BlobMissing
+from jobs.blobs.store import BlobMissing
 from jobs.errors import (
     DarkroomError,
     Gone,
@@ -25,7 +25,7 @@ from jobs.providers import PROVIDERS
 from jobs.store import ADOPT_MS, Adopted, CircuitOpen, Created, Full, Key, Known, Stale
 
 if TYPE_CHECKING:
-    from jobs.blobs import BlobInfo, BlobStore
+    from jobs.blobs.store import BlobInfo, BlobStore
     from jobs.catalog import Catalog
     from jobs.draft import Ask, Drafts
     from jobs.estimates import Estimates, Queued, Typical

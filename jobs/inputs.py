@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import structlog
 from msgspec import Struct
 
-from jobs.blobs import BlobMissing, own_name
+from jobs.blobs.store import BlobMissing, own_name
 from jobs.errors import DarkroomError, InvalidPicture
 from jobs.fetch import fetch_picture
 from jobs.model import STAGED, Blob, ImageRequest, Link, Picture, Source, now_ms
@@ -19,8 +19,8 @@ from jobs.outside import Outside, OutsideError, check, parse, reference_policy
 from jobs.pictures import EXTENSIONS, PNG_AND_JPEG, Admitted, NotAPicture, admit, admit_mask, measure
 
 if TYPE_CHECKING:
-    from jobs.blobs import BlobStore
-    from jobs.expiring import Expiring
+    from jobs.blobs.expiry import Expiring
+    from jobs.blobs.store import BlobStore
     from jobs.outside import Policy
     from jobs.settings import Settings
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from jobs import moves
-from jobs.blobs import BlobExists, BlobMissing, BlobRefused, BlobStoreDown
+from jobs.blobs.store import BlobExists, BlobMissing, BlobRefused, BlobStoreDown
 from jobs.catalog import native
 from jobs.held import PAUSE_SECONDS, Held
 from jobs.model import Image, Job, Picture, Warning_, now_ms
@@ -24,10 +24,10 @@ from jobs.providers.outcomes import bad_response
 from jobs.store import Fenced, Stale
 
 if TYPE_CHECKING:
-    from jobs.blobs import BlobStore
+    from jobs.blobs.expiry import Expiring
+    from jobs.blobs.spool import Spool
+    from jobs.blobs.store import BlobStore
     from jobs.catalog import Catalog
-    from jobs.expiring import Expiring
-    from jobs.spool import Spool
     from jobs.store import RedisJobStore
 
 LOST_MS: Final = 86_400_000

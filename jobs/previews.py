@@ -16,8 +16,8 @@ from jobs.pictures import EXTENSIONS, MOST_BYTES, NotAPicture, measure
 from jobs.store import Fenced
 
 if TYPE_CHECKING:
-    from jobs.blobs import BlobStore
-    from jobs.expiring import Expiring
+    from jobs.blobs.expiry import Expiring
+    from jobs.blobs.store import BlobStore
     from jobs.held import Held
 
 KEPT_SECONDS: Final = 3_600

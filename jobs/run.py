@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from jobs import fallback, moves
-from jobs.blobs import BlobRefused, BlobStoreDown
+from jobs.blobs.store import BlobRefused, BlobStoreDown
 from jobs.catalog import per_call
 from jobs.errors import DarkroomError, InvalidPicture, Outcome, ProviderError, ServiceUnavailable, TimedOut
 from jobs.held import PAUSE_SECONDS, Held

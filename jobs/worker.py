@@ -15,11 +15,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from jobs import moves
+from jobs.blobs.expiry import Expiring
+from jobs.blobs.opening import blob_store, job_store
+from jobs.blobs.spool import Spool
 from jobs.catalog import Catalog
 from jobs.courier import Courier
 from jobs.endpoints import Endpoints, open_endpoints
 from jobs.errors import DarkroomError, ServiceUnavailable
-from jobs.expiring import Expiring
 from jobs.gauges import Breaker, Gauges
 from jobs.ids import new_id
 from jobs.inputs import Inputs
@@ -34,8 +36,6 @@ from jobs.providers import PROVIDERS
 from jobs.queue import TURN, Turns, WakeWorker, arq_redis, deserialize, queue_name, serialize
 from jobs.reachable import connections
 from jobs.run import Runner
-from jobs.spool import Spool
-from jobs.storage import blob_store, job_store
 from jobs.store import Claim, RedisJobStore, Stale
 
 if TYPE_CHECKING:

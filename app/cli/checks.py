@@ -8,12 +8,12 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from jobs.blobs.opening import blob_store
 from jobs.catalog import Catalog
 from jobs.errors import ConfigurationError, DarkroomError
 from jobs.providers import PROVIDERS
 from jobs.routing import Router
 from jobs.settings import Settings
-from jobs.storage import blob_store
 
 
 class Finding(Struct, frozen=True):

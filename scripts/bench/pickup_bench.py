@@ -15,12 +15,13 @@ from redis.asyncio import Redis
 
 from app.simulator.server import running_simulator
 from jobs import moves
+from jobs.blobs.expiry import Expiring
+from jobs.blobs.opening import blob_store
 from jobs.catalog import Catalog
 from jobs.client import Jobs
 from jobs.draft import Ask, Drafts
 from jobs.endpoints import open_endpoints
 from jobs.estimates import Estimates
-from jobs.expiring import Expiring
 from jobs.gauges import Gauges
 from jobs.inputs import Inputs
 from jobs.model import ImageRequest, Job, Options, now_ms
@@ -29,7 +30,6 @@ from jobs.outbox import Outbox
 from jobs.queue import Turns, arq_redis
 from jobs.routing import Router
 from jobs.settings import Settings
-from jobs.storage import blob_store
 from jobs.store import RedisJobStore
 from jobs.waiting import Waiting
 from tests.neighbours import start, stop

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from PIL import Image, ImageChops
 
-from jobs.blobs_azure import AzureBlobs
+from jobs.blobs.azure import AzureBlobs
 from tests.acceptance.conftest import AGENTS, MUG
 from tests.neighbours.gateway import running_gateway, token
 from tests.neighbours.picture_host import running_picture_host

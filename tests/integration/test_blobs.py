@@ -6,9 +6,9 @@ import uuid
 import httpx
 import pytest
 
-from jobs.blobs import BlobExists, BlobMissing, BlobStoreDown
-from jobs.blobs_azure import AzureBlobs
-from jobs.blobs_local import LocalBlobs
+from jobs.blobs.azure import AzureBlobs
+from jobs.blobs.local import LocalBlobs
+from jobs.blobs.store import BlobExists, BlobMissing, BlobStoreDown
 from tests.neighbours import free_port
 
 pytestmark = pytest.mark.anyio

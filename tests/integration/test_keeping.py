@@ -8,16 +8,16 @@ import pytest
 
 from app.simulator.draw import draw
 from jobs import keeping, moves
-from jobs.blobs import BlobStoreDown
-from jobs.blobs_local import LocalBlobs
+from jobs.blobs.expiry import Expiring
+from jobs.blobs.local import LocalBlobs
+from jobs.blobs.spool import Spool
+from jobs.blobs.store import BlobStoreDown
 from jobs.catalog import Catalog
 from jobs.errors import ServiceUnavailable
-from jobs.expiring import Expiring
 from jobs.held import Held
 from jobs.keeping import Keeper
 from jobs.model import ImageRequest, Picture, Status, now_ms
 from jobs.picture_names import stem_of
-from jobs.spool import Spool
 from jobs.store import RedisJobStore
 from tests.jobs import new_job
 

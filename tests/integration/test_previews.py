@@ -7,16 +7,16 @@ import pytest
 
 from app.main import create_app
 from app.simulator.draw import draw
-from jobs.blobs import BlobStoreDown
-from jobs.blobs_local import LocalBlobs
+from jobs.blobs.expiry import Expiring
+from jobs.blobs.local import LocalBlobs
+from jobs.blobs.opening import blob_store
+from jobs.blobs.store import BlobStoreDown
 from jobs.errors import NotFound
-from jobs.expiring import Expiring
 from jobs.held import Held
 from jobs.model import Picture
 from jobs.pictures import MOST_BYTES
 from jobs.previews import Previews
 from jobs.settings import Settings
-from jobs.storage import blob_store
 from jobs.store import Claim
 from tests.jobs import new_job
 

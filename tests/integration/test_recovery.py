@@ -7,10 +7,11 @@ import pytest
 from PIL import Image as Pillow
 
 from jobs import moves
-from jobs.blobs_local import LocalBlobs
+from jobs.blobs.expiry import Expiring
+from jobs.blobs.local import LocalBlobs
+from jobs.blobs.spool import Spool
 from jobs.catalog import Catalog
 from jobs.errors import Outcome
-from jobs.expiring import Expiring
 from jobs.gauges import Breaker, Gauges
 from jobs.ids import new_id
 from jobs.inputs import Loaded
@@ -20,7 +21,6 @@ from jobs.pictures import measure
 from jobs.previews import Previews
 from jobs.providers.base import Answered
 from jobs.run import Runner
-from jobs.spool import Spool
 from jobs.store import RedisJobStore
 from tests.jobs import new_job
 

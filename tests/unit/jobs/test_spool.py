@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.spool import LONGEST_SECONDS, Spool
+from jobs.blobs.spool import LONGEST_SECONDS, Spool
 
 NAMES = [f"images/acme/2026-01-01/{number}.png" for number in range(40)]
 

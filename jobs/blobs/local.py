@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
-from jobs.blobs import LINK_SECONDS, BlobExists, BlobInfo, BlobMissing, BlobStoreDown, own_name, valid_name
+from jobs.blobs.store import LINK_SECONDS, BlobExists, BlobInfo, BlobMissing, BlobStoreDown, own_name, valid_name
 from jobs.ids import new_id
 
 PIECE: Final = 256 * 1024

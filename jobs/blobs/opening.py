@@ -9,7 +9,7 @@ from jobs.store import RedisJobStore
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from jobs.blobs import BlobStore
+    from jobs.blobs.store import BlobStore
     from jobs.settings import Settings
     from jobs.store import EndpointsOf
 
@@ -30,7 +30,7 @@ def blob_store(settings: Settings) -> BlobStore:
     """Azure where it is configured, else a folder in the data directory. Not opened yet."""
     connection_string = settings.azure_storage_connection_string
     if connection_string is None and settings.azure_storage_account_url is None:
-        from jobs.blobs_local import LocalBlobs  # noqa: PLC0415  # one of the two is loaded
+        from jobs.blobs.local import LocalBlobs  # noqa: PLC0415  # one of the two is loaded
 
         return LocalBlobs(
             settings.data_dir / "blobs",
@@ -39,7 +39,7 @@ def blob_store(settings: Settings) -> BlobStore:
             public=settings.azure_storage_public,
             signing_key=settings.derived_key("links"),
         )
-    from jobs.blobs_azure import AzureBlobs  # noqa: PLC0415
+    from jobs.blobs.azure import AzureBlobs  # noqa: PLC0415
 
     return AzureBlobs(
         settings.azure_storage_container,

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from jobs.blobs import LINK_SECONDS, BlobExists, BlobInfo, BlobMissing, BlobRefused, BlobStoreDown, own_name
+from jobs.blobs.store import LINK_SECONDS, BlobExists, BlobInfo, BlobMissing, BlobRefused, BlobStoreDown, own_name
 
 if TYPE_CHECKING:
     from azure.storage.blob.aio import BlobClient, ContainerClient
