@@ -33,7 +33,7 @@ from jobs.blobs.expiry import Expiring
 from jobs.blobs.local import LocalBlobs
 from jobs.blobs.opening import blob_store, job_store
 from jobs.blobs.store import BlobMissing
-from jobs.catalog import Catalog
+from jobs.catalog.families import Catalog
 from jobs.client import Jobs
 from jobs.delivery_log import DeliveryLog
 from jobs.draft import Drafts

@@ -26,7 +26,7 @@ from jobs.store import ADOPT_MS, Adopted, CircuitOpen, Created, Full, Key, Known
 
 if TYPE_CHECKING:
     from jobs.blobs.store import BlobInfo, BlobStore
-    from jobs.catalog import Catalog
+    from jobs.catalog.families import Catalog
     from jobs.draft import Ask, Drafts
     from jobs.estimates import Estimates, Queued, Typical
     from jobs.filters import Filters

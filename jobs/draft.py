@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from jobs import fallback
-from jobs.catalog import expected_seconds, unit_price
+from jobs.catalog.families import expected_seconds, unit_price
 from jobs.endpoints import NO_ADDRESS
 from jobs.errors import InvalidInput, InvalidPicture, ServiceUnavailable
 from jobs.ids import new_id
@@ -34,7 +34,7 @@ from jobs.sealing import Sealer
 from jobs.webhook import SECRETS, wanted
 
 if TYPE_CHECKING:
-    from jobs.catalog import Catalog, Checked
+    from jobs.catalog.families import Catalog, Checked
     from jobs.endpoints import Endpoints
     from jobs.inputs import Given, Inputs
     from jobs.settings import Settings

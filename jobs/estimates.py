@@ -16,7 +16,7 @@ from jobs.model import Job, Phase, Status, now_ms
 from jobs.representation import progress_json
 
 if TYPE_CHECKING:
-    from jobs.catalog import Catalog
+    from jobs.catalog.families import Catalog
     from jobs.gauges import Gauges, Place
 
 ENOUGH: Final = 5

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from jobs import moves
 from jobs.blobs.store import BlobExists, BlobMissing, BlobRefused, BlobStoreDown
-from jobs.catalog import native
+from jobs.catalog.families import native
 from jobs.held import PAUSE_SECONDS, Held
 from jobs.model import Image, Job, Picture, Warning_, now_ms
 from jobs.picture_names import names_of, stem_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jobs.blobs.expiry import Expiring
     from jobs.blobs.spool import Spool
     from jobs.blobs.store import BlobStore
-    from jobs.catalog import Catalog
+    from jobs.catalog.families import Catalog
     from jobs.store import RedisJobStore
 
 LOST_MS: Final = 86_400_000

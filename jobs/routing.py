@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from jobs.catalog import MODEL_NAME
+from jobs.catalog.families import MODEL_NAME
 from jobs.errors import ConfigurationError, InvalidInput, ServiceUnavailable
 from jobs.model import Target
 from jobs.providers import PROVIDERS
 from jobs.settings import variables
 
 if TYPE_CHECKING:
-    from jobs.catalog import Catalog
+    from jobs.catalog.families import Catalog
     from jobs.settings import Settings
 
 OURS: Final = "darkroom"

@@ -13,7 +13,7 @@ import structlog
 
 from jobs import fallback, moves
 from jobs.blobs.store import BlobRefused, BlobStoreDown
-from jobs.catalog import per_call
+from jobs.catalog.families import per_call
 from jobs.errors import DarkroomError, InvalidPicture, Outcome, ProviderError, ServiceUnavailable, TimedOut
 from jobs.held import PAUSE_SECONDS, Held
 from jobs.model import Failure, Job, Phase, Picture, Progress, Status, Usage, Warning_, now_ms
@@ -22,7 +22,7 @@ from jobs.providers.outcomes import bad_response
 from jobs.store import Fenced
 
 if TYPE_CHECKING:
-    from jobs.catalog import Catalog
+    from jobs.catalog.families import Catalog
     from jobs.gauges import Breaker, Gauges
     from jobs.inputs import Inputs, Loaded
     from jobs.keeping import Keeper

@@ -18,7 +18,7 @@ from jobs import moves
 from jobs.blobs.expiry import Expiring
 from jobs.blobs.opening import blob_store, job_store
 from jobs.blobs.spool import Spool
-from jobs.catalog import Catalog
+from jobs.catalog.families import Catalog
 from jobs.courier import Courier
 from jobs.endpoints import Endpoints, open_endpoints
 from jobs.errors import DarkroomError, ServiceUnavailable

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from jobs.blobs.opening import blob_store
-from jobs.catalog import Catalog
+from jobs.catalog.families import Catalog
 from jobs.errors import ConfigurationError, DarkroomError
 from jobs.providers import PROVIDERS
 from jobs.routing import Router

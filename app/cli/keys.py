@@ -124,7 +124,7 @@ def _wish(
 def _with_keys(work: Callable[[Keys], Awaitable[T]]) -> T:
     async def kept(redis: Redis, settings: Settings) -> T:
         from jobs.access.keys import Keys  # noqa: PLC0415
-        from jobs.catalog import Catalog  # noqa: PLC0415
+        from jobs.catalog.families import Catalog  # noqa: PLC0415
 
         return await work(Keys(redis, settings.redis_prefix, Catalog.load(settings.models_file).providers))
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from jobs.access import tokens
 from jobs.access.rates import Window
-from jobs.catalog import MODEL_NAME
+from jobs.catalog.families import MODEL_NAME
 from jobs.errors import InvalidInput
 from jobs.model import now_ms
 from jobs.representation import moment

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from jobs.catalog import Family
+from jobs.catalog.families import Family
 from jobs.model import ImageRequest, Picture, Usage
 
 

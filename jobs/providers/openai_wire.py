@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from jobs.catalog import native, streamed
+from jobs.catalog.families import native, streamed
 from jobs.errors import ProviderError
 from jobs.model import Picture
 from jobs.pictures import NotAPicture

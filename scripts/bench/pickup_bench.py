@@ -17,7 +17,7 @@ from app.simulator.server import running_simulator
 from jobs import moves
 from jobs.blobs.expiry import Expiring
 from jobs.blobs.opening import blob_store
-from jobs.catalog import Catalog
+from jobs.catalog.families import Catalog
 from jobs.client import Jobs
 from jobs.draft import Ask, Drafts
 from jobs.endpoints import open_endpoints

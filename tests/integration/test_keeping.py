@@ -12,7 +12,7 @@ from jobs.blobs.expiry import Expiring
 from jobs.blobs.local import LocalBlobs
 from jobs.blobs.spool import Spool
 from jobs.blobs.store import BlobStoreDown
-from jobs.catalog import Catalog
+from jobs.catalog.families import Catalog
 from jobs.errors import ServiceUnavailable
 from jobs.held import Held
 from jobs.keeping import Keeper

@@ -10,7 +10,7 @@ from jobs import moves
 from jobs.blobs.expiry import Expiring
 from jobs.blobs.local import LocalBlobs
 from jobs.blobs.spool import Spool
-from jobs.catalog import Catalog
+from jobs.catalog.families import Catalog
 from jobs.errors import Outcome
 from jobs.gauges import Breaker, Gauges
 from jobs.ids import new_id

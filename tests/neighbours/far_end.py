@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from jobs.catalog import Catalog
+from jobs.catalog.families import Catalog
 from jobs.errors import ProviderError
 from jobs.model import ImageRequest, Picture
 from jobs.providers.azure_openai import AzureOpenAI

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.catalog import FORMATS, Catalog, expected_seconds, native, nearest_ratio, per_call
+from jobs.catalog.families import FORMATS, Catalog, expected_seconds, native, nearest_ratio, per_call
 from jobs.errors import InvalidInput, InvalidPicture
 from jobs.model import ImageRequest, Link
 

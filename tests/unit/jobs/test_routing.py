@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.catalog import Catalog
+from jobs.catalog.families import Catalog
 from jobs.errors import ConfigurationError, InvalidInput, ServiceUnavailable
 from jobs.model import Target
 from jobs.routing import Offered, Router
