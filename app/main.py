@@ -28,28 +28,28 @@ from app.live.sockets import Sockets, mounted
 from jobs.access.keys import Keys
 from jobs.access.orgs import Orgs
 from jobs.access.rates import Rates
-from jobs.batches import Batches
 from jobs.blobs.expiry import Expiring
 from jobs.blobs.local import LocalBlobs
 from jobs.blobs.opening import blob_store, job_store
 from jobs.blobs.store import BlobMissing
 from jobs.catalog.families import Catalog
-from jobs.client import Jobs
+from jobs.client.batches import Batches
+from jobs.client.client import Jobs
+from jobs.client.estimates import Estimates
+from jobs.client.inputs import Inputs
+from jobs.client.notifier import Waiting
+from jobs.client.routing import Router
+from jobs.client.submission import Drafts
 from jobs.delivery_log import DeliveryLog
-from jobs.draft import Drafts
 from jobs.endpoints import open_endpoints
 from jobs.errors import DarkroomError, NotFound
-from jobs.estimates import Estimates
 from jobs.gauges import Gauges
-from jobs.inputs import Inputs
 from jobs.logs import configure
 from jobs.outbox import Outbox
 from jobs.posting import poster
 from jobs.queue import Turns, arq_redis
 from jobs.reachable import connections
-from jobs.routing import Router
 from jobs.settings import Settings
-from jobs.waiting import Waiting
 
 _log = structlog.get_logger()
 

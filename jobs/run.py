@@ -23,8 +23,8 @@ from jobs.store import Fenced
 
 if TYPE_CHECKING:
     from jobs.catalog.families import Catalog
+    from jobs.client.inputs import Inputs, Loaded
     from jobs.gauges import Breaker, Gauges
-    from jobs.inputs import Inputs, Loaded
     from jobs.keeping import Keeper
     from jobs.previews import Previews
     from jobs.providers.base import Provider, Step

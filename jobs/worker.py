@@ -19,12 +19,12 @@ from jobs.blobs.expiry import Expiring
 from jobs.blobs.opening import blob_store, job_store
 from jobs.blobs.spool import Spool
 from jobs.catalog.families import Catalog
+from jobs.client.inputs import Inputs
 from jobs.courier import Courier
 from jobs.endpoints import Endpoints, open_endpoints
 from jobs.errors import DarkroomError, ServiceUnavailable
 from jobs.gauges import Breaker, Gauges
 from jobs.ids import new_id
-from jobs.inputs import Inputs
 from jobs.keeping import Keeper
 from jobs.logs import configure
 from jobs.model import now_ms

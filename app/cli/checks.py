@@ -10,9 +10,9 @@ from redis.exceptions import RedisError
 
 from jobs.blobs.opening import blob_store
 from jobs.catalog.families import Catalog
+from jobs.client.routing import Router
 from jobs.errors import ConfigurationError, DarkroomError
 from jobs.providers import PROVIDERS
-from jobs.routing import Router
 from jobs.settings import Settings
 
 

@@ -14,7 +14,7 @@ from app.http.json_body import read_json
 from app.http.problems import request_id
 from app.http.responses import AnyRequest, answer_now_or_later, known_caller, permitted, where
 from app.http.sse import require_room, stream, wants_stream
-from jobs.draft import Ask
+from jobs.client.submission import Ask
 from jobs.errors import InvalidInput
 from jobs.model import ImageRequest
 

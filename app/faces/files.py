@@ -13,7 +13,7 @@ from litestar.params import FromPath
 from litestar.response import Stream
 
 from app.http.responses import AnyRequest
-from jobs.client import Jobs
+from jobs.client.client import Jobs
 from jobs.errors import NotFound
 
 Opens = Callable[[str, str, str], bool]

@@ -17,7 +17,7 @@ from app.http.sse import MEDIA_TYPE, counted, frame, require_room
 from app.live.progress import follow
 
 if TYPE_CHECKING:
-    from jobs.client import Jobs
+    from jobs.client.client import Jobs
     from jobs.model import Job
 
 

@@ -8,8 +8,8 @@ import pybase64
 from msgspec import Struct
 
 from app.http.base64_fields import Base64Text
+from jobs.client.inputs import Given
 from jobs.errors import InvalidPicture, PayloadTooLarge
-from jobs.inputs import Given
 from jobs.pictures import MOST_BYTES
 
 LONGEST_URL: Final = 2_048

@@ -21,8 +21,8 @@ from jobs.representation import failure_json, job_json, job_urls, result_json
 if TYPE_CHECKING:
     from app.auth.authenticator import Caller
     from app.http.job_headers import Preference
-    from jobs.client import Jobs, Submitted
-    from jobs.draft import Ask
+    from jobs.client.client import Jobs, Submitted
+    from jobs.client.submission import Ask
     from jobs.settings import Settings
 
 AnyRequest = Request[Any, Any, Any]

@@ -14,7 +14,7 @@ from app.http.responses import AnyRequest, shown
 from jobs.errors import InvalidInput, TooManyStreams
 
 if TYPE_CHECKING:
-    from jobs.client import Jobs
+    from jobs.client.client import Jobs
     from jobs.model import Job
 
 MEDIA_TYPE: Final = "text/event-stream"

@@ -15,7 +15,7 @@ from jobs.model import Job, Status
 from jobs.representation import failure_json, warnings_json
 
 if TYPE_CHECKING:
-    from jobs.client import Jobs
+    from jobs.client.client import Jobs
 
 SILENCE_SECONDS: Final = 15.0
 """After so long without news a follower hears that there are none: a stream sends a ping then."""

@@ -25,9 +25,9 @@ from jobs.errors import DarkroomError, Forbidden, InvalidInput, NotFound, RateLi
 if TYPE_CHECKING:
     from app.auth.authenticator import Caller
     from jobs.access.rates import Rates
-    from jobs.client import Jobs
+    from jobs.client.client import Jobs
+    from jobs.client.notifier import Waiting
     from jobs.settings import Settings
-    from jobs.waiting import Waiting
 
 PATH: Final = "/socket.io"
 RECHECK_SECONDS: Final = 15.0

@@ -15,7 +15,7 @@ from jobs.filters import Filters
 from jobs.model import Status, now_ms
 
 if TYPE_CHECKING:
-    from jobs.client import Jobs
+    from jobs.client.client import Jobs
     from jobs.model import Job
 
 MOST_SUBSCRIPTIONS: Final = 100

@@ -18,20 +18,20 @@ from jobs import moves
 from jobs.blobs.expiry import Expiring
 from jobs.blobs.opening import blob_store
 from jobs.catalog.families import Catalog
-from jobs.client import Jobs
-from jobs.draft import Ask, Drafts
+from jobs.client.client import Jobs
+from jobs.client.estimates import Estimates
+from jobs.client.inputs import Inputs
+from jobs.client.notifier import Waiting
+from jobs.client.routing import Router
+from jobs.client.submission import Ask, Drafts
 from jobs.endpoints import open_endpoints
-from jobs.estimates import Estimates
 from jobs.gauges import Gauges
-from jobs.inputs import Inputs
 from jobs.model import ImageRequest, Job, Options, now_ms
 from jobs.moves import Changed
 from jobs.outbox import Outbox
 from jobs.queue import Turns, arq_redis
-from jobs.routing import Router
 from jobs.settings import Settings
 from jobs.store import RedisJobStore
-from jobs.waiting import Waiting
 from tests.neighbours import start, stop
 from tests.neighbours.redis_server import RedisServer, running_redis
 

@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.main import create_app
-from jobs.draft import Ask
+from jobs.client.submission import Ask
 from jobs.gauges import Breaker, Gauges
 from jobs.model import ImageRequest, Options
 from jobs.settings import Settings

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from jobs import moves
 from jobs.access.orgs import OrgChange, Orgs
 from jobs.catalog.families import Catalog
-from jobs.estimates import Estimates
+from jobs.client.estimates import Estimates
 from jobs.gauges import Breaker, Gauges
 from jobs.ids import new_id
 from jobs.model import Failure, Options, Phase, Progress, now_ms

@@ -11,10 +11,10 @@ from jobs.blobs.expiry import Expiring
 from jobs.blobs.local import LocalBlobs
 from jobs.blobs.spool import Spool
 from jobs.catalog.families import Catalog
+from jobs.client.inputs import Loaded
 from jobs.errors import Outcome
 from jobs.gauges import Breaker, Gauges
 from jobs.ids import new_id
-from jobs.inputs import Loaded
 from jobs.keeping import Keeper
 from jobs.model import Fallback, Options, Phase, Picture, Status, Target, now_ms
 from jobs.pictures import measure

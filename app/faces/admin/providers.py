@@ -10,10 +10,10 @@ from app.auth.authenticator import READ
 from app.http.problems import answer
 from app.http.query import only_query
 from app.http.responses import AnyRequest, known_caller
-from jobs.estimates import measured, seconds_json
+from jobs.client.estimates import measured, seconds_json
 
 if TYPE_CHECKING:
-    from jobs.client import Jobs
+    from jobs.client.client import Jobs
     from jobs.model import Health
     from jobs.settings import Settings
 

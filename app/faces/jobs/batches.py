@@ -22,16 +22,16 @@ from app.http.json_body import read_json
 from app.http.problems import answer, request_id
 from app.http.query import known_id, only_query, page
 from app.http.responses import AnyRequest, known_caller
-from jobs.batch import REJECTED, counts, status
-from jobs.batches import Wish
+from jobs.client.batch import REJECTED, counts, status
+from jobs.client.batches import Wish
 from jobs.errors import DarkroomError, InvalidInput, InvalidPicture
 from jobs.representation import failure_json, moment, result_json
 
 if TYPE_CHECKING:
     from app.auth.authenticator import Caller
-    from jobs.batch import Batch, Row
-    from jobs.batches import Batches
-    from jobs.draft import Ask
+    from jobs.client.batch import Batch, Row
+    from jobs.client.batches import Batches
+    from jobs.client.submission import Ask
     from jobs.model import Options
 
 PATH: Final = "/api/v1/batches"

@@ -10,14 +10,14 @@ from msgspec import Struct
 from app.http.input_images import Mask, ReferenceImage, mask, reference
 from app.http.job_headers import checked_options, client_reference
 from app.http.responses import permitted
-from jobs.draft import Ask
+from jobs.client.submission import Ask
 from jobs.errors import InvalidInput, InvalidPicture
 from jobs.model import ImageRequest, Options, Webhook
 from jobs.webhook import ENDINGS
 
 if TYPE_CHECKING:
     from app.auth.authenticator import Caller
-    from jobs.inputs import Given
+    from jobs.client.inputs import Given
 
 FACE: Final = "jobs"
 MOST_PICTURES: Final = 10

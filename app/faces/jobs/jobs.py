@@ -18,16 +18,16 @@ from app.http.problems import envelope, request_id
 from app.http.query import instant, known_id, number, only_query, page
 from app.http.responses import AnyRequest, ended, etag, job_answer, known_caller, patience, pointer, shown, where
 from app.http.sse import require_room, stream, wants_stream
-from jobs.client import CANCEL_SECONDS, Estimate
-from jobs.draft import Ask
+from jobs.client.client import CANCEL_SECONDS, Estimate
+from jobs.client.estimates import queue_json, seconds_json
+from jobs.client.submission import Ask
 from jobs.errors import InvalidInput, NotAcceptable
-from jobs.estimates import queue_json, seconds_json
 from jobs.filters import Filters
 from jobs.model import Job, Status
 from jobs.representation import PATH, billing_json, delivery_json, request_json, warnings_json
 
 if TYPE_CHECKING:
-    from jobs.client import Jobs
+    from jobs.client.client import Jobs
 
 LONGEST_WAIT: Final = 60
 EXAMPLE: Final = {

@@ -19,12 +19,12 @@ from app.http.job_headers import Preference, client_reference, idempotency_key, 
 from app.http.problems import request_id
 from app.http.query import only_query
 from app.http.responses import AnyRequest, Telling, answer_now_or_later, known_caller
-from jobs.draft import Ask
+from jobs.client.submission import Ask
 from jobs.errors import NotFound, ServiceUnavailable
 
 if TYPE_CHECKING:
     from app.auth.authenticator import Caller
-    from jobs.client import Jobs
+    from jobs.client.client import Jobs
     from jobs.model import Target
 
 FACE: Final = "openai"

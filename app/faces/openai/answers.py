@@ -17,7 +17,7 @@ from app.http.responses import AnyRequest, where
 from jobs.representation import job_urls, warnings_json
 
 if TYPE_CHECKING:
-    from jobs.client import Jobs
+    from jobs.client.client import Jobs
     from jobs.model import Image, Job
 
 PIECE: Final = 3 * 64 * 1024

@@ -13,8 +13,8 @@ from app.http.base64_fields import Base64Text
 from app.http.input_images import LONGEST_URL, decoded
 from app.http.json_body import converted, read_json
 from app.http.multipart import MEDIA_TYPE, Part, read_form
+from jobs.client.inputs import Given
 from jobs.errors import InvalidInput, InvalidPicture
-from jobs.inputs import Given
 from jobs.model import ImageRequest, Target
 
 if TYPE_CHECKING:

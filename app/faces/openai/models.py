@@ -12,7 +12,7 @@ from jobs.errors import Forbidden
 if TYPE_CHECKING:
     from app.auth.authenticator import Caller
     from app.http.responses import AnyRequest
-    from jobs.client import Jobs
+    from jobs.client.client import Jobs
     from jobs.model import Target
 
 CREATED: Final = 0

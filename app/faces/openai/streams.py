@@ -23,8 +23,8 @@ from jobs.model import Status
 from jobs.representation import failure_json, warnings_json
 
 if TYPE_CHECKING:
-    from jobs.client import Jobs
-    from jobs.draft import Ask
+    from jobs.client.client import Jobs
+    from jobs.client.submission import Ask
     from jobs.model import Image, Job
 
 WAIT_SECONDS: Final = 300

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from jobs.estimates import MOST_DONE, Typical, done, measured, start
+from jobs.client.estimates import MOST_DONE, Typical, done, measured, start
 from jobs.gauges import Place
 
 CALL = Typical(10.0, 20.0)

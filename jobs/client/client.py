@@ -27,18 +27,18 @@ from jobs.store import ADOPT_MS, Adopted, CircuitOpen, Created, Full, Key, Known
 if TYPE_CHECKING:
     from jobs.blobs.store import BlobInfo, BlobStore
     from jobs.catalog.families import Catalog
-    from jobs.draft import Ask, Drafts
-    from jobs.estimates import Estimates, Queued, Typical
+    from jobs.client.estimates import Estimates, Queued, Typical
+    from jobs.client.inputs import Inputs
+    from jobs.client.notifier import Waiting
+    from jobs.client.routing import Offered, Router
+    from jobs.client.submission import Ask, Drafts
     from jobs.filters import Filters
     from jobs.gauges import Gauges
-    from jobs.inputs import Inputs
     from jobs.model import Health, Target
     from jobs.outbox import Outbox
     from jobs.queue import Turns
-    from jobs.routing import Offered, Router
     from jobs.settings import Settings
     from jobs.store import RedisJobStore
-    from jobs.waiting import Waiting
     from jobs.webhook import Delivery
 
 READ_AT_MOST: Final = 1_000

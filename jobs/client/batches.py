@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from jobs.batch import PENDING, Batch, Item, Refusal, Row, standing
-from jobs.client import CANCEL_SECONDS
-from jobs.draft import Ask
+from jobs.client.batch import PENDING, Batch, Item, Refusal, Row, standing
+from jobs.client.client import CANCEL_SECONDS
+from jobs.client.submission import Ask
 from jobs.errors import DarkroomError, Gone, IdempotencyKeyReused, NotFound, ServiceUnavailable
 from jobs.ids import new_id
 from jobs.model import Job, now_ms
@@ -23,7 +23,7 @@ from jobs.store import DAY_MS, TOMB_MS
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from jobs.client import Jobs
+    from jobs.client.client import Jobs
 
 AT_ONCE: Final = 20
 """Items that are checked, created or canceled side by side."""

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from jobs import fallback
 from jobs.catalog.families import expected_seconds, unit_price
+from jobs.client.routing import unconfigured
 from jobs.endpoints import NO_ADDRESS
 from jobs.errors import InvalidInput, InvalidPicture, ServiceUnavailable
 from jobs.ids import new_id
@@ -29,14 +30,13 @@ from jobs.model import (
 )
 from jobs.outside import OutsideError, check, parse, webhook_policy
 from jobs.providers import PROVIDERS
-from jobs.routing import unconfigured
 from jobs.sealing import Sealer
 from jobs.webhook import SECRETS, wanted
 
 if TYPE_CHECKING:
     from jobs.catalog.families import Catalog, Checked
+    from jobs.client.inputs import Given, Inputs
     from jobs.endpoints import Endpoints
-    from jobs.inputs import Given, Inputs
     from jobs.settings import Settings
 
 

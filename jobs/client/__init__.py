@@ -1,0 +1,1 @@
+"""The asking half: submit, wait, follow, list, cancel, erase."""
