@@ -12,9 +12,9 @@ from msgspec import Struct
 from jobs.access.rates import Window, nearest
 from jobs.errors import InvalidInput, NotFound, RateLimited
 from jobs.ids import new_id
-from jobs.model import now_ms
+from jobs.model.job import now_ms
+from jobs.model.json import moment
 from jobs.outbox import AT_ONCE
-from jobs.representation import moment
 from jobs.webhook import Delivery
 
 if TYPE_CHECKING:

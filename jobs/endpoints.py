@@ -16,11 +16,11 @@ from msgspec.structs import replace
 
 from jobs.errors import InvalidInput, NotFound
 from jobs.ids import new_id
-from jobs.model import Webhook, now_ms
+from jobs.model.job import Webhook, now_ms
+from jobs.model.json import moment
 from jobs.outbox import Outbox
 from jobs.outside import OutsideError, Policy, check, parse, webhook_policy
 from jobs.records import Records
-from jobs.representation import moment
 from jobs.sealing import Sealer
 from jobs.webhook import ENDINGS, SECRETS, DeliveryAttempt, Endpoint, Secret, delivered, new_secret, wanted
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from jobs import fallback
 from jobs.ids import made_ms
-from jobs.model import Health, Job, now_ms
+from jobs.model import fallback
+from jobs.model.job import Health, Job, now_ms
 from jobs.reachable import reachable
 from jobs.scripts import scripts
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from jobs import moves
 from jobs.errors import ServiceUnavailable
-from jobs.model import Job, Progress, now_ms
-from jobs.moves import Changed
+from jobs.model import moves
+from jobs.model.job import Job, Progress, now_ms
+from jobs.model.moves import Changed
 from jobs.store import Fenced, Stale
 
 if TYPE_CHECKING:

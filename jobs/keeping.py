@@ -13,11 +13,11 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from jobs import moves
 from jobs.blobs.store import BlobExists, BlobMissing, BlobRefused, BlobStoreDown
 from jobs.catalog.families import native
 from jobs.held import PAUSE_SECONDS, Held
-from jobs.model import Image, Job, Picture, Warning_, now_ms
+from jobs.model import moves
+from jobs.model.job import Image, Job, Picture, Warning_, now_ms
 from jobs.picture_names import names_of, stem_of
 from jobs.pictures import EXTENSIONS, NotAPicture, converted, converted_apart, measure
 from jobs.providers.outcomes import bad_response

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from jobs.model import now_ms
+from jobs.model.job import now_ms
 from jobs.reachable import reachable
 from jobs.scripts import scripts
 from jobs.webhook import Delivery, once_more

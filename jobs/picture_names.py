@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from jobs.pictures import EXTENSIONS
 
 if TYPE_CHECKING:
-    from jobs.model import Job
+    from jobs.model.job import Job
 
 _NAMESPACE: Final = uuid.UUID("5b0d7a53-9f1e-5d7c-8c55-6d9a7a3f2b10")
 """The UUIDv5 namespace (RFC 9562) of our pictures: a call of a job names each of its pictures for good."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from jobs.model import now_ms
+from jobs.model.job import now_ms
 from jobs.outside import Answer, Outside, OutsideError, webhook_policy
 from jobs.retry_after import retry_after
 from jobs.sealing import SealBroken, Sealer

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from jobs import moves
 from jobs.errors import DarkroomError
-from jobs.model import Picture, Preview, now_ms
+from jobs.model import moves
+from jobs.model.job import Picture, Preview, now_ms
 from jobs.pictures import EXTENSIONS, MOST_BYTES, NotAPicture, measure
 from jobs.store import Fenced
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from jobs import fallback, moves
 from jobs.blobs.store import BlobRefused, BlobStoreDown
 from jobs.catalog.families import per_call
 from jobs.errors import DarkroomError, InvalidPicture, Outcome, ProviderError, ServiceUnavailable, TimedOut
 from jobs.held import PAUSE_SECONDS, Held
-from jobs.model import Failure, Job, Phase, Picture, Progress, Status, Usage, Warning_, now_ms
+from jobs.model import fallback, moves
+from jobs.model.job import Failure, Job, Phase, Picture, Progress, Status, Usage, Warning_, now_ms
 from jobs.providers.base import Accepted, Answered, Order, Preview, Progressed, Text, Warned
 from jobs.providers.outcomes import bad_response
 from jobs.store import Fenced

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 import msgspec
 from msgspec import Struct
 
-from jobs import fallback, moves
 from jobs.errors import QueueFull, QuotaExceeded, ServiceUnavailable
 from jobs.ids import new_id
-from jobs.model import Event, Job, Status, now_ms
-from jobs.moves import Changed
+from jobs.model import fallback, moves
+from jobs.model.job import Event, Job, Status, now_ms
+from jobs.model.json import job_json, moment
+from jobs.model.moves import Changed
 from jobs.outbox import KEPT_MS, rows
 from jobs.reachable import reachable
-from jobs.representation import job_json, moment
 from jobs.scripts import scripts
 from jobs.webhook import Endpoint, deliveries
 

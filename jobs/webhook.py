@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from jobs.errors import InvalidInput
 from jobs.ids import new_id
-from jobs.model import Event, Job, Webhook
+from jobs.model.job import Event, Job, Webhook
 
 ENDINGS: Final = (
     "image.job.succeeded",

@@ -14,7 +14,6 @@ from arq.worker import func
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from jobs import moves
 from jobs.blobs.expiry import Expiring
 from jobs.blobs.opening import blob_store, job_store
 from jobs.blobs.spool import Spool
@@ -27,7 +26,8 @@ from jobs.gauges import Breaker, Gauges
 from jobs.ids import new_id
 from jobs.keeping import Keeper
 from jobs.logs import configure
-from jobs.model import now_ms
+from jobs.model import moves
+from jobs.model.job import now_ms
 from jobs.news import end, listen
 from jobs.outbox import Outbox
 from jobs.posting import poster

@@ -16,7 +16,7 @@ from app.http.responses import AnyRequest, answer_now_or_later, known_caller, pe
 from app.http.sse import require_room, stream, wants_stream
 from jobs.client.submission import Ask
 from jobs.errors import InvalidInput
-from jobs.model import ImageRequest
+from jobs.model.job import ImageRequest
 
 if TYPE_CHECKING:
     from app.auth.authenticator import Caller

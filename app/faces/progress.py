@@ -18,7 +18,7 @@ from app.live.progress import follow
 
 if TYPE_CHECKING:
     from jobs.client.client import Jobs
-    from jobs.model import Job
+    from jobs.model.job import Job
 
 
 @get(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from jobs.errors import InvalidInput
-from jobs.model import Options
+from jobs.model.job import Options
 
 if TYPE_CHECKING:
     from litestar import Request

@@ -23,7 +23,7 @@ from jobs.errors import (
     UnsupportedMediaType,
 )
 from jobs.ids import new_id
-from jobs.model import Failure
+from jobs.model.job import Failure
 
 if TYPE_CHECKING:
     from litestar import Request

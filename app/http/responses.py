@@ -15,8 +15,8 @@ from app.http.job_headers import applied, preference
 from app.http.problems import envelope, failure_response, on_darkroom_error, remember_job
 from app.http.rate_headers import spend
 from jobs.errors import JobCanceled, ServiceUnavailable, TimedOut
-from jobs.model import ImageRequest, Job, Status
-from jobs.representation import failure_json, job_json, job_urls, result_json
+from jobs.model.job import ImageRequest, Job, Status
+from jobs.model.json import failure_json, job_json, job_urls, result_json
 
 if TYPE_CHECKING:
     from app.auth.authenticator import Caller

@@ -15,7 +15,7 @@ from jobs.errors import InvalidInput, TooManyStreams
 
 if TYPE_CHECKING:
     from jobs.client.client import Jobs
-    from jobs.model import Job
+    from jobs.model.job import Job
 
 MEDIA_TYPE: Final = "text/event-stream"
 PING_SECONDS: Final = 15.0

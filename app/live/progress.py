@@ -11,8 +11,8 @@ import structlog
 from msgspec import Struct
 
 from jobs.errors import DarkroomError, Gone, JobCanceled, NotFound, ServiceUnavailable, TimedOut
-from jobs.model import Job, Status
-from jobs.representation import failure_json, warnings_json
+from jobs.model.job import Job, Status
+from jobs.model.json import failure_json, warnings_json
 
 if TYPE_CHECKING:
     from jobs.client.client import Jobs

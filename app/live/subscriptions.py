@@ -11,12 +11,12 @@ import structlog
 
 from app.live.progress import RETRY_SECONDS, Message, ended, follow, standing, without_preview
 from jobs.errors import DarkroomError, InvalidInput, ServiceUnavailable
-from jobs.filters import Filters
-from jobs.model import Status, now_ms
+from jobs.model.filters import Filters
+from jobs.model.job import Status, now_ms
 
 if TYPE_CHECKING:
     from jobs.client.client import Jobs
-    from jobs.model import Job
+    from jobs.model.job import Job
 
 MOST_SUBSCRIPTIONS: Final = 100
 """Jobs that a listener may have subscribed to at a time."""

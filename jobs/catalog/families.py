@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from jobs.errors import ConfigurationError, InvalidInput, InvalidPicture
-from jobs.model import ImageRequest, Warning_
+from jobs.model.job import ImageRequest, Warning_
 
 FACE_0: Final = "agents"
 """The face whose documents name fewer sizes and qualities than the models have."""

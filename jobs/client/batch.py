@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from jobs.model import Job, Status
+from jobs.model.job import Job, Status
 
 PENDING: Final = "pending"
 REJECTED: Final = "rejected"

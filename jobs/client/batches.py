@@ -15,8 +15,8 @@ from jobs.client.client import CANCEL_SECONDS
 from jobs.client.submission import Ask
 from jobs.errors import DarkroomError, Gone, IdempotencyKeyReused, NotFound, ServiceUnavailable
 from jobs.ids import new_id
-from jobs.model import Job, now_ms
-from jobs.moves import RECORD_DAYS
+from jobs.model.job import Job, now_ms
+from jobs.model.moves import RECORD_DAYS
 from jobs.records import Records
 from jobs.store import DAY_MS, TOMB_MS
 

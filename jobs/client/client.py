@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
-from jobs import fallback, moves
 from jobs.blobs.store import BlobMissing
 from jobs.errors import (
     DarkroomError,
@@ -19,7 +18,8 @@ from jobs.errors import (
     QueueFull,
     ServiceUnavailable,
 )
-from jobs.model import Job, Status, now_ms
+from jobs.model import fallback, moves
+from jobs.model.job import Job, Status, now_ms
 from jobs.picture_names import names_of
 from jobs.providers import PROVIDERS
 from jobs.store import ADOPT_MS, Adopted, CircuitOpen, Created, Full, Key, Known, Stale
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from jobs.client.notifier import Waiting
     from jobs.client.routing import Offered, Router
     from jobs.client.submission import Ask, Drafts
-    from jobs.filters import Filters
     from jobs.gauges import Gauges
-    from jobs.model import Health, Target
+    from jobs.model.filters import Filters
+    from jobs.model.job import Health, Target
     from jobs.outbox import Outbox
     from jobs.queue import Turns
     from jobs.settings import Settings

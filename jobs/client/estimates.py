@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from jobs.errors import ServiceUnavailable
-from jobs.model import Job, Phase, Status, now_ms
-from jobs.representation import progress_json
+from jobs.model.job import Job, Phase, Status, now_ms
+from jobs.model.json import progress_json
 
 if TYPE_CHECKING:
     from jobs.catalog.families import Catalog

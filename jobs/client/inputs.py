@@ -14,7 +14,7 @@ from msgspec import Struct
 from jobs.blobs.store import BlobMissing, own_name
 from jobs.errors import DarkroomError, InvalidPicture
 from jobs.fetch import fetch_picture
-from jobs.model import STAGED, Blob, ImageRequest, Link, Picture, Source, now_ms
+from jobs.model.job import STAGED, Blob, ImageRequest, Link, Picture, Source, now_ms
 from jobs.outside import Outside, OutsideError, check, parse, reference_policy
 from jobs.pictures import EXTENSIONS, PNG_AND_JPEG, Admitted, NotAPicture, admit, admit_mask, measure
 

@@ -11,7 +11,7 @@ from typing import Final
 from redis.asyncio import Redis
 
 from jobs.errors import ServiceUnavailable
-from jobs.model import Job
+from jobs.model.job import Job
 from jobs.news import end, listen
 
 SLOW_LOOK_SECONDS: Final = 5.0

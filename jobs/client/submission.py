@@ -9,13 +9,13 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from jobs import fallback
 from jobs.catalog.families import expected_seconds, unit_price
 from jobs.client.routing import unconfigured
 from jobs.endpoints import NO_ADDRESS
 from jobs.errors import InvalidInput, InvalidPicture, ServiceUnavailable
 from jobs.ids import new_id
-from jobs.model import (
+from jobs.model import fallback
+from jobs.model.job import (
     Blob,
     Fallback,
     ImageRequest,

@@ -8,7 +8,7 @@ import msgspec
 import pybase64
 from msgspec import Raw
 
-from jobs.model import Picture
+from jobs.model.job import Picture
 from jobs.pictures import NotAPicture, measure
 from jobs.providers.outcomes import bad_response, unreadable
 

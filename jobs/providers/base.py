@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from msgspec import Struct
 
 from jobs.catalog.families import Family
-from jobs.model import ImageRequest, Picture, Usage
+from jobs.model.job import ImageRequest, Picture, Usage
 
 
 class Order(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from jobs.errors import ProviderError
-from jobs.model import Usage
+from jobs.model.job import Usage
 from jobs.pictures import NotAPicture
 from jobs.providers.answers import decoded, picture, told
 from jobs.providers.base import Answered, Order, Step, Text

@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from jobs.errors import ProviderError
-from jobs.model import Usage
+from jobs.model.job import Usage
 from jobs.providers.answers import told
 from jobs.providers.outcomes import refused_account, refused_model, refused_policy, refused_request
 

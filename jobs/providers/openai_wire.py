@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from jobs.catalog.families import native, streamed
 from jobs.errors import ProviderError
-from jobs.model import Picture
+from jobs.model.job import Picture
 from jobs.pictures import NotAPicture
 from jobs.providers import openai_stream
 from jobs.providers.answers import decoded, picture, told

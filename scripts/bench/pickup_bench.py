@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from redis.asyncio import Redis
 
 from app.simulator.server import running_simulator
-from jobs import moves
 from jobs.blobs.expiry import Expiring
 from jobs.blobs.opening import blob_store
 from jobs.catalog.families import Catalog
@@ -26,8 +25,9 @@ from jobs.client.routing import Router
 from jobs.client.submission import Ask, Drafts
 from jobs.endpoints import open_endpoints
 from jobs.gauges import Gauges
-from jobs.model import ImageRequest, Job, Options, now_ms
-from jobs.moves import Changed
+from jobs.model import moves
+from jobs.model.job import ImageRequest, Job, Options, now_ms
+from jobs.model.moves import Changed
 from jobs.outbox import Outbox
 from jobs.queue import Turns, arq_redis
 from jobs.settings import Settings

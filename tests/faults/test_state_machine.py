@@ -26,10 +26,10 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from jobs import moves
 from jobs.errors import Outcome
 from jobs.gauges import Gauges
-from jobs.model import (
+from jobs.model import moves
+from jobs.model.job import (
     TERMINAL,
     BillingState,
     Failure,
@@ -42,7 +42,7 @@ from jobs.model import (
     Target,
     now_ms,
 )
-from jobs.moves import Changed, MoveRefused
+from jobs.model.moves import Changed, MoveRefused
 from jobs.store import Claim, Created, Fenced, Full, Key, Known, RedisJobStore, Stale
 from tests.jobs import new_job
 

@@ -5,8 +5,8 @@ import threading
 import time
 from pathlib import Path
 
-from jobs.model import now_ms
-from jobs.representation import moment
+from jobs.model.job import now_ms
+from jobs.model.json import moment
 from tests.neighbours import free_port, wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.sink import running_sink

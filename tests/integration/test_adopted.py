@@ -2,8 +2,8 @@
 
 import pytest
 
-from jobs import moves
-from jobs.model import Failure, now_ms
+from jobs.model import moves
+from jobs.model.job import Failure, now_ms
 from jobs.store import Adopted, Created
 from tests.jobs import new_job
 

@@ -10,8 +10,8 @@ import pytest
 from app.live.sockets import ENDS_UNREAD, PROGRESS_UNREAD
 from app.live.subscriptions import Audience, Listener
 from app.main import create_app
-from jobs import moves
-from jobs.model import Preview, Progress, now_ms
+from jobs.model import moves
+from jobs.model.job import Preview, Progress, now_ms
 from jobs.settings import Settings
 from jobs.store import RedisJobStore
 from tests.jobs import new_job

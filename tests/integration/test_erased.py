@@ -5,8 +5,8 @@ import base64
 import pytest
 
 from app.main import create_app
-from jobs import moves
-from jobs.model import now_ms
+from jobs.model import moves
+from jobs.model.job import now_ms
 from jobs.picture_names import names_of
 from jobs.settings import Settings
 from jobs.store import Stale

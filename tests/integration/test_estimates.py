@@ -4,13 +4,13 @@ import pytest
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
-from jobs import moves
 from jobs.access.orgs import OrgChange, Orgs
 from jobs.catalog.families import Catalog
 from jobs.client.estimates import Estimates
 from jobs.gauges import Breaker, Gauges
 from jobs.ids import new_id
-from jobs.model import Failure, Options, Phase, Progress, now_ms
+from jobs.model import moves
+from jobs.model.job import Failure, Options, Phase, Progress, now_ms
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio

@@ -4,9 +4,9 @@ from functools import partial
 
 import pytest
 
-from jobs import moves
 from jobs.errors import ServiceUnavailable
 from jobs.held import Held
+from jobs.model import moves
 from jobs.store import RedisJobStore
 from tests.jobs import new_job
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from app.simulator.draw import draw
-from jobs import keeping, moves
+from jobs import keeping
 from jobs.blobs.expiry import Expiring
 from jobs.blobs.local import LocalBlobs
 from jobs.blobs.spool import Spool
@@ -16,7 +16,8 @@ from jobs.catalog.families import Catalog
 from jobs.errors import ServiceUnavailable
 from jobs.held import Held
 from jobs.keeping import Keeper
-from jobs.model import ImageRequest, Picture, Status, now_ms
+from jobs.model import moves
+from jobs.model.job import ImageRequest, Picture, Status, now_ms
 from jobs.picture_names import stem_of
 from jobs.store import RedisJobStore
 from tests.jobs import new_job

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from jobs import moves
-from jobs.model import now_ms
+from jobs.model import moves
+from jobs.model.job import now_ms
 from jobs.store import Stale
 from tests.jobs import new_job
 

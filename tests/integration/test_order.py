@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from jobs.model import Options, now_ms
+from jobs.model.job import Options, now_ms
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from jobs.endpoints import KNOWN_SECONDS, Endpoints, Wish
-from jobs.model import Event, Webhook, now_ms
-from jobs.moves import Changed
+from jobs.model.job import Event, Webhook, now_ms
+from jobs.model.moves import Changed
 from jobs.outbox import Outbox
 from jobs.outside import Policy
 from jobs.sealing import Sealer

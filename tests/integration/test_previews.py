@@ -13,7 +13,7 @@ from jobs.blobs.opening import blob_store
 from jobs.blobs.store import BlobStoreDown
 from jobs.errors import NotFound
 from jobs.held import Held
-from jobs.model import Picture
+from jobs.model.job import Picture
 from jobs.pictures import MOST_BYTES
 from jobs.previews import Previews
 from jobs.settings import Settings

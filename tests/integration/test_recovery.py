@@ -6,7 +6,6 @@ import random
 import pytest
 from PIL import Image as Pillow
 
-from jobs import moves
 from jobs.blobs.expiry import Expiring
 from jobs.blobs.local import LocalBlobs
 from jobs.blobs.spool import Spool
@@ -16,7 +15,8 @@ from jobs.errors import Outcome
 from jobs.gauges import Breaker, Gauges
 from jobs.ids import new_id
 from jobs.keeping import Keeper
-from jobs.model import Fallback, Options, Phase, Picture, Status, Target, now_ms
+from jobs.model import moves
+from jobs.model.job import Fallback, Options, Phase, Picture, Status, Target, now_ms
 from jobs.pictures import measure
 from jobs.previews import Previews
 from jobs.providers.base import Answered

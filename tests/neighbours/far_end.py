@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from jobs.catalog.families import Catalog
 from jobs.errors import ProviderError
-from jobs.model import ImageRequest, Picture
+from jobs.model.job import ImageRequest, Picture
 from jobs.providers.azure_openai import AzureOpenAI
 from jobs.providers.base import Order, Provider, Step
 from jobs.providers.gemini import Gemini

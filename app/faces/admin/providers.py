@@ -14,7 +14,7 @@ from jobs.client.estimates import measured, seconds_json
 
 if TYPE_CHECKING:
     from jobs.client.client import Jobs
-    from jobs.model import Health
+    from jobs.model.job import Health
     from jobs.settings import Settings
 
 

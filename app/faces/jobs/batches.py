@@ -25,14 +25,14 @@ from app.http.responses import AnyRequest, known_caller
 from jobs.client.batch import REJECTED, counts, status
 from jobs.client.batches import Wish
 from jobs.errors import DarkroomError, InvalidInput, InvalidPicture
-from jobs.representation import failure_json, moment, result_json
+from jobs.model.json import failure_json, moment, result_json
 
 if TYPE_CHECKING:
     from app.auth.authenticator import Caller
     from jobs.client.batch import Batch, Row
     from jobs.client.batches import Batches
     from jobs.client.submission import Ask
-    from jobs.model import Options
+    from jobs.model.job import Options
 
 PATH: Final = "/api/v1/batches"
 MOST_ITEMS: Final = 500

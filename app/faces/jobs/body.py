@@ -12,7 +12,7 @@ from app.http.job_headers import checked_options, client_reference
 from app.http.responses import permitted
 from jobs.client.submission import Ask
 from jobs.errors import InvalidInput, InvalidPicture
-from jobs.model import ImageRequest, Options, Webhook
+from jobs.model.job import ImageRequest, Options, Webhook
 from jobs.webhook import ENDINGS
 
 if TYPE_CHECKING:

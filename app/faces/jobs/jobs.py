@@ -22,9 +22,9 @@ from jobs.client.client import CANCEL_SECONDS, Estimate
 from jobs.client.estimates import queue_json, seconds_json
 from jobs.client.submission import Ask
 from jobs.errors import InvalidInput, NotAcceptable
-from jobs.filters import Filters
-from jobs.model import Job, Status
-from jobs.representation import PATH, billing_json, delivery_json, request_json, warnings_json
+from jobs.model.filters import Filters
+from jobs.model.job import Job, Status
+from jobs.model.json import PATH, billing_json, delivery_json, request_json, warnings_json
 
 if TYPE_CHECKING:
     from jobs.client.client import Jobs

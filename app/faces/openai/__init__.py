@@ -25,7 +25,7 @@ from jobs.errors import NotFound, ServiceUnavailable
 if TYPE_CHECKING:
     from app.auth.authenticator import Caller
     from jobs.client.client import Jobs
-    from jobs.model import Target
+    from jobs.model.job import Target
 
 FACE: Final = "openai"
 SHAPES: Final = (("/v1/", openai_error), ("/openai/", openai_error))

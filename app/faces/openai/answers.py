@@ -14,11 +14,11 @@ from litestar import MediaType, Response
 from litestar.response import Stream
 
 from app.http.responses import AnyRequest, where
-from jobs.representation import job_urls, warnings_json
+from jobs.model.json import job_urls, warnings_json
 
 if TYPE_CHECKING:
     from jobs.client.client import Jobs
-    from jobs.model import Image, Job
+    from jobs.model.job import Image, Job
 
 PIECE: Final = 3 * 64 * 1024
 """Bytes that are made base64 at a time: a multiple of three, so that the pieces join without padding."""

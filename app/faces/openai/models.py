@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from app.auth.authenticator import Caller
     from app.http.responses import AnyRequest
     from jobs.client.client import Jobs
-    from jobs.model import Target
+    from jobs.model.job import Target
 
 CREATED: Final = 0
 """Nobody knows when a model was made; the SDKs' types want a number."""

@@ -19,13 +19,13 @@ from app.http.problems import remember_job
 from app.http.responses import AnyRequest, ended_without, said_of, unless_gone
 from app.http.sse import MEDIA_TYPE, PING_SECONDS, counted, frame, require_room
 from jobs.errors import DarkroomError, NotFound
-from jobs.model import Status
-from jobs.representation import failure_json, warnings_json
+from jobs.model.job import Status
+from jobs.model.json import failure_json, warnings_json
 
 if TYPE_CHECKING:
     from jobs.client.client import Jobs
     from jobs.client.submission import Ask
-    from jobs.model import Image, Job
+    from jobs.model.job import Image, Job
 
 WAIT_SECONDS: Final = 300
 """Should this process crash, whoever asks the same again gets the job's pictures after so long."""

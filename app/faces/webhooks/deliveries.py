@@ -17,7 +17,7 @@ from app.http.query import instant, known_id, only_query, page
 from app.http.responses import AnyRequest, known_caller
 from jobs.delivery_log import STATES, Redelivered, Wanted
 from jobs.errors import InvalidInput
-from jobs.representation import delivery_log_json, moment
+from jobs.model.json import delivery_log_json, moment
 from jobs.webhook import ENDINGS
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from jobs.catalog.families import FORMATS, Catalog, expected_seconds, native, nearest_ratio, per_call
 from jobs.errors import InvalidInput, InvalidPicture
-from jobs.model import ImageRequest, Link
+from jobs.model.job import ImageRequest, Link
 
 CATALOG = Catalog.load()
 RATIOS = ("1:1", "2:3", "3:2", "3:4", "4:3", "9:16", "16:9", "21:9")

@@ -3,9 +3,9 @@
 import pytest
 from msgspec.structs import replace
 
-from jobs import fallback, moves
 from jobs.errors import Outcome
-from jobs.model import Failure, Fallback, Image, ImageRequest, Options, Status, Target, Warning_
+from jobs.model import fallback, moves
+from jobs.model.job import Failure, Fallback, Image, ImageRequest, Options, Status, Target, Warning_
 from tests.jobs import new_job
 
 NEXT = Fallback(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from jobs.filters import Filters
-from jobs.model import Status
+from jobs.model.filters import Filters
+from jobs.model.job import Status
 from tests.jobs import new_job
 
 PLAIN = new_job()

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from jobs import moves
 from jobs.errors import Outcome
-from jobs.model import (
+from jobs.model import moves
+from jobs.model.job import (
     BillingState,
     Failure,
     Fallback,

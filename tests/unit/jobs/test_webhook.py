@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from standardwebhooks import Webhook as Receiver
 
 from jobs.errors import InvalidInput
-from jobs.model import Event, Webhook
+from jobs.model.job import Event, Webhook
 from jobs.sealing import SealBroken, Sealer
 from jobs.settings import Settings
 from jobs.webhook import EVENTS, Delivery, DeliveryAttempt, Signer, address, deliveries, read_secret, tried, wanted

@@ -8,9 +8,9 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from jobs import fallback
 from jobs.errors import DarkroomError, Outcome
-from jobs.model import (
+from jobs.model import fallback
+from jobs.model.job import (
     Attempt,
     BillingState,
     Cancel,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from jobs.model import Job
+    from jobs.model.job import Job
 
 
 class Filters(Struct, frozen=True, kw_only=True):

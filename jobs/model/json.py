@@ -7,7 +7,20 @@ from typing import Any, overload
 
 from msgspec import to_builtins
 
-from jobs.model import Attempt, Blob, Failure, Image, ImageRequest, Job, Link, Preview, Source, Usage, Warning_, Webhook
+from jobs.model.job import (
+    Attempt,
+    Blob,
+    Failure,
+    Image,
+    ImageRequest,
+    Job,
+    Link,
+    Preview,
+    Source,
+    Usage,
+    Warning_,
+    Webhook,
+)
 from jobs.webhook import Delivery
 
 PATH = "/api/v1/jobs"
