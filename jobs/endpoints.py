@@ -19,7 +19,7 @@ from jobs.ids import new_id
 from jobs.model.job import Webhook, now_ms
 from jobs.model.json import moment
 from jobs.outbox import Outbox
-from jobs.outside import OutsideError, Policy, check, parse, webhook_policy
+from jobs.outside.client import OutsideError, Policy, check, parse, webhook_policy
 from jobs.records import Records
 from jobs.sealing import Sealer
 from jobs.webhook import ENDINGS, SECRETS, DeliveryAttempt, Endpoint, Secret, delivered, new_secret, wanted

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jobs.model.job import now_ms
-from jobs.outside import Answer, Outside, OutsideError, webhook_policy
-from jobs.retry_after import retry_after
+from jobs.outside.client import Answer, Outside, OutsideError, webhook_policy
+from jobs.outside.retry_after import retry_after
 from jobs.sealing import SealBroken, Sealer
 from jobs.webhook import MOST_NOTED, SECRETS, SIGNING, Delivery, DeliveryAttempt, Signer
 

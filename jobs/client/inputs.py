@@ -13,15 +13,15 @@ from msgspec import Struct
 
 from jobs.blobs.store import BlobMissing, own_name
 from jobs.errors import DarkroomError, InvalidPicture
-from jobs.fetch import fetch_picture
 from jobs.model.job import STAGED, Blob, ImageRequest, Link, Picture, Source, now_ms
-from jobs.outside import Outside, OutsideError, check, parse, reference_policy
+from jobs.outside.client import Outside, OutsideError, check, parse, reference_policy
+from jobs.outside.fetch import fetch_picture
 from jobs.pictures import EXTENSIONS, PNG_AND_JPEG, Admitted, NotAPicture, admit, admit_mask, measure
 
 if TYPE_CHECKING:
     from jobs.blobs.expiry import Expiring
     from jobs.blobs.store import BlobStore
-    from jobs.outside import Policy
+    from jobs.outside.client import Policy
     from jobs.settings import Settings
 
 AT_ONCE: Final = 2

@@ -28,7 +28,7 @@ from jobs.model.job import (
     Webhook,
     now_ms,
 )
-from jobs.outside import OutsideError, check, parse, webhook_policy
+from jobs.outside.client import OutsideError, check, parse, webhook_policy
 from jobs.providers import PROVIDERS
 from jobs.sealing import Sealer
 from jobs.webhook import SECRETS, wanted

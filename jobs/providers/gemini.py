@@ -11,6 +11,7 @@ from msgspec import Raw, Struct
 
 from jobs.errors import ProviderError
 from jobs.model.job import Usage
+from jobs.outside.retry_after import retry_after
 from jobs.pictures import NotAPicture
 from jobs.providers.answers import decoded, picture, told
 from jobs.providers.base import Answered, Order, Step, Text
@@ -26,7 +27,6 @@ from jobs.providers.outcomes import (
     refused_status,
     unreadable,
 )
-from jobs.retry_after import retry_after
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from jobs.catalog.families import native, streamed
 from jobs.errors import ProviderError
 from jobs.model.job import Picture
+from jobs.outside.retry_after import retry_after
 from jobs.pictures import NotAPicture
 from jobs.providers import openai_stream
 from jobs.providers.answers import decoded, picture, told
@@ -26,7 +27,6 @@ from jobs.providers.outcomes import (
     cut,
     refused_status,
 )
-from jobs.retry_after import retry_after
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

@@ -10,7 +10,7 @@ from jobs.endpoints import KNOWN_SECONDS, Endpoints, Wish
 from jobs.model.job import Event, Webhook, now_ms
 from jobs.model.moves import Changed
 from jobs.outbox import Outbox
-from jobs.outside import Policy
+from jobs.outside.client import Policy
 from jobs.sealing import Sealer
 from jobs.store import RedisJobStore
 from jobs.webhook import DeliveryAttempt, Endpoint, Secret, deliveries, given_up, tried

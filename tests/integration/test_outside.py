@@ -12,8 +12,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from jobs.errors import InvalidPicture
-from jobs.fetch import NOT_FETCHED, fetch_picture
-from jobs.outside import MOST_ANSWER_BYTES, MOST_BYTES, AddressRefused, FetchFailed, Outside, Policy
+from jobs.outside.client import MOST_ANSWER_BYTES, MOST_BYTES, AddressRefused, FetchFailed, Outside, Policy
+from jobs.outside.fetch import NOT_FETCHED, fetch_picture
 from tests.neighbours.bad_server import Authority, Recorder, Script, Turned, bad_server
 
 pytestmark = pytest.mark.anyio

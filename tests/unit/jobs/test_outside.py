@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jobs.outside import (
+from jobs.outside.client import (
     LONGEST_URL,
     AddressRefused,
     FetchFailed,

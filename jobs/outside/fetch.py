@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from jobs.errors import InvalidPicture
-from jobs.outside import Outside, OutsideError
+from jobs.outside.client import Outside, OutsideError
 from jobs.pictures import sniff
 
 _log = structlog.get_logger()
