@@ -18,8 +18,8 @@ from jobs.catalog.families import native
 from jobs.held import PAUSE_SECONDS, Held
 from jobs.model import moves
 from jobs.model.job import Image, Job, Picture, Warning_, now_ms
-from jobs.picture_names import names_of, stem_of
-from jobs.pictures import EXTENSIONS, NotAPicture, converted, converted_apart, measure
+from jobs.pictures.gate import EXTENSIONS, NotAPicture, converted, converted_apart, measure
+from jobs.pictures.names import names_of, stem_of
 from jobs.providers.outcomes import bad_response
 from jobs.store import Fenced, Stale
 

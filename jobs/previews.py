@@ -12,7 +12,7 @@ import structlog
 from jobs.errors import DarkroomError
 from jobs.model import moves
 from jobs.model.job import Picture, Preview, now_ms
-from jobs.pictures import EXTENSIONS, MOST_BYTES, NotAPicture, measure
+from jobs.pictures.gate import EXTENSIONS, MOST_BYTES, NotAPicture, measure
 from jobs.store import Fenced
 
 if TYPE_CHECKING:

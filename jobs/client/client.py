@@ -20,7 +20,7 @@ from jobs.errors import (
 )
 from jobs.model import fallback, moves
 from jobs.model.job import Job, Status, now_ms
-from jobs.picture_names import names_of
+from jobs.pictures.names import names_of
 from jobs.providers import PROVIDERS
 from jobs.store import ADOPT_MS, Adopted, CircuitOpen, Created, Full, Key, Known, Stale
 

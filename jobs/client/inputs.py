@@ -16,7 +16,7 @@ from jobs.errors import DarkroomError, InvalidPicture
 from jobs.model.job import STAGED, Blob, ImageRequest, Link, Picture, Source, now_ms
 from jobs.outside.client import Outside, OutsideError, check, parse, reference_policy
 from jobs.outside.fetch import fetch_picture
-from jobs.pictures import EXTENSIONS, PNG_AND_JPEG, Admitted, NotAPicture, admit, admit_mask, measure
+from jobs.pictures.gate import EXTENSIONS, PNG_AND_JPEG, Admitted, NotAPicture, admit, admit_mask, measure
 
 if TYPE_CHECKING:
     from jobs.blobs.expiry import Expiring

@@ -8,7 +8,7 @@ import structlog
 
 from jobs.errors import InvalidPicture
 from jobs.outside.client import Outside, OutsideError
-from jobs.pictures import sniff
+from jobs.pictures.gate import sniff
 
 _log = structlog.get_logger()
 

@@ -9,7 +9,7 @@ import pybase64
 from msgspec import Raw
 
 from jobs.model.job import Picture
-from jobs.pictures import NotAPicture, measure
+from jobs.pictures.gate import NotAPicture, measure
 from jobs.providers.outcomes import bad_response, unreadable
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 from jobs.errors import ProviderError
 from jobs.model.job import Usage
 from jobs.outside.retry_after import retry_after
-from jobs.pictures import NotAPicture
+from jobs.pictures.gate import NotAPicture
 from jobs.providers.answers import decoded, picture, told
 from jobs.providers.base import Answered, Order, Step, Text
 from jobs.providers.options import merged

@@ -10,7 +10,7 @@ import structlog
 from msgspec import Raw, Struct
 
 from jobs.errors import Outcome, ProviderError, ServiceUnavailable
-from jobs.pictures import NotAPicture
+from jobs.pictures.gate import NotAPicture
 from jobs.providers.answers import picture, told
 from jobs.providers.base import Preview, Step
 from jobs.providers.openai_said import against_policy, counted, refused

@@ -14,7 +14,7 @@ from jobs.catalog.families import native, streamed
 from jobs.errors import ProviderError
 from jobs.model.job import Picture
 from jobs.outside.retry_after import retry_after
-from jobs.pictures import NotAPicture
+from jobs.pictures.gate import NotAPicture
 from jobs.providers import openai_stream
 from jobs.providers.answers import decoded, picture, told
 from jobs.providers.base import Answered, Order, Step, Warned

@@ -7,7 +7,7 @@ import pytest
 from app.main import create_app
 from jobs.model import moves
 from jobs.model.job import now_ms
-from jobs.picture_names import names_of
+from jobs.pictures.names import names_of
 from jobs.settings import Settings
 from jobs.store import Stale
 from tests.jobs import new_job

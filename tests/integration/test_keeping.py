@@ -18,7 +18,7 @@ from jobs.held import Held
 from jobs.keeping import Keeper
 from jobs.model import moves
 from jobs.model.job import ImageRequest, Picture, Status, now_ms
-from jobs.picture_names import stem_of
+from jobs.pictures.names import stem_of
 from jobs.store import RedisJobStore
 from tests.jobs import new_job
 

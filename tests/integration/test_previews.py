@@ -14,7 +14,7 @@ from jobs.blobs.store import BlobStoreDown
 from jobs.errors import NotFound
 from jobs.held import Held
 from jobs.model.job import Picture
-from jobs.pictures import MOST_BYTES
+from jobs.pictures.gate import MOST_BYTES
 from jobs.previews import Previews
 from jobs.settings import Settings
 from jobs.store import Claim

@@ -17,7 +17,7 @@ from jobs.ids import new_id
 from jobs.keeping import Keeper
 from jobs.model import moves
 from jobs.model.job import Fallback, Options, Phase, Picture, Status, Target, now_ms
-from jobs.pictures import measure
+from jobs.pictures.gate import measure
 from jobs.previews import Previews
 from jobs.providers.base import Answered
 from jobs.run import Runner

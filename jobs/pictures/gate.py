@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from jobs.jpeg import BadJpeg, read_jpeg
-from jobs.png import BadPng, Png, read_png
+from jobs.pictures.jpeg import BadJpeg, read_jpeg
+from jobs.pictures.png import BadPng, Png, read_png
 
 if TYPE_CHECKING:
     from types import ModuleType

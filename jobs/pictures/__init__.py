@@ -1,0 +1,1 @@
+"""What bytes are a picture, and how they are read and made."""
