@@ -17,10 +17,10 @@ from msgspec import Struct
 from jobs.catalog.families import Catalog
 from jobs.errors import ProviderError
 from jobs.model.job import ImageRequest, Picture
-from jobs.providers.azure_openai import AzureOpenAI
 from jobs.providers.base import Order, Provider, Step
-from jobs.providers.gemini import Gemini
-from jobs.providers.openai import OpenAI
+from jobs.providers.google.gemini import Gemini
+from jobs.providers.openai.azure import AzureOpenAI
+from jobs.providers.openai.openai import OpenAI
 
 CUT = b""
 """A reply: the connection is reset once the request has been read."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from jobs.providers import openai_wire
 from jobs.providers.base import Order, Step
+from jobs.providers.openai import wire as openai_wire
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from jobs.errors import ProviderError
 from jobs.model.job import Usage
-from jobs.providers.answers import told
 from jobs.providers.outcomes import refused_account, refused_model, refused_policy, refused_request
+from jobs.providers.replies import told
 
 _POLICY: Final = frozenset({"content_policy_violation", "moderation_blocked", "contentFilter", "content_filter"})
 _NO_MODEL: Final = frozenset({"DeploymentNotFound", "model_not_found"})

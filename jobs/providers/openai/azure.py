@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
 from jobs.errors import Outcome, ProviderError, ServiceUnavailable
-from jobs.providers import openai_wire
 from jobs.providers.base import Order, Step
+from jobs.providers.openai import wire as openai_wire
 
 if TYPE_CHECKING:
     from openai import AsyncAzureOpenAI

@@ -15,10 +15,9 @@ from jobs.errors import ProviderError
 from jobs.model.job import Picture
 from jobs.outside.retry_after import retry_after
 from jobs.pictures.gate import NotAPicture
-from jobs.providers import openai_stream
-from jobs.providers.answers import decoded, picture, told
 from jobs.providers.base import Answered, Order, Step, Warned
-from jobs.providers.openai_said import counted, refused
+from jobs.providers.openai import stream as openai_stream
+from jobs.providers.openai.errors import counted, refused
 from jobs.providers.options import merged
 from jobs.providers.outcomes import (
     BAD_REQUEST,
@@ -27,6 +26,7 @@ from jobs.providers.outcomes import (
     cut,
     refused_status,
 )
+from jobs.providers.replies import decoded, picture, told
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

@@ -13,7 +13,6 @@ from jobs.errors import ProviderError
 from jobs.model.job import Usage
 from jobs.outside.retry_after import retry_after
 from jobs.pictures.gate import NotAPicture
-from jobs.providers.answers import decoded, picture, told
 from jobs.providers.base import Answered, Order, Step, Text
 from jobs.providers.options import merged
 from jobs.providers.outcomes import (
@@ -27,6 +26,7 @@ from jobs.providers.outcomes import (
     refused_status,
     unreadable,
 )
+from jobs.providers.replies import decoded, picture, told
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -105,7 +105,7 @@ class Gemini:
         """Import the SDK and make the client; its own retries are off."""
         from google.genai import Client, types  # noqa: PLC0415  # the SDK is 49 MB
 
-        from jobs.providers.dialing import session  # noqa: PLC0415  # aiohttp is loaded with the SDK
+        from jobs.providers.google.http import session  # noqa: PLC0415  # aiohttp is loaded with the SDK
 
         self._session = session()
         self._client = Client(
@@ -210,7 +210,7 @@ def _without_picture(answer: _Answer) -> ProviderError:
 
 
 def _failure(error: Exception) -> ProviderError:
-    from jobs.providers.dialing import ErrorStatus  # noqa: PLC0415
+    from jobs.providers.google.http import ErrorStatus  # noqa: PLC0415
 
     if isinstance(error, ErrorStatus):
         return _answered_failure(error.status, error.headers, error.body)

@@ -11,11 +11,11 @@ from msgspec import Raw, Struct
 
 from jobs.errors import Outcome, ProviderError, ServiceUnavailable
 from jobs.pictures.gate import NotAPicture
-from jobs.providers.answers import picture, told
 from jobs.providers.base import Preview, Step
-from jobs.providers.openai_said import against_policy, counted, refused
+from jobs.providers.openai.errors import against_policy, counted, refused
 from jobs.providers.outcomes import bad_response, cut, refused_status
-from jobs.providers.server_sent import data_of
+from jobs.providers.replies import picture, told
+from jobs.providers.sse import data_of
 
 _THROTTLES: Final = frozenset({"rate_limit_exceeded", "insufficient_quota"})
 _ASKED_WRONGLY: Final = frozenset({"invalid_request_error", "image_generation_user_error"})

@@ -1,0 +1,1 @@
+"""Far ends that speak OpenAI's images API."""
