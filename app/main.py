@@ -48,7 +48,7 @@ from jobs.logs import configure
 from jobs.outbox import Outbox
 from jobs.posting import poster
 from jobs.queue import Turns, arq_redis
-from jobs.reachable import connections
+from jobs.redis.connection import connections
 from jobs.settings import Settings
 
 _log = structlog.get_logger()

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from jobs.errors import DarkroomError
 from jobs.model.job import now_ms
-from jobs.news import end, listen
 from jobs.outside.client import POST_SECONDS
+from jobs.redis.pubsub import end, listen
 from jobs.webhook import Delivery, Endpoint, delivered, given_up, tried
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from msgspec import Struct
 from jobs.ids import made_ms
 from jobs.model import fallback
 from jobs.model.job import Health, Job, now_ms
-from jobs.reachable import reachable
-from jobs.scripts import scripts
+from jobs.redis.connection import reachable
+from jobs.redis.scripts import scripts
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -10,8 +10,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from jobs.model.job import now_ms
-from jobs.reachable import reachable
-from jobs.scripts import scripts
+from jobs.redis.connection import reachable
+from jobs.redis.scripts import scripts
 from jobs.webhook import Delivery, once_more
 
 if TYPE_CHECKING:

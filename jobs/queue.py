@@ -16,7 +16,7 @@ from arq.connections import ArqRedis
 from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
-from jobs.news import end, listen
+from jobs.redis.pubsub import end, listen
 
 TURN: Final = "turn"
 """The arq function that asks the store for jobs until there is none."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import msgspec
 from redis.exceptions import WatchError
 
-from jobs.reachable import reachable
+from jobs.redis.connection import reachable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -15,8 +15,8 @@ from jobs.model.job import Event, Job, Status, now_ms
 from jobs.model.json import job_json, moment
 from jobs.model.moves import Changed
 from jobs.outbox import KEPT_MS, rows
-from jobs.reachable import reachable
-from jobs.scripts import scripts
+from jobs.redis.connection import reachable
+from jobs.redis.scripts import scripts
 from jobs.webhook import Endpoint, deliveries
 
 if TYPE_CHECKING:

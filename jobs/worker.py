@@ -28,13 +28,13 @@ from jobs.keeping import Keeper
 from jobs.logs import configure
 from jobs.model import moves
 from jobs.model.job import now_ms
-from jobs.news import end, listen
 from jobs.outbox import Outbox
 from jobs.posting import poster
 from jobs.previews import Previews
 from jobs.providers import PROVIDERS
 from jobs.queue import TURN, Turns, WakeWorker, arq_redis, deserialize, queue_name, serialize
-from jobs.reachable import connections
+from jobs.redis.connection import connections
+from jobs.redis.pubsub import end, listen
 from jobs.run import Runner
 from jobs.store import Claim, RedisJobStore, Stale
 

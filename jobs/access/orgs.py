@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType, to_builtins
 from jobs.errors import InvalidInput
 from jobs.model.job import now_ms
 from jobs.model.json import moment
-from jobs.reachable import reachable
+from jobs.redis.connection import reachable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

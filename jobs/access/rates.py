@@ -11,7 +11,7 @@ from limits.aio.storage import RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from msgspec import Struct
 
-from jobs.reachable import reachable
+from jobs.redis.connection import reachable
 
 if TYPE_CHECKING:
     from redis.asyncio import ConnectionPool

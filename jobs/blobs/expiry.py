@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobs.model.job import now_ms
-from jobs.reachable import reachable
+from jobs.redis.connection import reachable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

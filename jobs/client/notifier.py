@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from jobs.errors import ServiceUnavailable
 from jobs.model.job import Job
-from jobs.news import end, listen
+from jobs.redis.pubsub import end, listen
 
 SLOW_LOOK_SECONDS: Final = 5.0
 """News is a hint, the look is the truth: lost news costs no more than this."""

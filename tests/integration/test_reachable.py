@@ -3,7 +3,7 @@
 import pytest
 
 from jobs.errors import ServiceUnavailable
-from jobs.reachable import reachable
+from jobs.redis.connection import reachable
 
 pytestmark = pytest.mark.anyio
 
