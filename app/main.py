@@ -43,13 +43,13 @@ from jobs.client.submission import Drafts
 from jobs.delivery_log import DeliveryLog
 from jobs.endpoints import open_endpoints
 from jobs.errors import DarkroomError, NotFound
-from jobs.gauges import Gauges
 from jobs.logs import configure
 from jobs.outbox import Outbox
 from jobs.posting import poster
 from jobs.queue import Turns, arq_redis
 from jobs.redis.connection import connections
 from jobs.settings import Settings
+from jobs.store.stats import Gauges
 
 _log = structlog.get_logger()
 

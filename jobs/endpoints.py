@@ -20,8 +20,8 @@ from jobs.model.job import Webhook, now_ms
 from jobs.model.json import moment
 from jobs.outbox import Outbox
 from jobs.outside.client import OutsideError, Policy, check, parse, webhook_policy
-from jobs.records import Records
 from jobs.sealing import Sealer
+from jobs.store.records import Records
 from jobs.webhook import ENDINGS, SECRETS, DeliveryAttempt, Endpoint, Secret, delivered, new_secret, wanted
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from jobs.errors import ServiceUnavailable
 from jobs.model import moves
 from jobs.model.job import Job, Progress, now_ms
 from jobs.model.moves import Changed
-from jobs.store import Fenced, Stale
+from jobs.store.jobs import Fenced, Stale
 
 if TYPE_CHECKING:
-    from jobs.store import Claim, RedisJobStore
+    from jobs.store.jobs import Claim, RedisJobStore
 
 PAUSE_SECONDS: Final = 1.0
 """Between two tries at a store that is away."""

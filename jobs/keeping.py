@@ -21,14 +21,14 @@ from jobs.model.job import Image, Job, Picture, Warning_, now_ms
 from jobs.pictures.gate import EXTENSIONS, NotAPicture, converted, converted_apart, measure
 from jobs.pictures.names import names_of, stem_of
 from jobs.providers.outcomes import bad_response
-from jobs.store import Fenced, Stale
+from jobs.store.jobs import Fenced, Stale
 
 if TYPE_CHECKING:
     from jobs.blobs.expiry import Expiring
     from jobs.blobs.spool import Spool
     from jobs.blobs.store import BlobStore
     from jobs.catalog.families import Catalog
-    from jobs.store import RedisJobStore
+    from jobs.store.jobs import RedisJobStore
 
 LOST_MS: Final = 86_400_000
 """How long a picture is kept that came after its job had gone to another worker."""

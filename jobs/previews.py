@@ -13,7 +13,7 @@ from jobs.errors import DarkroomError
 from jobs.model import moves
 from jobs.model.job import Picture, Preview, now_ms
 from jobs.pictures.gate import EXTENSIONS, MOST_BYTES, NotAPicture, measure
-from jobs.store import Fenced
+from jobs.store.jobs import Fenced
 
 if TYPE_CHECKING:
     from jobs.blobs.expiry import Expiring

@@ -19,16 +19,16 @@ from jobs.model import fallback, moves
 from jobs.model.job import Failure, Job, Phase, Picture, Progress, Status, Usage, Warning_, now_ms
 from jobs.providers.base import Accepted, Answered, Order, Preview, Progressed, Text, Warned
 from jobs.providers.outcomes import bad_response
-from jobs.store import Fenced
+from jobs.store.jobs import Fenced
 
 if TYPE_CHECKING:
     from jobs.catalog.families import Catalog
     from jobs.client.inputs import Inputs, Loaded
-    from jobs.gauges import Breaker, Gauges
     from jobs.keeping import Keeper
     from jobs.previews import Previews
     from jobs.providers.base import Provider, Step
-    from jobs.store import Claim, RedisJobStore
+    from jobs.store.jobs import Claim, RedisJobStore
+    from jobs.store.stats import Breaker, Gauges
 
 GRACE_SECONDS: Final = 5.0
 """Beyond its own timeout a provider gets this long to say how its call ended."""

@@ -22,7 +22,6 @@ from jobs.client.inputs import Inputs
 from jobs.courier import Courier
 from jobs.endpoints import Endpoints, open_endpoints
 from jobs.errors import DarkroomError, ServiceUnavailable
-from jobs.gauges import Breaker, Gauges
 from jobs.ids import new_id
 from jobs.keeping import Keeper
 from jobs.logs import configure
@@ -36,7 +35,8 @@ from jobs.queue import TURN, Turns, WakeWorker, arq_redis, deserialize, queue_na
 from jobs.redis.connection import connections
 from jobs.redis.pubsub import end, listen
 from jobs.run import Runner
-from jobs.store import Claim, RedisJobStore, Stale
+from jobs.store.jobs import Claim, RedisJobStore, Stale
+from jobs.store.stats import Breaker, Gauges
 
 if TYPE_CHECKING:
     from jobs.providers.base import Provider

@@ -13,8 +13,8 @@ from jobs.access.api_key import ApiKey, Rotated, Wish, check
 from jobs.errors import Gone, InvalidInput, NotFound
 from jobs.ids import new_id
 from jobs.model.job import now_ms
-from jobs.records import Records
 from jobs.redis.connection import reachable
+from jobs.store.records import Records
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

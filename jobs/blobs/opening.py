@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobs.store import RedisJobStore
+from jobs.store.jobs import RedisJobStore
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from jobs.blobs.store import BlobStore
     from jobs.settings import Settings
-    from jobs.store import EndpointsOf
+    from jobs.store.jobs import EndpointsOf
 
 
 def job_store(redis: Redis, settings: Settings, endpoints: EndpointsOf | None = None) -> RedisJobStore:

@@ -17,8 +17,8 @@ from jobs.errors import DarkroomError, Gone, IdempotencyKeyReused, NotFound, Ser
 from jobs.ids import new_id
 from jobs.model.job import Job, now_ms
 from jobs.model.moves import RECORD_DAYS
-from jobs.records import Records
-from jobs.store import DAY_MS, TOMB_MS
+from jobs.store.jobs import DAY_MS, TOMB_MS
+from jobs.store.records import Records
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -22,7 +22,7 @@ from jobs.model import fallback, moves
 from jobs.model.job import Job, Status, now_ms
 from jobs.pictures.names import names_of
 from jobs.providers import PROVIDERS
-from jobs.store import ADOPT_MS, Adopted, CircuitOpen, Created, Full, Key, Known, Stale
+from jobs.store.jobs import ADOPT_MS, Adopted, CircuitOpen, Created, Full, Key, Known, Stale
 
 if TYPE_CHECKING:
     from jobs.blobs.store import BlobInfo, BlobStore
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from jobs.client.notifier import Waiting
     from jobs.client.routing import Offered, Router
     from jobs.client.submission import Ask, Drafts
-    from jobs.gauges import Gauges
     from jobs.model.filters import Filters
     from jobs.model.job import Health, Target
     from jobs.outbox import Outbox
     from jobs.queue import Turns
     from jobs.settings import Settings
-    from jobs.store import RedisJobStore
+    from jobs.store.jobs import RedisJobStore
+    from jobs.store.stats import Gauges
     from jobs.webhook import Delivery
 
 READ_AT_MOST: Final = 1_000

@@ -17,7 +17,7 @@ from jobs.model.json import progress_json
 
 if TYPE_CHECKING:
     from jobs.catalog.families import Catalog
-    from jobs.gauges import Gauges, Place
+    from jobs.store.stats import Gauges, Place
 
 ENOUGH: Final = 5
 """Measured calls from which times are told instead of the catalog's."""

@@ -27,7 +27,6 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from jobs.errors import Outcome
-from jobs.gauges import Gauges
 from jobs.model import moves
 from jobs.model.job import (
     TERMINAL,
@@ -43,7 +42,8 @@ from jobs.model.job import (
     now_ms,
 )
 from jobs.model.moves import Changed, MoveRefused
-from jobs.store import Claim, Created, Fenced, Full, Key, Known, RedisJobStore, Stale
+from jobs.store.jobs import Claim, Created, Fenced, Full, Key, Known, RedisJobStore, Stale
+from jobs.store.stats import Gauges
 from tests.jobs import new_job
 
 CLOCK = (

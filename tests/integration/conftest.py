@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from jobs.store import RedisJobStore
+from jobs.store.jobs import RedisJobStore
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 
 from jobs.model import moves
 from jobs.model.job import Failure, now_ms
-from jobs.store import Adopted, Created
+from jobs.store.jobs import Adopted, Created
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio

@@ -13,7 +13,7 @@ from app.main import create_app
 from jobs.model import moves
 from jobs.model.job import Preview, Progress, now_ms
 from jobs.settings import Settings
-from jobs.store import RedisJobStore
+from jobs.store.jobs import RedisJobStore
 from tests.jobs import new_job
 from tests.neighbours.gateway import SECRET, token
 

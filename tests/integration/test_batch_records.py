@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from jobs.ids import new_id
 from jobs.model.job import now_ms
-from jobs.records import Records
+from jobs.store.records import Records
 
 pytestmark = pytest.mark.anyio
 

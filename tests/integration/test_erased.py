@@ -9,7 +9,7 @@ from jobs.model import moves
 from jobs.model.job import now_ms
 from jobs.pictures.names import names_of
 from jobs.settings import Settings
-from jobs.store import Stale
+from jobs.store.jobs import Stale
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio

@@ -7,10 +7,10 @@ from redis.asyncio import Redis
 from jobs.access.orgs import OrgChange, Orgs
 from jobs.catalog.families import Catalog
 from jobs.client.estimates import Estimates
-from jobs.gauges import Breaker, Gauges
 from jobs.ids import new_id
 from jobs.model import moves
 from jobs.model.job import Failure, Options, Phase, Progress, now_ms
+from jobs.store.stats import Breaker, Gauges
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,7 @@ import pytest
 from jobs.errors import ServiceUnavailable
 from jobs.held import Held
 from jobs.model import moves
-from jobs.store import RedisJobStore
+from jobs.store.jobs import RedisJobStore
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio

@@ -19,7 +19,7 @@ from jobs.keeping import Keeper
 from jobs.model import moves
 from jobs.model.job import ImageRequest, Picture, Status, now_ms
 from jobs.pictures.names import stem_of
-from jobs.store import RedisJobStore
+from jobs.store.jobs import RedisJobStore
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio

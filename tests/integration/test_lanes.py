@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from jobs.gauges import Breaker, Gauges
 from jobs.ids import new_id
 from jobs.model import moves
 from jobs.model.job import Fallback, Target, now_ms
+from jobs.store.stats import Breaker, Gauges
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from jobs.model import moves
 from jobs.model.job import now_ms
-from jobs.store import Stale
+from jobs.store.jobs import Stale
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio

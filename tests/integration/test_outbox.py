@@ -12,7 +12,7 @@ from jobs.model.moves import Changed
 from jobs.outbox import Outbox
 from jobs.outside.client import Policy
 from jobs.sealing import Sealer
-from jobs.store import RedisJobStore
+from jobs.store.jobs import RedisJobStore
 from jobs.webhook import DeliveryAttempt, Endpoint, Secret, deliveries, given_up, tried
 from tests.jobs import new_job
 

@@ -17,7 +17,7 @@ from jobs.model.job import Picture
 from jobs.pictures.gate import MOST_BYTES
 from jobs.previews import Previews
 from jobs.settings import Settings
-from jobs.store import Claim
+from jobs.store.jobs import Claim
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from jobs.errors import ServiceUnavailable
 from jobs.ids import new_id
-from jobs.records import Records
+from jobs.store.records import Records
 from tests.neighbours import free_port
 
 pytestmark = pytest.mark.anyio

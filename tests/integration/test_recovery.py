@@ -12,7 +12,6 @@ from jobs.blobs.spool import Spool
 from jobs.catalog.families import Catalog
 from jobs.client.inputs import Loaded
 from jobs.errors import Outcome
-from jobs.gauges import Breaker, Gauges
 from jobs.ids import new_id
 from jobs.keeping import Keeper
 from jobs.model import moves
@@ -21,7 +20,8 @@ from jobs.pictures.gate import measure
 from jobs.previews import Previews
 from jobs.providers.base import Answered
 from jobs.run import Runner
-from jobs.store import RedisJobStore
+from jobs.store.jobs import RedisJobStore
+from jobs.store.stats import Breaker, Gauges
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio
