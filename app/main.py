@@ -40,16 +40,16 @@ from jobs.client.inputs import Inputs
 from jobs.client.notifier import Waiting
 from jobs.client.routing import Router
 from jobs.client.submission import Drafts
-from jobs.delivery_log import DeliveryLog
-from jobs.endpoints import open_endpoints
 from jobs.errors import DarkroomError, NotFound
 from jobs.logs import configure
-from jobs.outbox import Outbox
-from jobs.posting import poster
 from jobs.queue import Turns, arq_redis
 from jobs.redis.connection import connections
 from jobs.settings import Settings
 from jobs.store.stats import Gauges
+from jobs.webhooks.endpoints import open_endpoints
+from jobs.webhooks.log import DeliveryLog
+from jobs.webhooks.outbox import Outbox
+from jobs.webhooks.poster import poster
 
 _log = structlog.get_logger()
 

@@ -19,16 +19,12 @@ from jobs.blobs.opening import blob_store, job_store
 from jobs.blobs.spool import Spool
 from jobs.catalog.families import Catalog
 from jobs.client.inputs import Inputs
-from jobs.courier import Courier
-from jobs.endpoints import Endpoints, open_endpoints
 from jobs.errors import DarkroomError, ServiceUnavailable
 from jobs.ids import new_id
 from jobs.keeping import Keeper
 from jobs.logs import configure
 from jobs.model import moves
 from jobs.model.job import now_ms
-from jobs.outbox import Outbox
-from jobs.posting import poster
 from jobs.previews import Previews
 from jobs.providers import PROVIDERS
 from jobs.queue import TURN, Turns, WakeWorker, arq_redis, deserialize, queue_name, serialize
@@ -37,6 +33,10 @@ from jobs.redis.pubsub import end, listen
 from jobs.run import Runner
 from jobs.store.jobs import Claim, RedisJobStore, Stale
 from jobs.store.stats import Breaker, Gauges
+from jobs.webhooks.courier import Courier
+from jobs.webhooks.endpoints import Endpoints, open_endpoints
+from jobs.webhooks.outbox import Outbox
+from jobs.webhooks.poster import poster
 
 if TYPE_CHECKING:
     from jobs.providers.base import Provider

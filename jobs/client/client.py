@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from jobs.client.submission import Ask, Drafts
     from jobs.model.filters import Filters
     from jobs.model.job import Health, Target
-    from jobs.outbox import Outbox
     from jobs.queue import Turns
     from jobs.settings import Settings
     from jobs.store.jobs import RedisJobStore
     from jobs.store.stats import Gauges
-    from jobs.webhook import Delivery
+    from jobs.webhooks.delivery import Delivery
+    from jobs.webhooks.outbox import Outbox
 
 READ_AT_MOST: Final = 1_000
 """Records that one list request may look at."""

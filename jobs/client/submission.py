@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from jobs.catalog.families import expected_seconds, unit_price
 from jobs.client.routing import unconfigured
-from jobs.endpoints import NO_ADDRESS
 from jobs.errors import InvalidInput, InvalidPicture, ServiceUnavailable
 from jobs.ids import new_id
 from jobs.model import fallback
@@ -31,13 +30,14 @@ from jobs.model.job import (
 from jobs.outside.client import OutsideError, check, parse, webhook_policy
 from jobs.providers import PROVIDERS
 from jobs.sealing import Sealer
-from jobs.webhook import SECRETS, wanted
+from jobs.webhooks.delivery import SECRETS, wanted
+from jobs.webhooks.endpoints import NO_ADDRESS
 
 if TYPE_CHECKING:
     from jobs.catalog.families import Catalog, Checked
     from jobs.client.inputs import Given, Inputs
-    from jobs.endpoints import Endpoints
     from jobs.settings import Settings
+    from jobs.webhooks.endpoints import Endpoints
 
 
 class Ask(Struct, frozen=True, kw_only=True):

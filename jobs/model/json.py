@@ -21,7 +21,7 @@ from jobs.model.job import (
     Warning_,
     Webhook,
 )
-from jobs.webhook import Delivery
+from jobs.webhooks.delivery import Delivery
 
 PATH = "/api/v1/jobs"
 

@@ -14,10 +14,10 @@ from jobs.model import fallback, moves
 from jobs.model.job import Event, Job, Status, now_ms
 from jobs.model.json import job_json, moment
 from jobs.model.moves import Changed
-from jobs.outbox import KEPT_MS, rows
 from jobs.redis.connection import reachable
 from jobs.redis.scripts import scripts
-from jobs.webhook import Endpoint, deliveries
+from jobs.webhooks.delivery import Endpoint, deliveries
+from jobs.webhooks.outbox import KEPT_MS, rows
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -23,15 +23,15 @@ from jobs.client.inputs import Inputs
 from jobs.client.notifier import Waiting
 from jobs.client.routing import Router
 from jobs.client.submission import Ask, Drafts
-from jobs.endpoints import open_endpoints
 from jobs.model import moves
 from jobs.model.job import ImageRequest, Job, Options, now_ms
 from jobs.model.moves import Changed
-from jobs.outbox import Outbox
 from jobs.queue import Turns, arq_redis
 from jobs.settings import Settings
 from jobs.store.jobs import RedisJobStore
 from jobs.store.stats import Gauges
+from jobs.webhooks.endpoints import open_endpoints
+from jobs.webhooks.outbox import Outbox
 from tests.neighbours import start, stop
 from tests.neighbours.redis_server import RedisServer, running_redis
 

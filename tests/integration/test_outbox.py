@@ -6,14 +6,14 @@ import pytest
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
-from jobs.endpoints import KNOWN_SECONDS, Endpoints, Wish
 from jobs.model.job import Event, Webhook, now_ms
 from jobs.model.moves import Changed
-from jobs.outbox import Outbox
 from jobs.outside.client import Policy
 from jobs.sealing import Sealer
 from jobs.store.jobs import RedisJobStore
-from jobs.webhook import DeliveryAttempt, Endpoint, Secret, deliveries, given_up, tried
+from jobs.webhooks.delivery import DeliveryAttempt, Endpoint, Secret, deliveries, given_up, tried
+from jobs.webhooks.endpoints import KNOWN_SECONDS, Endpoints, Wish
+from jobs.webhooks.outbox import Outbox
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio

@@ -13,7 +13,7 @@ from app.http.responses import permitted
 from jobs.client.submission import Ask
 from jobs.errors import InvalidInput, InvalidPicture
 from jobs.model.job import ImageRequest, Options, Webhook
-from jobs.webhook import ENDINGS
+from jobs.webhooks.delivery import ENDINGS
 
 if TYPE_CHECKING:
     from app.auth.authenticator import Caller

@@ -15,13 +15,13 @@ from app.http.json_body import read_json
 from app.http.problems import answer
 from app.http.query import instant, known_id, only_query, page
 from app.http.responses import AnyRequest, known_caller
-from jobs.delivery_log import STATES, Redelivered, Wanted
 from jobs.errors import InvalidInput
 from jobs.model.json import delivery_log_json, moment
-from jobs.webhook import ENDINGS
+from jobs.webhooks.delivery import ENDINGS
+from jobs.webhooks.log import STATES, Redelivered, Wanted
 
 if TYPE_CHECKING:
-    from jobs.delivery_log import DeliveryLog
+    from jobs.webhooks.log import DeliveryLog
 
 PATH: Final = "/api/v1/webhook-deliveries"
 _QUERY: Final = {

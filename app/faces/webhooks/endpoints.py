@@ -16,13 +16,13 @@ from app.http.json_body import read_json, read_optional_json
 from app.http.problems import answer
 from app.http.query import known_id, only_query, page
 from app.http.responses import AnyRequest, known_caller
-from jobs.endpoints import OVERLAP_SECONDS, Wish, endpoint_json
 from jobs.errors import InvalidInput
-from jobs.webhook import ENDINGS, SIGNING, Signer, delivered
+from jobs.webhooks.delivery import ENDINGS, SIGNING, Signer, delivered
+from jobs.webhooks.endpoints import OVERLAP_SECONDS, Wish, endpoint_json
 
 if TYPE_CHECKING:
-    from jobs.delivery_log import DeliveryLog
-    from jobs.endpoints import Endpoints, Shown
+    from jobs.webhooks.endpoints import Endpoints, Shown
+    from jobs.webhooks.log import DeliveryLog
 
 PATH: Final = "/api/v1/webhooks"
 FRESH_SECONDS: Final = 300

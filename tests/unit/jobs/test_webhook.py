@@ -13,7 +13,17 @@ from jobs.errors import InvalidInput
 from jobs.model.job import Event, Webhook
 from jobs.sealing import SealBroken, Sealer
 from jobs.settings import Settings
-from jobs.webhook import EVENTS, Delivery, DeliveryAttempt, Signer, address, deliveries, read_secret, tried, wanted
+from jobs.webhooks.delivery import (
+    EVENTS,
+    Delivery,
+    DeliveryAttempt,
+    Signer,
+    address,
+    deliveries,
+    read_secret,
+    tried,
+    wanted,
+)
 from tests.jobs import new_job
 
 SCHEDULE = Settings.model_fields["webhook_schedule"].default

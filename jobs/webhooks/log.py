@@ -14,15 +14,15 @@ from jobs.errors import InvalidInput, NotFound, RateLimited
 from jobs.ids import new_id
 from jobs.model.job import now_ms
 from jobs.model.json import moment
-from jobs.outbox import AT_ONCE
-from jobs.webhook import Delivery
+from jobs.webhooks.delivery import Delivery
+from jobs.webhooks.outbox import AT_ONCE
 
 if TYPE_CHECKING:
     from jobs.access.rates import Rates
-    from jobs.endpoints import Endpoints
-    from jobs.outbox import Outbox
-    from jobs.posting import Poster
-    from jobs.webhook import DeliveryAttempt
+    from jobs.webhooks.delivery import DeliveryAttempt
+    from jobs.webhooks.endpoints import Endpoints
+    from jobs.webhooks.outbox import Outbox
+    from jobs.webhooks.poster import Poster
 
 READ_AT_MOST: Final = 1_000
 """Rows that one page may look at."""

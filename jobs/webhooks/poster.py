@@ -10,7 +10,7 @@ from jobs.model.job import now_ms
 from jobs.outside.client import Answer, Outside, OutsideError, webhook_policy
 from jobs.outside.retry_after import retry_after
 from jobs.sealing import SealBroken, Sealer
-from jobs.webhook import MOST_NOTED, SECRETS, SIGNING, Delivery, DeliveryAttempt, Signer
+from jobs.webhooks.delivery import MOST_NOTED, SECRETS, SIGNING, Delivery, DeliveryAttempt, Signer
 
 if TYPE_CHECKING:
     from jobs.settings import Settings

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from jobs.model.job import now_ms
 from jobs.redis.connection import reachable
 from jobs.redis.scripts import scripts
-from jobs.webhook import Delivery, once_more
+from jobs.webhooks.delivery import Delivery, once_more
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -16,14 +16,14 @@ from jobs.errors import DarkroomError
 from jobs.model.job import now_ms
 from jobs.outside.client import POST_SECONDS
 from jobs.redis.pubsub import end, listen
-from jobs.webhook import Delivery, Endpoint, delivered, given_up, tried
+from jobs.webhooks.delivery import Delivery, Endpoint, delivered, given_up, tried
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from jobs.endpoints import Endpoints
-    from jobs.outbox import Outbox
-    from jobs.posting import Poster
+    from jobs.webhooks.endpoints import Endpoints
+    from jobs.webhooks.outbox import Outbox
+    from jobs.webhooks.poster import Poster
 
 AT_ONCE: Final = 32
 """Posts that one process has under way."""

@@ -1,0 +1,1 @@
+"""Webhooks: endpoints, deliveries, signatures, and the outbox that posts them."""
