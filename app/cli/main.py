@@ -57,7 +57,7 @@ def api() -> None:
 def worker() -> None:
     """Run jobs."""
     from jobs.settings import Settings  # noqa: PLC0415
-    from jobs.worker import run_worker  # noqa: PLC0415
+    from jobs.worker.process import run_worker  # noqa: PLC0415
 
     settings = Settings.load()
     settings.require_production()

@@ -5,9 +5,9 @@ from functools import partial
 import pytest
 
 from jobs.errors import ServiceUnavailable
-from jobs.held import Held
 from jobs.model import moves
 from jobs.store.jobs import RedisJobStore
+from jobs.worker.lease import Held
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio

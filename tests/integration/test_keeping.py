@@ -7,19 +7,19 @@ import threading
 import pytest
 
 from app.simulator.draw import draw
-from jobs import keeping
 from jobs.blobs.expiry import Expiring
 from jobs.blobs.local import LocalBlobs
 from jobs.blobs.spool import Spool
 from jobs.blobs.store import BlobStoreDown
 from jobs.catalog.families import Catalog
 from jobs.errors import ServiceUnavailable
-from jobs.held import Held
-from jobs.keeping import Keeper
 from jobs.model import moves
 from jobs.model.job import ImageRequest, Picture, Status, now_ms
 from jobs.pictures.names import stem_of
 from jobs.store.jobs import RedisJobStore
+from jobs.worker import results as keeping
+from jobs.worker.lease import Held
+from jobs.worker.results import Keeper
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio

@@ -12,12 +12,12 @@ from jobs.blobs.local import LocalBlobs
 from jobs.blobs.opening import blob_store
 from jobs.blobs.store import BlobStoreDown
 from jobs.errors import NotFound
-from jobs.held import Held
 from jobs.model.job import Picture
 from jobs.pictures.gate import MOST_BYTES
-from jobs.previews import Previews
 from jobs.settings import Settings
 from jobs.store.jobs import Claim
+from jobs.worker.lease import Held
+from jobs.worker.previews import Previews
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio

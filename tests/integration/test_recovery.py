@@ -13,15 +13,15 @@ from jobs.catalog.families import Catalog
 from jobs.client.inputs import Loaded
 from jobs.errors import Outcome
 from jobs.ids import new_id
-from jobs.keeping import Keeper
 from jobs.model import moves
 from jobs.model.job import Fallback, Options, Phase, Picture, Status, Target, now_ms
 from jobs.pictures.gate import measure
-from jobs.previews import Previews
 from jobs.providers.base import Answered
-from jobs.run import Runner
 from jobs.store.jobs import RedisJobStore
 from jobs.store.stats import Breaker, Gauges
+from jobs.worker.previews import Previews
+from jobs.worker.results import Keeper
+from jobs.worker.run import Runner
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio

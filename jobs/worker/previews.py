@@ -18,7 +18,7 @@ from jobs.store.jobs import Fenced
 if TYPE_CHECKING:
     from jobs.blobs.expiry import Expiring
     from jobs.blobs.store import BlobStore
-    from jobs.held import Held
+    from jobs.worker.lease import Held
 
 KEPT_SECONDS: Final = 3_600
 UPLOAD_SECONDS: Final = 5.0

@@ -15,13 +15,13 @@ from msgspec.structs import replace
 
 from jobs.blobs.store import BlobExists, BlobMissing, BlobRefused, BlobStoreDown
 from jobs.catalog.families import native
-from jobs.held import PAUSE_SECONDS, Held
 from jobs.model import moves
 from jobs.model.job import Image, Job, Picture, Warning_, now_ms
 from jobs.pictures.gate import EXTENSIONS, NotAPicture, converted, converted_apart, measure
 from jobs.pictures.names import names_of, stem_of
 from jobs.providers.outcomes import bad_response
 from jobs.store.jobs import Fenced, Stale
+from jobs.worker.lease import PAUSE_SECONDS, Held
 
 if TYPE_CHECKING:
     from jobs.blobs.expiry import Expiring

@@ -14,21 +14,21 @@ import structlog
 from jobs.blobs.store import BlobRefused, BlobStoreDown
 from jobs.catalog.families import per_call
 from jobs.errors import DarkroomError, InvalidPicture, Outcome, ProviderError, ServiceUnavailable, TimedOut
-from jobs.held import PAUSE_SECONDS, Held
 from jobs.model import fallback, moves
 from jobs.model.job import Failure, Job, Phase, Picture, Progress, Status, Usage, Warning_, now_ms
 from jobs.providers.base import Accepted, Answered, Order, Preview, Progressed, Text, Warned
 from jobs.providers.outcomes import bad_response
 from jobs.store.jobs import Fenced
+from jobs.worker.lease import PAUSE_SECONDS, Held
 
 if TYPE_CHECKING:
     from jobs.catalog.families import Catalog
     from jobs.client.inputs import Inputs, Loaded
-    from jobs.keeping import Keeper
-    from jobs.previews import Previews
     from jobs.providers.base import Provider, Step
     from jobs.store.jobs import Claim, RedisJobStore
     from jobs.store.stats import Breaker, Gauges
+    from jobs.worker.previews import Previews
+    from jobs.worker.results import Keeper
 
 GRACE_SECONDS: Final = 5.0
 """Beyond its own timeout a provider gets this long to say how its call ended."""

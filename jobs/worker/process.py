@@ -21,22 +21,22 @@ from jobs.catalog.families import Catalog
 from jobs.client.inputs import Inputs
 from jobs.errors import DarkroomError, ServiceUnavailable
 from jobs.ids import new_id
-from jobs.keeping import Keeper
 from jobs.logs import configure
 from jobs.model import moves
 from jobs.model.job import now_ms
-from jobs.previews import Previews
 from jobs.providers import PROVIDERS
 from jobs.queue import TURN, Turns, WakeWorker, arq_redis, deserialize, queue_name, serialize
 from jobs.redis.connection import connections
 from jobs.redis.pubsub import end, listen
-from jobs.run import Runner
 from jobs.store.jobs import Claim, RedisJobStore, Stale
 from jobs.store.stats import Breaker, Gauges
 from jobs.webhooks.courier import Courier
 from jobs.webhooks.endpoints import Endpoints, open_endpoints
 from jobs.webhooks.outbox import Outbox
 from jobs.webhooks.poster import poster
+from jobs.worker.previews import Previews
+from jobs.worker.results import Keeper
+from jobs.worker.run import Runner
 
 if TYPE_CHECKING:
     from jobs.providers.base import Provider

@@ -1,0 +1,1 @@
+"""The doing half: from a claimed job to its picture."""
