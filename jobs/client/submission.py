@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from jobs.catalog.families import expected_seconds, unit_price
 from jobs.client.routing import unconfigured
+from jobs.encryption import Sealer
 from jobs.errors import InvalidInput, InvalidPicture, ServiceUnavailable
 from jobs.ids import new_id
 from jobs.model import fallback
@@ -29,7 +30,6 @@ from jobs.model.job import (
 )
 from jobs.outside.client import OutsideError, check, parse, webhook_policy
 from jobs.providers import PROVIDERS
-from jobs.sealing import Sealer
 from jobs.webhooks.delivery import SECRETS, wanted
 from jobs.webhooks.endpoints import NO_ADDRESS
 

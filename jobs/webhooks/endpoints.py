@@ -14,12 +14,12 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
+from jobs.encryption import Sealer
 from jobs.errors import InvalidInput, NotFound
 from jobs.ids import new_id
 from jobs.model.job import Webhook, now_ms
 from jobs.model.json import moment
 from jobs.outside.client import OutsideError, Policy, check, parse, webhook_policy
-from jobs.sealing import Sealer
 from jobs.store.records import Records
 from jobs.webhooks.delivery import ENDINGS, SECRETS, DeliveryAttempt, Endpoint, Secret, delivered, new_secret, wanted
 from jobs.webhooks.outbox import Outbox

@@ -6,10 +6,10 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from jobs.encryption import SealBroken, Sealer
 from jobs.model.job import now_ms
 from jobs.outside.client import Answer, Outside, OutsideError, webhook_policy
 from jobs.outside.retry_after import retry_after
-from jobs.sealing import SealBroken, Sealer
 from jobs.webhooks.delivery import MOST_NOTED, SECRETS, SIGNING, Delivery, DeliveryAttempt, Signer
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ import pytest
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
+from jobs.encryption import Sealer
 from jobs.model.job import Event, Webhook, now_ms
 from jobs.model.moves import Changed
 from jobs.outside.client import Policy
-from jobs.sealing import Sealer
 from jobs.store.jobs import RedisJobStore
 from jobs.webhooks.delivery import DeliveryAttempt, Endpoint, Secret, deliveries, given_up, tried
 from jobs.webhooks.endpoints import KNOWN_SECONDS, Endpoints, Wish

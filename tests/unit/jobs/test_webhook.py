@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from standardwebhooks import Webhook as Receiver
 
+from jobs.encryption import SealBroken, Sealer
 from jobs.errors import InvalidInput
 from jobs.model.job import Event, Webhook
-from jobs.sealing import SealBroken, Sealer
 from jobs.settings import Settings
 from jobs.webhooks.delivery import (
     EVENTS,
