@@ -107,7 +107,7 @@ class Catalog:
     def load(path: Path | None = None) -> Catalog:
         """Read the built-in table, or the file that replaces it. Raises `ConfigurationError`."""
         try:
-            text = (files("jobs") / "models.toml").read_text() if path is None else path.read_text()
+            text = (files("jobs.catalog") / "models.toml").read_text() if path is None else path.read_text()
             return Catalog(msgspec.convert(tomllib.loads(text), _Table).family)
         except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
             raise ConfigurationError(f"DARKROOM_MODELS: {path}: {error}") from None

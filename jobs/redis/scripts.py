@@ -1,4 +1,4 @@
-"""The Lua scripts, each with `shared.lua` before it."""
+"""The Lua scripts, each with `include/lanes.lua` before it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ if TYPE_CHECKING:
 
 def scripts(redis: Redis, names: Iterable[str]) -> dict[str, AsyncScript]:
     """Scripts by name, ready to be called."""
-    folder = files("jobs") / "lua"
-    shared = (folder / "shared.lua").read_text()
+    folder = files("jobs.redis") / "lua"
+    shared = (folder / "include" / "lanes.lua").read_text()
     return {name: redis.register_script(shared + (folder / f"{name}.lua").read_text()) for name in names}

@@ -194,7 +194,7 @@ class RedisJobStore:
         most = job.options.max_queue_position
         event, posts = await self._told(Changed(job, "image.job.queued"))
         answer = await self._run(
-            "create",
+            "create_job",
             job.id,
             _pack(job),
             job.org,
@@ -265,7 +265,7 @@ class RedisJobStore:
         job = changed.job
         event, posts = await self._told(changed)
         answer = await self._run(
-            "commit",
+            "commit_move",
             job.id,
             _pack(job),
             before.version,
@@ -324,7 +324,7 @@ class RedisJobStore:
     async def claim_next(self, turn: str, worker: str, lease_ms: int) -> Claim | None:
         """The next job that is this turn's to run; with `None` the turn has been given back."""
         while True:
-            answer = await self._run("claim", turn, worker, lease_ms, PROBE_MS, *self._limits)
+            answer = await self._run("claim_job", turn, worker, lease_ms, PROBE_MS, *self._limits)
             if answer is None:
                 return None
             if answer:
@@ -334,19 +334,19 @@ class RedisJobStore:
     async def beat(self, worker: str, ttl_ms: int, slots: int, held: Iterable[Claim]) -> Beat:
         """Keep a worker's slots, turns and leases alive for another `ttl_ms`."""
         leases = [part for claim in held for part in (claim.job.id, claim.fence, claim.turn)]
-        now, due, later, lost, canceling = await self._run("beat", worker, ttl_ms, slots, *leases)
+        now, due, later, lost, canceling = await self._run("renew_leases", worker, ttl_ms, slots, *leases)
         return Beat(now, _score(due), _score(later), _names(lost), _names(canceling))
 
     async def leave(self, worker: str, slots: int, turns: Sequence[str]) -> None:
         """Take a worker's slots, and turns that it will not run, out of the count."""
-        await self._run("leave", worker, slots, *turns)
+        await self._run("release_slots", worker, slots, *turns)
 
     async def overdue(self, lease_ms: int) -> list[str]:
         """Put jobs without a live lease back among the ready; answer those past their deadline.
 
         Nothing is done in the first `lease_ms` of a Redis that has been started again.
         """
-        return [i.decode() for i in await self._run("lost", lease_ms)]
+        return [i.decode() for i in await self._run("reap_leases", lease_ms)]
 
     async def sought(self) -> list[str]:
         """Jobs that ended with a call open, and whose leases are over: what the call stored is to be sought."""
@@ -365,13 +365,13 @@ class RedisJobStore:
     async def missing_turns(self, most: int) -> list[str]:
         """Turns that have to be rung: at most `most`, no more than there is work and free slots for."""
         offered = [f"{self.prefix}{new_id('turn')}" for _ in range(most)]
-        return [t.decode() for t in await self._run("turns", TURN_START_MS, most, *offered, *self._limits)]
+        return [t.decode() for t in await self._run("missing_turns", TURN_START_MS, most, *offered, *self._limits)]
 
     async def erase(self, job: Job) -> None:
         """Forget a job, its events and its deliveries; its id is known to be gone. Raises `Stale`."""
         images = job.chargeable - job.used_images
         told = _day(job), job.key_id or "", images, images * job.unit_price
-        if not await self._run("erase", job.id, job.org, TOMB_MS, job.subject, job.version, *told):
+        if not await self._run("erase_job", job.id, job.org, TOMB_MS, job.subject, job.version, *told):
             raise Stale(job.id)
 
     async def erased(self, org: str, job_id: str) -> bool:
@@ -455,7 +455,16 @@ class Room:
             raise ServiceUnavailable(message, reason="store_full", retry_after=30)
 
 
-_SCRIPTS: Final = ("create", "claim", "commit", "beat", "lost", "turns", "leave", "erase")
+_SCRIPTS: Final = (
+    "create_job",
+    "claim_job",
+    "commit_move",
+    "renew_leases",
+    "reap_leases",
+    "missing_turns",
+    "release_slots",
+    "erase_job",
+)
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Job)
 

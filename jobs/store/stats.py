@@ -48,7 +48,7 @@ class Place(Struct, frozen=True, kw_only=True):
 
     @property
     def throttled(self) -> bool:
-        """Whether a free worker would pass it over, by the rules of `claim.lua`: its org, or its provider, is full."""
+        """Whether a free worker would pass it over, by the rules of `claim_job.lua`: its org, or its provider, is full."""
         counts = ((self.org_running, self.org_most), (self.provider_running, self.provider_most))
         return self.shut_ms > 0 or any(most is not None and running >= most for running, most in counts)
 
@@ -59,13 +59,13 @@ class Gauges:
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
         self._prefix = prefix
-        self._scripts = scripts(redis, ("report",))
+        self._scripts = scripts(redis, ("record_call",))
 
     async def report(self, provider: str, model: str, word: str, took_ms: int, breaker: Breaker) -> None:
         """A provider's call has ended: `good`, `bad` or `busy` (which says nothing of its health)."""
         bounds = breaker.failures, breaker.open_ms, LONGEST_OPEN_MS, TIMES_KEPT_MS
         with reachable():
-            await self._scripts["report"](args=[self._prefix, provider, model, word, took_ms, *bounds])
+            await self._scripts["record_call"](args=[self._prefix, provider, model, word, took_ms, *bounds])
 
     async def took(self, provider: str, model: str) -> tuple[int, ...]:
         """What the model's last good calls took, in milliseconds, the newest first; at most 200."""

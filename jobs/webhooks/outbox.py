@@ -38,11 +38,11 @@ class Outbox:
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
         self.prefix = prefix
-        self._scripts = scripts(redis, ("post", "posted", "again", "hasten"))
+        self._scripts = scripts(redis, ("lease_deliveries", "settle_delivery", "redeliver", "release_queue"))
 
     async def due(self, most: int, lease_ms: int, room: int) -> Due:
         """Lease at most `most` rows that are due; no queue has more than `room` under way, over all couriers."""
-        now, later, rows = await self._run("post", most, lease_ms, room)
+        now, later, rows = await self._run("lease_deliveries", most, lease_ms, room)
         found = tuple(_decoder.decode(row) for row in rows)
         return Due(found, max(0, int(float(later)) - now) if later else None)
 
@@ -52,7 +52,7 @@ class Outbox:
         verdict = "" if good is None else "good" if good else "bad"
         written = replace(after, revision=before.revision + 1)
         row = (after.id, before.revision, _encoder.encode(written))
-        return bool(await self._run("posted", *row, -1 if ended else pause_ms, KEPT_MS, verdict, *BREAKER))
+        return bool(await self._run("settle_delivery", *row, -1 if ended else pause_ms, KEPT_MS, verdict, *BREAKER))
 
     async def again(self, deliveries: Sequence[Delivery]) -> int:
         """Put deliveries on their way once more; how many went."""
@@ -62,12 +62,12 @@ class Outbox:
             for d in deliveries[start : start + AT_ONCE]:
                 written = replace(once_more(d, now), revision=d.revision + 1)
                 parts += (d.id, d.revision, _encoder.encode(written))
-            count += await self._run("again", *parts)
+            count += await self._run("redeliver", *parts)
         return count
 
     async def hasten(self, queue: str) -> None:
         """All that waits in a queue, and is not being posted, is looked at by a courier now."""
-        await self._run("hasten", queue)
+        await self._run("release_queue", queue)
 
     async def get(self, org: str, delivery_id: str) -> Delivery | None:
         """One delivery of the org."""

@@ -22,7 +22,7 @@ def test_after_a_job_the_api_has_no_provider_sdk_and_the_worker_no_web_framework
 
     assert "litestar" in api
     assert "openai" in worker
-    assert not api & {"openai", "google.genai", "PIL", "azure.storage.blob", "jobs.run", "jobs.worker"}
+    assert not api & {"openai", "google.genai", "PIL", "azure.storage.blob", "jobs.worker.run", "jobs.worker.process"}
     assert not worker & {"litestar", "uvicorn", "app.main"}
 
 

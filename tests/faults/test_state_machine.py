@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 import redis
@@ -655,7 +656,7 @@ HIDDEN = {
 @pytest.mark.parametrize("check", MUTATIONS)
 def test_the_machine_sees_when_a_check_is_cut_out_of_the_scripts(quick_redis_url, check):
     cut, put, words = MUTATIONS[check]
-    scripts = [path.read_text() for path in (files("jobs") / "lua").iterdir()]
+    scripts = [path.read_text() for path in Path(files("jobs.redis") / "lua").rglob("*.lua")]
     first = settings(
         THOROUGH, derandomize=True, phases=(Stage.generate,), max_examples=2_000, report_multiple_bugs=False
     )

@@ -184,7 +184,7 @@ async def test_who_connects_hears_at_once_how_its_own_jobs_stand_that_somebody_f
 
 
 async def test_a_websocket_that_says_nothing_is_let_go_before_it_belongs_to_a_session(app, monkeypatch):
-    monkeypatch.setattr("app.sockets.PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("app.live.sockets.PATIENCE_SECONDS", 0.3)
     wire = Wire()
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
         begun = await client.get("/socket.io/?EIO=4&transport=polling")

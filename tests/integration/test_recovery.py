@@ -224,7 +224,7 @@ async def test_a_picture_that_comes_later_is_looked_for_again_and_not_for_ever(p
     again = await parts.redis.zscore("{test}:sought", job.id)
     assert again > now_ms() + 30_000
     await parts.redis.zadd("{test}:sought", {job.id: 0})
-    monkeypatch.setattr("jobs.keeping.SOUGHT_MS", 0)
+    monkeypatch.setattr("jobs.worker.results.SOUGHT_MS", 0)
     await parts.keeper.seek()
     assert await parts.redis.zscore("{test}:sought", job.id) is None
 
