@@ -30,7 +30,7 @@ from jobs.access.orgs import Orgs
 from jobs.access.rates import Rates
 from jobs.blobs.expiry import Expiring
 from jobs.blobs.local import LocalBlobs
-from jobs.blobs.opening import blob_store, job_store
+from jobs.blobs.opening import blob_store
 from jobs.blobs.store import BlobMissing
 from jobs.catalog.families import Catalog
 from jobs.client.batches import Batches
@@ -45,6 +45,7 @@ from jobs.logs import configure
 from jobs.queue import Turns, arq_redis
 from jobs.redis.connection import connections
 from jobs.settings import Settings
+from jobs.store.jobs import job_store
 from jobs.store.stats import Gauges
 from jobs.webhooks.endpoints import open_endpoints
 from jobs.webhooks.log import DeliveryLog

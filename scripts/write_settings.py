@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from jobs.settings import table, variables
+from jobs.settings import variables
+from jobs.settings.table import table
 
 ROOT = Path(__file__).parents[1]
 UNSET = {"DARKROOM_DEV", "DARKROOM_SIMULATED"}

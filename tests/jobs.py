@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from jobs.ids import new_id
-from jobs.model.job import ImageRequest, Job, Options, now_ms
+from jobs.model.job import Job, Options
+from jobs.model.request import ImageRequest
+from jobs.model.times import now_ms
 
 
 def new_job(provider: str = "gemini", n: int = 1, model: str = "m", **columns: object) -> Job:

@@ -43,7 +43,7 @@ def keys() -> None:
 def create(org: str, expires: str | None, as_json: bool, **told: Any) -> None:
     """Make a key. Its secret is all that is written to stdout, this once."""
     from app.auth.authenticator import ORG  # noqa: PLC0415  # each command loads what it needs
-    from jobs.model.json import read_moment  # noqa: PLC0415
+    from jobs.model.times import read_moment  # noqa: PLC0415
 
     if not ORG.fullmatch(org):
         fail("--org: 1 to 64 letters, digits, '_' or '-'")

@@ -91,7 +91,8 @@ def config() -> None:
 @click.option("--json", "as_json", is_flag=True, help="as JSON")
 def show(as_json: bool) -> None:
     """Every setting as it stands; secrets are masked."""
-    from jobs.settings import Settings, shown  # noqa: PLC0415
+    from jobs.settings import Settings  # noqa: PLC0415
+    from jobs.settings.table import shown  # noqa: PLC0415
 
     values = shown(Settings.load())
     if as_json:
@@ -104,7 +105,7 @@ def show(as_json: bool) -> None:
 @config.command()
 def table() -> None:
     """Every setting as a markdown table."""
-    from jobs.settings import table as markdown  # noqa: PLC0415
+    from jobs.settings.table import table as markdown  # noqa: PLC0415
 
     click.echo(markdown())
 

@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Any, Final
 from litestar import Response, post
 from msgspec import Struct
 
-from app.auth.authenticator import WRITE
+from app.auth.caller import WRITE
+from app.http.caller import known_caller, permitted
 from app.http.input_images import Mask, ReferenceImage, mask, reference
 from app.http.job_headers import client_reference, idempotency_key, options_from_headers
 from app.http.json_body import read_json
 from app.http.problems import request_id
-from app.http.responses import AnyRequest, answer_now_or_later, known_caller, permitted, where
+from app.http.responses import AnyRequest, where
 from app.http.sse import require_room, stream, wants_stream
+from app.http.wait import answer_now_or_later
 from jobs.client.submission import Ask
 from jobs.errors import InvalidInput
-from jobs.model.job import ImageRequest
+from jobs.model.request import ImageRequest
 
 if TYPE_CHECKING:
-    from app.auth.authenticator import Caller
+    from app.auth.caller import Caller
 
 FACE: Final = "agents"
 PROVIDERS: Final = ("azure-openai", "gemini")

@@ -10,9 +10,10 @@ from litestar import Response, get
 from litestar.params import FromPath
 from litestar.response import Stream
 
-from app.auth.authenticator import READ
+from app.auth.caller import READ
+from app.http.caller import known_caller
 from app.http.query import known_id, only_query
-from app.http.responses import AnyRequest, known_caller
+from app.http.responses import AnyRequest
 from app.http.sse import MEDIA_TYPE, counted, frame, require_room
 from app.live.progress import follow
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from app.http.base64_fields import Base64Text
 from jobs.client.inputs import Given
 from jobs.errors import InvalidPicture, PayloadTooLarge
-from jobs.pictures.gate import MOST_BYTES
+from jobs.pictures.sniff import MOST_BYTES
 
 LONGEST_URL: Final = 2_048
 MEDIA_TYPES: Final = ("image/png", "image/jpeg")

@@ -162,8 +162,6 @@ _UNFIT: Final = re.compile("[\x00\ud800-\udfff]")
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`(?: - at `\$\.?(?P<path>[^`]*)`)?")
 _MISSING: Final = re.compile(r"Object missing required field `(?P<field>[^`]*)`(?: - at `\$\.?(?P<path>[^`]*)`)?")
 _AT: Final = re.compile(r"(?P<what>.*) - at `\$\.?(?P<path>[^`]*)`")
-
-
 _LONGEST_PATH: Final = 200
 _PICTURES: Final = re.compile(r"(referenceImages?|images?|mask)\b")
 

@@ -11,7 +11,7 @@ from multipart import MultipartError, MultipartSegment, ParserLimitReached, Push
 
 from app.http.json_body import LARGEST, check_length, check_text, too_large
 from jobs.errors import InvalidInput, PayloadTooLarge, UnsupportedMediaType
-from jobs.pictures.gate import MOST_BYTES
+from jobs.pictures.sniff import MOST_BYTES
 
 if TYPE_CHECKING:
     from litestar import Request

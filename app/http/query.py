@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from jobs.errors import InvalidInput, NotFound
-from jobs.model.json import read_moment
+from jobs.model.times import read_moment
 
 if TYPE_CHECKING:
     from litestar import Request

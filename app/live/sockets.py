@@ -14,7 +14,8 @@ from litestar.enums import ScopeType
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
-from app.auth.authenticator import READ, Authenticator
+from app.auth.authenticator import Authenticator
+from app.auth.caller import READ
 from app.http.rate_headers import spend
 from app.live.handshake import Headers, credentials, from_allowed_page, query
 from app.live.progress import Message, error_json
@@ -23,7 +24,7 @@ from app.live.subscriptions import Audience, Listener
 from jobs.errors import DarkroomError, Forbidden, InvalidInput, NotFound, RateLimited, TooManyStreams, Unauthorized
 
 if TYPE_CHECKING:
-    from app.auth.authenticator import Caller
+    from app.auth.caller import Caller
     from jobs.access.rates import Rates
     from jobs.client.client import Jobs
     from jobs.client.notifier import Waiting

@@ -12,7 +12,8 @@ import structlog
 from app.live.progress import RETRY_SECONDS, Message, ended, follow, standing, without_preview
 from jobs.errors import DarkroomError, InvalidInput, ServiceUnavailable
 from jobs.model.filters import Filters
-from jobs.model.job import Status, now_ms
+from jobs.model.job import Status
+from jobs.model.times import now_ms
 
 if TYPE_CHECKING:
     from jobs.client.client import Jobs

@@ -13,8 +13,7 @@ from jobs.access import tokens
 from jobs.access.rates import Window
 from jobs.catalog.families import MODEL_NAME
 from jobs.errors import InvalidInput
-from jobs.model.job import now_ms
-from jobs.model.json import moment
+from jobs.model.times import moment, now_ms
 
 CAPABILITIES: Final[Mapping[str, frozenset[str]]] = {
     "images": frozenset({"write:image-gen", "read:image-gen"}),

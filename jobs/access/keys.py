@@ -12,7 +12,7 @@ from jobs.access import tokens
 from jobs.access.api_key import ApiKey, Rotated, Wish, check
 from jobs.errors import Gone, InvalidInput, NotFound
 from jobs.ids import new_id
-from jobs.model.job import now_ms
+from jobs.model.times import now_ms
 from jobs.redis.connection import reachable
 from jobs.store.records import Records
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import UNSET, Struct, UnsetType, to_builtins
 
 from jobs.errors import InvalidInput
-from jobs.model.job import now_ms
-from jobs.model.json import moment
+from jobs.model.times import moment, now_ms
 from jobs.redis.connection import reachable
 
 if TYPE_CHECKING:

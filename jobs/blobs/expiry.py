@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobs.model.job import now_ms
+from jobs.model.times import now_ms
 from jobs.redis.connection import reachable
 
 if TYPE_CHECKING:

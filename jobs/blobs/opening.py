@@ -4,26 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobs.store.jobs import RedisJobStore
-
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
     from jobs.blobs.store import BlobStore
     from jobs.settings import Settings
-    from jobs.store.jobs import EndpointsOf
-
-
-def job_store(redis: Redis, settings: Settings, endpoints: EndpointsOf | None = None) -> RedisJobStore:
-    """Where jobs are kept; `endpoints` hear of what becomes of them."""
-    return RedisJobStore(
-        redis,
-        settings.redis_prefix,
-        settings.public_base_url,
-        picture_days=settings.picture_days,
-        limits=settings.provider_concurrency,
-        endpoints=endpoints,
-    )
 
 
 def blob_store(settings: Settings) -> BlobStore:

@@ -12,10 +12,9 @@ from typing import Final
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
-from jobs.errors import ConfigurationError, InvalidInput, InvalidPicture
-from jobs.model.job import ImageRequest, Warning_
+from jobs.errors import ConfigurationError, InvalidInput
+from jobs.model.request import ImageRequest
 
 FACE_0: Final = "agents"
 """The face whose documents name fewer sizes and qualities than the models have."""
@@ -84,14 +83,6 @@ class Family(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     p90_seconds: float = 40.0
 
 
-class Checked(Struct, frozen=True):
-    """A request that its model can serve, as it will be sent, and what was changed or ignored on the way."""
-
-    request: ImageRequest
-    family: Family
-    warnings: tuple[Warning_, ...]
-
-
 class _Table(Struct, frozen=True, forbid_unknown_fields=True):
     family: tuple[Family, ...]
 
@@ -129,18 +120,6 @@ class Catalog:
                 return family
         raise InvalidInput(f"unknown provider; known are {', '.join(self.providers)}", field="provider")
 
-    def check(self, request: ImageRequest, *, face: str) -> Checked:
-        """Hold a request against its family. Raises `InvalidInput`, `InvalidPicture`, each naming the field."""
-        if not MODEL_NAME.fullmatch(request.model):
-            raise InvalidInput("must be 1 to 128 letters, digits, '.', '_' or '-'", field="model")
-        family = self.family(request.provider, request.model)
-        request, ignored = _without_ignored(request, family)
-        _check_words(request, family)
-        _check_choices(request, family, face)
-        _check_pictures(request, family)
-        request, mapped = _with_size(request, family, face)
-        return Checked(request, family, (*ignored, *mapped))
-
 
 def unit_price(request: ImageRequest, family: Family) -> int:
     """Micro-dollars a picture, by the table; 0 where it does not say."""
@@ -168,136 +147,6 @@ def native(request: ImageRequest, family: Family) -> bool:
     return family.formats is None or request.output_format in family.formats
 
 
-def nearest_ratio(width: int, height: int, ratios: tuple[str, ...]) -> str:
-    """The `W:H` of `ratios` whose shape is nearest to `width` x `height`, by the quotient of the two."""
-
-    def distance(ratio: str) -> float:
-        wide, high = ratio.split(":")
-        quotient = (width * int(high)) / (height * int(wide))
-        return max(quotient, 1 / quotient)
-
-    return min(ratios, key=distance)
-
-
-def pixels(size: str) -> tuple[int, int] | None:
-    """Width and height of a `WIDTHxHEIGHT` text, or None."""
-    found = _PIXELS.fullmatch(size)
-    return (int(found[1]), int(found[2])) if found else None
-
-
-_PIXELS: Final = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
-_RATIO: Final = re.compile(r"[1-9][0-9]{0,2}:[1-9][0-9]{0,2}")
-_ATTRIBUTES: Final = {
-    "quality": "quality",
-    "style": "style",
-    "negativePrompt": "negative_prompt",
-    "background": "background",
-    "outputFormat": "output_format",
-    "outputCompression": "output_compression",
-    "seed": "seed",
-    "steps": "steps",
-    "moderation": "moderation",
-    "inputFidelity": "input_fidelity",
-    "user": "user",
-    "safetyIdentifier": "safety_identifier",
-    "partialImages": "partial_images",
-}
-_NO_WISH: Final = frozenset({"user", "safetyIdentifier"})
-"""Dropped without a word where a provider has no such thing: who asks is no wish for the picture."""
-_MOST_IDENTIFIER: Final = 512
-_MOST_PREVIEWS: Final = 3
-
-
-def _without_ignored(request: ImageRequest, family: Family) -> tuple[ImageRequest, list[Warning_]]:
-    if request.partial_images == 0:
-        request = replace(request, partial_images=None)
-    message = f"{request.provider} ({request.model}) does not take it"
-    reasons = dict.fromkeys(family.ignored, message)
-    if not request.images:
-        reasons.setdefault("inputFidelity", "there is no reference image to keep to")
-    given = [f for f in reasons if getattr(request, _ATTRIBUTES[f]) is not None]
-    warnings = [
-        Warning_(code="ignored_option", field=f, message=f"{f}: {reasons[f]}") for f in given if f not in _NO_WISH
-    ]
-    return replace(request, **{_ATTRIBUTES[f]: None for f in given}), warnings
-
-
-def _check_words(request: ImageRequest, family: Family) -> None:
-    if not request.prompt.strip():
-        raise InvalidInput("must not be empty", field="prompt")
-    if len(request.prompt) > family.max_prompt:
-        raise InvalidInput(f"must be at most {family.max_prompt} characters", field="prompt")
-    for field in ("user", "safetyIdentifier"):
-        if len(getattr(request, _ATTRIBUTES[field]) or "") > _MOST_IDENTIFIER:
-            raise InvalidInput(f"must be at most {_MOST_IDENTIFIER} characters", field=field)
-
-
-def _check_choices(request: ImageRequest, family: Family, face: str) -> None:
-    qualities = family.face_qualities if face == FACE_0 and family.face_qualities else family.qualities
-    for field, value, allowed in (
-        ("quality", request.quality, qualities),
-        ("style", request.style, family.styles),
-        ("outputFormat", request.output_format, FORMATS),
-        ("background", request.background, family.backgrounds),
-        ("moderation", request.moderation, ("auto", "low")),
-        ("inputFidelity", request.input_fidelity, ("low", "high")),
-    ):
-        if value is not None and allowed is not None and value not in allowed:
-            raise InvalidInput(f"{request.model} takes {_listed(allowed)}", field=field)
-    if request.background == "transparent" and request.output_format == "jpeg":
-        raise InvalidInput("a transparent background needs png or webp", field="background")
-    if request.output_compression is not None and request.output_format not in {"jpeg", "webp"}:
-        raise InvalidInput("needs outputFormat jpeg or webp", field="outputCompression")
-    if not 0 <= (request.partial_images or 0) <= _MOST_PREVIEWS:
-        raise InvalidInput(f"must be 0 to {_MOST_PREVIEWS}", field="partialImages")
-
-
-def _check_pictures(request: ImageRequest, family: Family) -> None:
-    if request.images and not family.edit:
-        message = f"{request.model} takes no reference image: use gpt-image-2"
-        raise InvalidPicture(message, field="referenceImage")
-    if len(request.images) > family.max_references > 0:
-        raise InvalidPicture(f"{request.model} takes at most {family.max_references}", field="referenceImages")
-    if request.mask is not None and not request.images:
-        raise InvalidPicture("a mask needs a referenceImage", field="mask")
-    if request.mask is not None and not family.mask:
-        raise InvalidPicture(f"{request.provider} takes no mask: use azure-openai", field="mask")
-
-
-def _with_size(request: ImageRequest, family: Family, face: str) -> tuple[ImageRequest, list[Warning_]]:
-    size = request.size
-    if size is None:
-        return request, []
-    if family.ratios:
-        return _with_ratio(request, size, family, face)
-    at_face = family.face_sizes if face == FACE_0 else None
-    sizes = at_face or family.sizes
-    measures = pixels(size)
-    if sizes is None:
-        if measures is None and size != "auto" and not _RATIO.fullmatch(size):
-            raise InvalidInput("must be WIDTHxHEIGHT, a ratio such as 16:9, or auto", field="size")
-    elif size not in sizes:
-        rule = None if at_face else family.size_rule
-        if rule is None:
-            raise InvalidInput(f"{request.model} takes {_listed(sizes)}", field="size")
-        if measures is None or not rule.allows(*measures):
-            raise InvalidInput(f"{request.model} takes auto or {rule}", field="size")
-    return request, []
-
-
-def _with_ratio(request: ImageRequest, size: str, family: Family, face: str) -> tuple[ImageRequest, list[Warning_]]:
-    ratios = family.face_ratios if face == FACE_0 and family.face_ratios else family.ratios
-    if size == "auto":  # its own choice is what it makes without a word
-        return replace(request, size=None), []
-    if size in ratios:
-        return request, []
-    measures = pixels(size)
-    if measures is None:
-        raise InvalidInput(f"{request.model} takes {_listed(ratios)} or WIDTHxHEIGHT", field="size")
-    ratio = nearest_ratio(*measures, ratios)
-    message = f"size: {size} was mapped to the aspect ratio {ratio}"
-    return replace(request, size=ratio), [Warning_(code="adjusted_size", field="size", message=message)]
-
-
-def _listed(allowed: tuple[str, ...]) -> str:
+def listed(allowed: tuple[str, ...]) -> str:
+    """What may be chosen, as words: `png, jpeg or webp`."""
     return " or ".join([", ".join(allowed[:-1]), allowed[-1]]) if len(allowed) > 1 else "".join(allowed) or "none"

@@ -11,13 +11,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from jobs.client.batch import PENDING, Batch, Item, Refusal, Row, standing
-from jobs.client.client import CANCEL_SECONDS
+from jobs.client.erase import CANCEL_SECONDS
 from jobs.client.submission import Ask
 from jobs.errors import DarkroomError, Gone, IdempotencyKeyReused, NotFound, ServiceUnavailable
 from jobs.ids import new_id
-from jobs.model.job import Job, now_ms
+from jobs.model.job import Job
 from jobs.model.moves import RECORD_DAYS
-from jobs.store.jobs import DAY_MS, TOMB_MS
+from jobs.model.times import now_ms
+from jobs.store.durations import DAY_MS, TOMB_MS
 from jobs.store.records import Records
 
 if TYPE_CHECKING:

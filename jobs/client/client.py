@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Struct
-
 from jobs.blobs.store import BlobMissing
+from jobs.client.erase import CANCEL_SECONDS, LATE_MS
+from jobs.client.submit import CREATE_SECONDS, RETRY_SECONDS, Estimate, Submitted
 from jobs.errors import (
     DarkroomError,
     Gone,
@@ -18,24 +18,27 @@ from jobs.errors import (
     QueueFull,
     ServiceUnavailable,
 )
-from jobs.model import fallback, moves
-from jobs.model.job import Job, Status, now_ms
+from jobs.model import fallback, ledger, moves
+from jobs.model.job import Job, Status
+from jobs.model.times import now_ms
 from jobs.pictures.names import names_of
 from jobs.providers import PROVIDERS
-from jobs.store.jobs import ADOPT_MS, Adopted, CircuitOpen, Created, Full, Key, Known, Stale
+from jobs.store.durations import ADOPT_MS
+from jobs.store.outcomes import Adopted, CircuitOpen, Created, Full, Key, Known, Stale
 
 if TYPE_CHECKING:
     from jobs.blobs.store import BlobInfo, BlobStore
     from jobs.catalog.families import Catalog
-    from jobs.client.estimates import Estimates, Queued, Typical
+    from jobs.client.estimates import Estimates
     from jobs.client.inputs import Inputs
     from jobs.client.notifier import Waiting
     from jobs.client.routing import Offered, Router
     from jobs.client.submission import Ask, Drafts
     from jobs.model.filters import Filters
-    from jobs.model.job import Health, Target
+    from jobs.model.request import Target
     from jobs.queue import Turns
     from jobs.settings import Settings
+    from jobs.store.breaker import Health
     from jobs.store.jobs import RedisJobStore
     from jobs.store.stats import Gauges
     from jobs.webhooks.delivery import Delivery
@@ -43,32 +46,6 @@ if TYPE_CHECKING:
 
 READ_AT_MOST: Final = 1_000
 """Records that one list request may look at."""
-CREATE_SECONDS: Final = 5.0
-"""How long a submission outlasts a Redis that is away."""
-RETRY_SECONDS: Final = 0.25
-CANCEL_SECONDS: Final = 2.0
-"""How long the worker that has a job may take to end it."""
-LATE_MS: Final = 90_000_000
-"""Beyond it no call is open, and nothing that it brought waits on a disk: both end within a day."""
-
-
-class Submitted(Struct, frozen=True):
-    """The job of an ask. `replayed`: the idempotency key was known, and this is its job.
-
-    `adopted`: an earlier job of the same wish, which nobody waited for any more and whose result nobody had.
-    """
-
-    job: Job
-    replayed: bool = False
-    adopted: bool = False
-
-
-class Estimate(Struct, frozen=True):
-    """A job that was not made, the seconds that a call of it takes, and where it would stand."""
-
-    job: Job
-    typical: Typical
-    queued: Queued
 
 
 class Jobs:
@@ -237,7 +214,7 @@ class Jobs:
 
         A picture of an open call may be stored by a worker that dies before it hears: it goes when no call can last.
         """
-        late = [name for place in moves.to_come(job) for name in names_of(job, *place)]
+        late = [name for place in ledger.to_come(job) for name in names_of(job, *place)]
         await self._inputs.discard_at(now_ms() + LATE_MS, *late)
         await self._inputs.discard(*job.request.staged, *(image.blob for image in job.images))
         try:

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from jobs.errors import ServiceUnavailable
-from jobs.model.job import Job, Phase, Status, now_ms
+from jobs.model.job import Job, Phase, Status
 from jobs.model.json import progress_json
+from jobs.model.times import now_ms
 
 if TYPE_CHECKING:
     from jobs.catalog.families import Catalog
-    from jobs.store.stats import Gauges, Place
+    from jobs.store.position import Place
+    from jobs.store.stats import Gauges
 
 ENOUGH: Final = 5
 """Measured calls from which times are told instead of the catalog's."""

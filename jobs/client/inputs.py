@@ -13,15 +13,20 @@ from msgspec import Struct
 
 from jobs.blobs.store import BlobMissing, own_name
 from jobs.errors import DarkroomError, InvalidPicture
-from jobs.model.job import STAGED, Blob, ImageRequest, Link, Picture, Source, now_ms
-from jobs.outside.client import Outside, OutsideError, check, parse, reference_policy
+from jobs.model.picture import Picture
+from jobs.model.request import STAGED, Blob, ImageRequest, Link, Source
+from jobs.model.times import now_ms
+from jobs.outside.address import OutsideError, check, parse, reference_policy
+from jobs.outside.client import Outside
 from jobs.outside.fetch import fetch_picture
-from jobs.pictures.gate import EXTENSIONS, PNG_AND_JPEG, Admitted, NotAPicture, admit, admit_mask, measure
+from jobs.pictures.gate import PNG_AND_JPEG, Admitted, admit, admit_mask
+from jobs.pictures.sniff import EXTENSIONS, NotAPicture, measure
+from jobs.worker.inputs import Loaded
 
 if TYPE_CHECKING:
     from jobs.blobs.expiry import Expiring
     from jobs.blobs.store import BlobStore
-    from jobs.outside.client import Policy
+    from jobs.outside.address import Policy
     from jobs.settings import Settings
 
 AT_ONCE: Final = 2
@@ -43,13 +48,6 @@ class Given(Struct, frozen=True, kw_only=True):
     """As the caller declared it; None: no claim."""
     url: str | None = None
     data: bytes | None = None
-
-
-class Loaded(Struct, frozen=True):
-    """A request's input pictures in hand, fit to be sent."""
-
-    images: tuple[Picture, ...] = ()
-    mask: Picture | None = None
 
 
 class Inputs:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from jobs.catalog.families import MODEL_NAME
 from jobs.errors import ConfigurationError, InvalidInput, ServiceUnavailable
-from jobs.model.job import Target
+from jobs.model.request import Target
 from jobs.providers import PROVIDERS
 from jobs.settings import variables
 

@@ -9,32 +9,25 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from jobs.catalog.checks import check_request
 from jobs.catalog.families import expected_seconds, unit_price
 from jobs.client.routing import unconfigured
 from jobs.encryption import Sealer
 from jobs.errors import InvalidInput, InvalidPicture, ServiceUnavailable
 from jobs.ids import new_id
 from jobs.model import fallback
-from jobs.model.job import (
-    Blob,
-    Fallback,
-    ImageRequest,
-    Job,
-    Link,
-    Options,
-    Source,
-    Target,
-    Warning_,
-    Webhook,
-    now_ms,
-)
-from jobs.outside.client import OutsideError, check, parse, webhook_policy
+from jobs.model.job import Job, Options, Webhook
+from jobs.model.request import Blob, Fallback, ImageRequest, Link, Source, Target, Warning_
+from jobs.model.times import now_ms
+from jobs.outside.address import OutsideError, check, parse, webhook_policy
 from jobs.providers import PROVIDERS
-from jobs.webhooks.delivery import SECRETS, wanted
+from jobs.webhooks.delivery import wanted
+from jobs.webhooks.endpoint import SECRETS
 from jobs.webhooks.endpoints import NO_ADDRESS
 
 if TYPE_CHECKING:
-    from jobs.catalog.families import Catalog, Checked
+    from jobs.catalog.checks import Checked
+    from jobs.catalog.families import Catalog
     from jobs.client.inputs import Given, Inputs
     from jobs.settings import Settings
     from jobs.webhooks.endpoints import Endpoints
@@ -80,7 +73,7 @@ class Drafts:
     async def prepare(self, ask: Ask, *, stage: bool = True) -> Job:
         """The job of an ask, which is checked, its pictures staged, and nothing else stored."""
         named = replace(ask.request, images=tuple(map(_named, ask.images)), mask=ask.mask and _named(ask.mask))
-        checked = self._catalog.check(named, face=ask.face)
+        checked = check_request(self._catalog, named, face=ask.face)
         self._require_provider(ask.request.provider)
         options = ask.options
         webhook = ask.webhook and await self._webhook(ask.org, ask.webhook)
@@ -120,7 +113,7 @@ class Drafts:
             there = replace(named, provider=target.provider, model=target.model)
             try:
                 self._require_provider(target.provider)
-                checked = self._catalog.check(there, face=ask.face)
+                checked = check_request(self._catalog, there, face=ask.face)
             except (InvalidInput, InvalidPicture, ServiceUnavailable):
                 continue
             found.append(

@@ -7,7 +7,8 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from jobs.errors import InvalidInput, InvalidPicture
-from jobs.model.job import Attempt, ImageRequest, Job, Target, Warning_
+from jobs.model.job import Attempt, Job
+from jobs.model.request import ImageRequest, Target, Warning_
 
 SHUT: Final = "it has failed too often in a row"
 """Why a job goes on elsewhere before it was tried: the circuit breaker is open."""

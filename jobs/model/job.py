@@ -2,158 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from enum import StrEnum
 from typing import Any, Final
 
 from msgspec import Struct
 
-
-class Link(Struct, frozen=True, tag="link"):
-    """A picture at an address that nobody has fetched yet. `media_type` is the one its sender declared."""
-
-    url: str
-    media_type: str
-
-
-class Blob(Struct, frozen=True, tag="blob"):
-    """A picture in our own blob store. `sha256` is hex, so that equal bytes make equal requests."""
-
-    name: str
-    media_type: str
-    sha256: str = ""
-
-
-STAGED: Final = "inputs/"
-"""Below this, blobs are input pictures that live no longer than their job."""
-Source = Link | Blob
-"""Where an input picture is. Bytes never enter Redis."""
-
-
-class ImageRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What every face asks for, in one vocabulary. `None` means: the provider's own default."""
-
-    provider: str
-    model: str
-    prompt: str
-    n: int = 1
-    size: str | None = None
-    """`WIDTHxHEIGHT` in pixels, a ratio such as `16:9`, or `auto`."""
-    quality: str | None = None
-    style: str | None = None
-    negative_prompt: str | None = None
-    background: str | None = None
-    """`auto`, `opaque` or `transparent`."""
-    output_format: str | None = None
-    """`png`, `jpeg` or `webp`."""
-    output_compression: int | None = None
-    """0 to 100; jpeg and webp only."""
-    seed: int | None = None
-    steps: int | None = None
-    moderation: str | None = None
-    """`auto` or `low`."""
-    input_fidelity: str | None = None
-    """`low` or `high`: how closely an edit keeps to its reference images."""
-    user: str | None = None
-    safety_identifier: str | None = None
-    """Who the caller's own end user is, for the provider's abuse checks; `user` is its older name."""
-    partial_images: int | None = None
-    """Previews (0 to 3) that a call shall bring on its way to the picture."""
-    images: tuple[Source, ...] = ()
-    """Reference images; any makes the request an edit."""
-    mask: Source | None = None
-    options: dict[str, dict[str, Any]] = {}
-    """Options of one provider, by its name: they fill what the request left open."""
-
-    @property
-    def mode(self) -> str:
-        """`edit` with a reference image, else `generate`."""
-        return "edit" if self.images else "generate"
-
-    @property
-    def staged(self) -> tuple[str, ...]:
-        """Names of the input pictures that were stored for this request alone."""
-        sources = self.images if self.mask is None else (*self.images, self.mask)
-        return tuple(s.name for s in sources if isinstance(s, Blob) and s.name.startswith(STAGED))
-
-
-class Target(Struct, frozen=True):
-    """A provider and its own name for the model: where a job is sent."""
-
-    provider: str
-    model: str
-
-
-class Fallback(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a job goes on when the provider before it is known not to have charged: the request in that one's words."""
-
-    target: Target
-    changes: dict[str, Any] = {}
-    """Fields of the request that differ there: what that model ignores, or takes in another form."""
-    warnings: tuple[Warning_, ...] = ()
-    unit_price: int = 0
-    expected_seconds: float = 1.0
-
-
-class Picture(Struct, frozen=True, kw_only=True):
-    """Bytes in hand, in memory only. `index` counts the pictures of one provider call, from 0."""
-
-    data: bytes
-    media_type: str
-    revised_prompt: str | None = None
-    index: int = 0
-
-
-class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """Tokens as the provider counted them."""
-
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    total_tokens: int | None = None
-    input_text_tokens: int | None = None
-    input_image_tokens: int | None = None
-
-    def plus(self, other: Usage | None) -> Usage:
-        """The sum of two calls' usage; a count that neither reported stays `None`."""
-        if other is None:
-            return self
-        pairs = {f: (getattr(self, f), getattr(other, f)) for f in self.__struct_fields__}
-        return Usage(**{f: None if a is b is None else (a or 0) + (b or 0) for f, (a, b) in pairs.items()})
-
-
-class Warning_(Struct, frozen=True, kw_only=True, omit_defaults=True):  # noqa: N801  # `Warning` is a builtin
-    """Something asked for that was not, or not exactly, done. Never silence."""
-
-    code: str
-    """`ignored_option`, `adjusted_size`, `simulated`, `partial`, …"""
-    message: str
-    field: str | None = None
-
-
-class Image(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One picture of a result, safe in the blob store."""
-
-    index: int
-    url: str
-    blob: str
-    media_type: str
-    bytes: int
-    sha256: str
-    width: int
-    height: int
-    revised_prompt: str | None = None
-
-
-class Preview(Struct, frozen=True, kw_only=True):
-    """A look at a picture on its way, in the blob store for an hour. `partial_index` counts those of one picture."""
-
-    index: int
-    """Of the picture in the job, from 0."""
-    partial_index: int
-    url: str
-    media_type: str
-    width: int
-    height: int
+from jobs.model.picture import Image, Preview, Usage
+from jobs.model.request import Fallback, ImageRequest, Warning_
 
 
 class Status(StrEnum):
@@ -385,17 +240,6 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return not self.status.terminal and now >= self.deadline_ms
 
 
-class Health(Struct, frozen=True):
-    """A provider as all workers see it. `breaker`: `closed`, `open`, or `half_open` while one job tries it out."""
-
-    breaker: str
-    shut_ms: int
-    """How long it stays open."""
-    running: int
-    took_ms: tuple[int, ...]
-    """Its last good calls, newest first."""
-
-
 class Event(Struct, frozen=True, kw_only=True, rename="camel"):
     """One change that the outside hears of: the envelope of event lists, streams and webhooks alike."""
 
@@ -407,8 +251,3 @@ class Event(Struct, frozen=True, kw_only=True, rename="camel"):
     """The job's version after the change."""
     job_id: str
     data: dict[str, Any]
-
-
-def now_ms() -> int:
-    """The wall clock in Unix milliseconds."""
-    return time.time_ns() // 1_000_000

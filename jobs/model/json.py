@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any, overload
+from typing import Any
 
 from msgspec import to_builtins
 
-from jobs.model.job import (
-    Attempt,
-    Blob,
-    Failure,
-    Image,
-    ImageRequest,
-    Job,
-    Link,
-    Preview,
-    Source,
-    Usage,
-    Warning_,
-    Webhook,
-)
-from jobs.webhooks.delivery import Delivery
+from jobs.model.job import Attempt, Failure, Job, Webhook
+from jobs.model.picture import Image, Preview, Usage
+from jobs.model.request import Blob, ImageRequest, Link, Source, Warning_
+from jobs.model.times import moment
 
 PATH = "/api/v1/jobs"
 
@@ -49,7 +37,7 @@ def job_json(job: Job, base_url: str, *, with_request: bool = True) -> dict[str,
         "error": job.failure and failure_json(job.failure, job),
         "billing": billing_json(job),
         "cancel": _cancel_json(job),
-        "deadline": _present(startBy=moment(job.start_by_ms), cancelAt=moment(job.cancel_at_ms)),
+        "deadline": present(startBy=moment(job.start_by_ms), cancelAt=moment(job.cancel_at_ms)),
         "warnings": [to_builtins(w) for w in job.warnings] or None,
         "metadata": job.metadata or None,
         "clientReference": job.client_reference,
@@ -61,7 +49,7 @@ def job_json(job: Job, base_url: str, *, with_request: bool = True) -> dict[str,
         "requestId": job.request_id,
         "traceId": job.trace_id,
     }
-    return _present(**shown)
+    return present(**shown)
 
 
 def job_urls(job_id: str, base_url: str) -> dict[str, str]:
@@ -93,12 +81,12 @@ def result_json(job: Job) -> dict[str, Any] | None:
         "warnings": [to_builtins(w) for w in job.warnings] or None,
         "images": [{"index": i.index, **_image_json(i)} for i in job.images] if job.request.n > 1 else None,
     }
-    return _present(**shown)
+    return present(**shown)
 
 
 def request_json(request: ImageRequest) -> dict[str, Any]:
     """What was asked, in the words of the jobs face; input pictures by address or content hash, never by bytes."""
-    return _present(
+    return present(
         provider=request.provider,
         model=request.model,
         prompt=request.prompt,
@@ -126,7 +114,7 @@ def request_json(request: ImageRequest) -> dict[str, Any]:
 
 def failure_json(failure: Failure, job: Job | None = None) -> dict[str, Any]:
     """`{code, message, details}`; with the job's id once there is one."""
-    details = _present(
+    details = present(
         reason=failure.reason,
         field=failure.field,
         provider=failure.provider,
@@ -145,60 +133,8 @@ def warnings_json(warnings: tuple[Warning_, ...]) -> list[dict[str, Any]]:
     return [to_builtins(w) for w in warnings]
 
 
-def delivery_json(delivery: Delivery) -> dict[str, Any]:
-    """A webhook's way so far; its address without the query, which may hold a secret."""
-    last = delivery.attempts[-1] if delivery.attempts else None
-    return _present(
-        id=delivery.id,
-        endpointId=delivery.endpoint_id,
-        eventId=delivery.event_id,
-        type=delivery.type,
-        url=delivery.url.partition("?")[0],
-        state=delivery.state,
-        reason=delivery.reason,
-        attempts=len(delivery.attempts),
-        lastStatus=last and last.status,
-        lastError=last and last.error,
-        nextAttemptAt=moment(delivery.next_ms),
-    )
-
-
-def delivery_log_json(delivery: Delivery, *, with_attempts: bool = False) -> dict[str, Any]:
-    """A row of the delivery log, newest attempts last."""
-    attempts = [
-        _present(at=moment(a.at_ms), tookMs=a.took_ms, status=a.status, error=a.error, response=a.response)
-        for a in delivery.attempts
-    ]
-    return {
-        "object": "webhook.delivery",
-        **delivery_json(delivery),
-        "jobId": delivery.job_id,
-        "createdAt": moment(delivery.created_ms),
-        **({"log": attempts} if with_attempts else {}),
-    }
-
-
-def read_moment(text: str) -> int:
-    """Unix milliseconds of an RFC 3339 time. Raises `ValueError`, also for a time without its zone."""
-    at = datetime.fromisoformat(text)
-    if at.tzinfo is None:
-        raise ValueError("no time zone")
-    return round(at.astimezone(UTC).timestamp() * 1000)
-
-
-@overload
-def moment(at_ms: int) -> str: ...
-@overload
-def moment(at_ms: None) -> None: ...
-def moment(at_ms: int | None) -> str | None:
-    """RFC 3339 in UTC with milliseconds."""
-    if at_ms is None:
-        return None
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def _image_json(image: Image) -> dict[str, Any]:
-    return _present(
+    return present(
         url=image.url,
         mimeType=image.media_type,
         bytes=image.bytes,
@@ -209,7 +145,7 @@ def _image_json(image: Image) -> dict[str, Any]:
 
 
 def _usage_json(usage: Usage) -> dict[str, int]:
-    return _present(inputTokens=usage.input_tokens, outputTokens=usage.output_tokens, totalTokens=usage.total_tokens)
+    return present(inputTokens=usage.input_tokens, outputTokens=usage.output_tokens, totalTokens=usage.total_tokens)
 
 
 def _webhook_json(webhook: Webhook) -> dict[str, Any]:
@@ -248,7 +184,7 @@ def _dollars(micro: int) -> float:
 
 
 def _attempt_json(attempt: Attempt) -> dict[str, Any]:
-    return _present(
+    return present(
         call=attempt.call,
         indexes=list(attempt.indexes),
         provider=attempt.provider or None,
@@ -277,7 +213,7 @@ def _cancel_json(job: Job) -> dict[str, Any] | None:
     wish = job.cancel
     if wish is None:
         return None
-    return _present(
+    return present(
         requestedAt=moment(wish.requested_ms),
         by=wish.by,
         reason=wish.reason,
@@ -287,7 +223,7 @@ def _cancel_json(job: Job) -> dict[str, Any] | None:
 
 
 def _timings_json(job: Job) -> dict[str, int]:
-    return _present(
+    return present(
         queuedMs=None if job.started_ms is None else job.started_ms - job.created_ms,
         providerMs=job.provider_ms or None,
         uploadMs=job.upload_ms or None,
@@ -303,5 +239,6 @@ def _source_json(source: Source) -> dict[str, Any]:
             return {"mimeType": media_type, "sha256": sha256}
 
 
-def _present(**fields: Any) -> dict[str, Any]:
+def present(**fields: Any) -> dict[str, Any]:
+    """The fields that have a value."""
     return {name: value for name, value in fields.items() if value is not None}

@@ -8,22 +8,12 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from jobs.errors import DarkroomError, Outcome
+from jobs.errors import DarkroomError
 from jobs.model import fallback
-from jobs.model.job import (
-    Attempt,
-    BillingState,
-    Cancel,
-    Failure,
-    Image,
-    Job,
-    Phase,
-    Preview,
-    Progress,
-    Status,
-    Usage,
-    Warning_,
-)
+from jobs.model.job import Attempt, BillingState, Cancel, Failure, Job, Phase, Progress, Status
+from jobs.model.ledger import close_open, open_rows, row_of, to_come, with_row
+from jobs.model.picture import Image, Preview, Usage
+from jobs.model.request import Warning_
 
 DAY_MS: Final = 86_400_000
 RECORD_DAYS: Final = 7
@@ -125,7 +115,7 @@ def intend(job: Job, now: int, indexes: tuple[int, ...]) -> Changed:
 
 def accept(job: Job, now: int, call: int, handle: str) -> Changed:
     """Keep the name by which the provider can be asked again."""
-    return Changed(_with_row(_moved(job, Move.WORK, now), call, handle=handle))
+    return Changed(with_row(_moved(job, Move.WORK, now), call, handle=handle))
 
 
 def settle(  # noqa: PLR0913  # the ledger row has that many columns
@@ -144,7 +134,7 @@ def settle(  # noqa: PLR0913  # the ledger row has that many columns
 ) -> Changed:
     """Close the ledger row of a call that has ended, however it did."""
     moved = _moved(job, Move.WORK, now)
-    closed = _with_row(
+    closed = with_row(
         moved,
         call,
         ended_ms=now,
@@ -182,14 +172,14 @@ def checkpoint(job: Job, now: int, image: Image, upload_ms: int) -> Changed:
 
 def spooled(job: Job, now: int, call: int, spool: str) -> Changed:
     """A picture is on disk and waits for the blob store."""
-    return Changed(_with_row(replace(_moved(job, Move.WORK, now), phase=Phase.UPLOADING), call, spool=spool))
+    return Changed(with_row(replace(_moved(job, Move.WORK, now), phase=Phase.UPLOADING), call, spool=spool))
 
 
 def salvage(job: Job, now: int, call: int, image: Image) -> Changed:
     """A picture came after the job had ended without it: it is kept, and the ledger says that it was paid for."""
     if any(have.index == image.index for have in job.images):
         raise MoveRefused(job, Move.SALVAGE)
-    late = _with_row(_moved(job, Move.SALVAGE, now), call, outcome="succeeded", charged=True, failure=None)
+    late = with_row(_moved(job, Move.SALVAGE, now), call, outcome="succeeded", charged=True, failure=None)
     images = tuple(sorted((*job.images, image), key=lambda i: i.index))
     return Changed(replace(late, images=images), "image.job.salvaged")
 
@@ -311,43 +301,9 @@ def lose(job: Job, now: int, spool: str) -> Changed:
     calls = tuple(a for a in open_rows(job) if a.spool in {None, spool})
     here = _moved(job, Move.WORK, now)
     for row in calls:  # what was on this disk has been taken: the rest was in the dead worker's memory alone
-        here = _with_row(here, row.call, spool=None)
+        here = with_row(here, row.call, spool=None)
     lost = close_open(here, now, calls)
     return Changed(replace(lost, phase=Phase.RECONCILING))
-
-
-def close_open(job: Job, now: int, calls: tuple[Attempt, ...] | None = None) -> Job:
-    """Close the ledger rows of whose end nobody wrote: all of them, or those of `calls`."""
-    closing = {a.call for a in (open_rows(job) if calls is None else calls)}
-    unknown = Failure(
-        code="SERVICE_UNAVAILABLE",
-        message="the call's end was not seen: the provider may have made, and billed, the picture",
-        reason="outcome_unknown",
-        provider=job.request.provider,
-        retryable=True,
-        safe_to_retry=False,
-    )
-    stuck = Failure(
-        code="SYSTEM_ERROR",
-        message="the picture was made, and the blob store did not take it in time; it may still be salvaged",
-        reason="upload_failed",
-        provider=job.request.provider,
-        safe_to_retry=False,
-    )
-    rows = tuple(
-        a
-        if a.call not in closing
-        else replace(a, ended_ms=now, outcome="succeeded", charged=True, failure=stuck)
-        if a.spool
-        else replace(a, ended_ms=now, outcome=Outcome.UNKNOWN, charged=_paid(job, a), failure=unknown)
-        for a in job.attempts
-    )
-    return replace(job, attempts=rows)
-
-
-def _paid(job: Job, row: Attempt) -> bool | None:
-    """A call of which one picture is there was charged, whatever became of the others."""
-    return True if {i.index for i in job.images} & set(row.indexes) else row.charged
 
 
 def failure_of(error: DarkroomError, *, provider: str, safe_to_retry: bool) -> Failure:
@@ -364,44 +320,9 @@ def failure_of(error: DarkroomError, *, provider: str, safe_to_retry: bool) -> F
     )
 
 
-RETRIED: Final = frozenset({Outcome.NOT_SENT, Outcome.THROTTLED})
-"""Outcomes known not to have been charged: the call may be made again."""
-
-
-def row_of(job: Job, call: int) -> Attempt:
-    """The ledger row of a call."""
-    return job.attempts[call - 1]
-
-
-def open_rows(job: Job) -> tuple[Attempt, ...]:
-    """Calls that were begun and of whose end nobody has written."""
-    return tuple(a for a in job.attempts if a.ended_ms is None)
-
-
 def unseen(job: Job) -> tuple[tuple[int, int], ...]:
     """Pictures, by call and index, that may yet be stored although the job has ended without them."""
     return () if TABLE[Move.SALVAGE][_COLUMN[job.status]] is None else to_come(job)
-
-
-def to_come(job: Job) -> tuple[tuple[int, int], ...]:
-    """Pictures, by call and index, that a call may have stored, or may yet, of which the job does not know."""
-    have = {i.index for i in job.images}
-    rows = (a for a in job.attempts if a.ended_ms is None or a.outcome == Outcome.UNKNOWN or a.spool)
-    return tuple((a.call, i) for a in rows for i in a.indexes if i not in have)
-
-
-def to_make(job: Job) -> tuple[int, ...]:
-    """The pictures for which a call may still be made (JOBS.md 6.4 and 6.6): none for those of an open call."""
-    again = RETRIED | {Outcome.UNKNOWN} if job.options.on_ambiguous == "retry" else RETRIED
-    have = {i.index for i in job.images}
-    rows = (a for a in job.attempts if not fallback.left_behind(job, a))
-    final = {i for a in rows if a.outcome not in again for i in a.indexes}
-    return tuple(i for i in range(job.request.n) if i not in have and i not in final)
-
-
-def _with_row(job: Job, call: int, **columns: object) -> Job:
-    rows = tuple(replace(a, **columns) if a.call == call else a for a in job.attempts)
-    return replace(job, attempts=rows)
 
 
 def _moved(job: Job, move: Move, now: int) -> Job:

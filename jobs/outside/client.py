@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from functools import cache
-from ipaddress import IPv4Address, IPv4Network
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from ipaddress import IPv4Address
+from typing import Any, Final, TypeVar
 
 import httpcore
 from msgspec import Struct
 
-if TYPE_CHECKING:
-    from jobs.settings import Settings
+from jobs.outside.address import PORTS, AddressRefused, FetchFailed, Policy, Target, check, check_address, parse
 
 GET_SECONDS: Final = 10.0
 POST_SECONDS: Final = 15.0
@@ -24,50 +22,10 @@ BODY_SECONDS: Final = 2.0
 """What the body of an answer to a post may take."""
 MOST_BYTES: Final = 20 * 1024 * 1024
 MOST_ANSWER_BYTES: Final = 64 * 1024
-LONGEST_URL: Final = 2_048
 
 T = TypeVar("T")
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 """A host name's IPv4 addresses; the port is passed on for the resolver's sake."""
-
-
-class OutsideError(Exception):
-    """The address may not be dialled, or its answer may not be used. `rule` names what refused it, for logs."""
-
-    def __init__(self, rule: str) -> None:
-        super().__init__(rule)
-        self.rule = rule
-
-
-class AddressRefused(OutsideError):
-    """Refused before a socket was opened."""
-
-
-class FetchFailed(OutsideError):
-    """The far end could not be reached in time, or answered what is not taken."""
-
-
-class Policy(Struct, frozen=True, kw_only=True):
-    """Which addresses one use may dial.
-
-    `ports` are those of https for any public host; `hosts`: exact names that may be asked, None: any. An address
-    inside `networks` is exempt from the refusal of private addresses, and may be plain http on any port.
-    """
-
-    ports: frozenset[int] = frozenset({443})
-    plain_ports: frozenset[int] = frozenset()
-    hosts: frozenset[str] | None = None
-    networks: tuple[IPv4Network, ...] = ()
-
-
-class Target(Struct, frozen=True):
-    """A URL taken apart; `path` includes the query."""
-
-    scheme: str
-    host: str
-    port: int
-    path: str
-    literal: IPv4Address | None = None
 
 
 class Answer(Struct, frozen=True):
@@ -76,51 +34,6 @@ class Answer(Struct, frozen=True):
     status: int
     headers: Mapping[str, str]
     body: bytes
-
-
-def reference_policy(settings: Settings, own_storage_host: str | None) -> Policy:
-    """For reference images and masks: https on 443, hosts of the allowlist."""
-    own = {own_storage_host.lower()} if own_storage_host else set()
-    return Policy(hosts=frozenset(own | settings.image_ref_allowed_hosts), networks=settings.image_ref_allowed_networks)
-
-
-def webhook_policy(settings: Settings) -> Policy:
-    """For webhooks: https on 443 and 8443, any public host."""
-    return Policy(ports=frozenset({443, 8443}), networks=settings.webhook_allowed_networks)
-
-
-def parse(url: str) -> Target:
-    """Take a URL apart by one strict ASCII grammar. Raises `AddressRefused`."""
-    if len(url) > LONGEST_URL:
-        raise AddressRefused("too long")
-    found = _URL.fullmatch(url)
-    if found is None:
-        raise AddressRefused("form")
-    host = found["host"].lower()
-    literal = _literal(host)
-    if literal is None and not _NAME.fullmatch(host):
-        raise AddressRefused("host form")
-    scheme = found["scheme"].lower()
-    port = int(found["port"]) if found["port"] else _PORTS[scheme]
-    if not 0 < port < 65_536:  # noqa: PLR2004  # RFC 793
-        raise AddressRefused("port form")
-    path = found["path"] or "/"
-    return Target(scheme, host, port, path if path.startswith("/") else f"/{path}", literal)
-
-
-def check(target: Target, policy: Policy) -> None:
-    """Everything that can be said without asking the network. Raises `AddressRefused`."""
-    if policy.hosts is not None and target.host not in policy.hosts:
-        raise AddressRefused("host not allowed")
-    if target.literal is not None:
-        _check_address(target, target.literal, policy)
-    elif not policy.networks:
-        _check_port(target, policy)
-
-
-def public(address: IPv4Address) -> bool:
-    """Whether an address is one of the public internet; `is_global` alone passes metadata servers and multicast."""
-    return address.is_global and not any(address in network for network in _NOT_PUBLIC)
 
 
 class Outside:
@@ -189,7 +102,7 @@ class Outside:
         if not found:
             raise AddressRefused("name not resolved")
         for address in found:
-            _check_address(target, address, self._policy)
+            check_address(target, address, self._policy)
         return str(found[0])
 
     def _pool(self, address: str) -> httpcore.AsyncConnectionPool:
@@ -255,31 +168,6 @@ async def _in_time(work: Awaitable[T], seconds: float) -> T:
         raise FetchFailed(type(error).__name__) from error
 
 
-def _check_address(target: Target, address: IPv4Address, policy: Policy) -> None:
-    if any(address in network for network in policy.networks):
-        return
-    if not public(address):
-        raise AddressRefused("address")
-    _check_port(target, policy)
-
-
-def _check_port(target: Target, policy: Policy) -> None:
-    if target.port not in (policy.ports if target.scheme == "https" else policy.plain_ports):
-        raise AddressRefused("scheme or port")
-
-
-def _literal(host: str) -> IPv4Address | None:
-    """The address that a host in digits is; only the canonical dotted quad is taken for one (no `0x7f.1`, `127.1`)."""
-    last = host.rpartition(".")[2]
-    if not (last.isdigit() or last.startswith("0x")):
-        return None
-    try:
-        address = IPv4Address(host)
-    except ValueError:
-        raise AddressRefused("number form") from None
-    return address
-
-
 async def _resolve(host: str, port: int) -> list[str]:
     found = await asyncio.get_running_loop().getaddrinfo(
         host, port, family=socket.AF_INET, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
@@ -294,7 +182,7 @@ def _url(target: Target) -> httpcore.URL:
 
 
 def _headers(target: Target) -> list[tuple[bytes, bytes]]:
-    default = target.port == _PORTS[target.scheme]
+    default = target.port == PORTS[target.scheme]
     return [
         (b"Host", (target.host if default else f"{target.host}:{target.port}").encode()),
         (b"User-Agent", b"Darkroom"),
@@ -364,36 +252,3 @@ def _context() -> ssl.SSLContext:
 
 _CUT: Final = (httpcore.ProtocolError, httpcore.NetworkError, httpcore.TimeoutException)
 _HEAD: Final = 12
-_PORTS: Final = {"http": 80, "https": 443}
-_URL: Final = re.compile(
-    r"(?P<scheme>https?)://(?P<host>[A-Za-z0-9.-]{1,253})(?::(?P<port>[0-9]{1,5}))?"
-    r"(?P<path>[/?](?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?",
-    re.IGNORECASE | re.ASCII,
-)
-"""RFC 3986 without userinfo, fragment, IPv6 literals and everything that parsers disagree about."""
-_NAME: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
-"""RFC 1123 labels; no trailing dot."""
-_NOT_PUBLIC: Final = tuple(
-    IPv4Network(network)
-    for network in (
-        "0.0.0.0/8",
-        "10.0.0.0/8",
-        "100.64.0.0/10",
-        "127.0.0.0/8",
-        "168.63.129.16/32",  # Azure's wire server
-        "169.254.0.0/16",
-        "172.16.0.0/12",
-        "192.0.0.0/24",
-        "192.0.2.0/24",
-        "192.31.196.0/24",
-        "192.52.193.0/24",
-        "192.88.99.0/24",
-        "192.168.0.0/16",
-        "192.175.48.0/24",
-        "198.18.0.0/15",
-        "198.51.100.0/24",
-        "203.0.113.0/24",
-        "224.0.0.0/3",
-    )
-)
-"""IANA's special-purpose registry, and what it leaves out."""

@@ -7,8 +7,9 @@ from typing import Final
 import structlog
 
 from jobs.errors import InvalidPicture
-from jobs.outside.client import Outside, OutsideError
-from jobs.pictures.gate import sniff
+from jobs.outside.address import OutsideError
+from jobs.outside.client import Outside
+from jobs.pictures.sniff import sniff
 
 _log = structlog.get_logger()
 

@@ -6,7 +6,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from jobs.pictures.gate import EXTENSIONS
+from jobs.pictures.sniff import EXTENSIONS
 
 if TYPE_CHECKING:
     from jobs.model.job import Job

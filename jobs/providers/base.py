@@ -8,7 +8,8 @@ from typing import Protocol, runtime_checkable
 from msgspec import Struct
 
 from jobs.catalog.families import Family
-from jobs.model.job import ImageRequest, Picture, Usage
+from jobs.model.picture import Picture, Usage
+from jobs.model.request import ImageRequest
 
 
 class Order(Struct, frozen=True, kw_only=True):

@@ -8,8 +8,8 @@ import msgspec
 import pybase64
 from msgspec import Raw
 
-from jobs.model.job import Picture
-from jobs.pictures.gate import NotAPicture, measure
+from jobs.model.picture import Picture
+from jobs.pictures.sniff import NotAPicture, measure
 from jobs.providers.outcomes import bad_response, unreadable
 
 T = TypeVar("T")

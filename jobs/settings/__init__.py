@@ -389,50 +389,7 @@ class Settings(BaseSettings):
         return HKDF(hashes.SHA256(), 32, None, f"darkroom {purpose}".encode()).derive(_decoded(self.secret_key))
 
 
-def variables() -> dict[str, FieldInfo]:
-    """Each setting by the first name of its variable."""
-    return {_aliases(field)[0]: field for field in Settings.model_fields.values()}
-
-
-def shown(settings: Settings) -> dict[str, Any]:
-    """Each setting's value by variable; secrets only as set or not."""
-    values: dict[str, Any] = {}
-    for attribute, field in Settings.model_fields.items():
-        value = getattr(settings, attribute)
-        if isinstance(value, SecretStr):
-            value = "********"
-        elif isinstance(value, frozenset | tuple | dict):
-            value = _joined(value)
-        elif isinstance(value, Path):
-            value = str(value)
-        values[_aliases(field)[0]] = value
-    return values
-
-
-def table() -> str:
-    """The settings as a markdown table, for the README."""
-    rows = ["| name | default | meaning |", "|---|---|---|"]
-    for name, field in variables().items():
-        others = "".join(f", then `{n}`" for n in _aliases(field)[1:])
-        default = int(field.default) if isinstance(field.default, bool) else field.default
-        default = _joined(default) if isinstance(default, frozenset | tuple | dict) else default
-        said = _UNSET.get(name, "none") if default in (None, "") else f"`{default}`"
-        rows.append(f"| `{name}`{others} | {said} | {field.description} |")
-    return "\n".join(rows)
-
-
 _ROOT_BYTES: Final = 32
-_UNSET: Final = {
-    "REDIS_URL": "embedded by `darkroom dev`",
-    "AZURE_STORAGE_CONNECTION_STRING": "a folder in the data directory",
-    "PUBLIC_BASE_URL": "from the bind address",
-    "IMAGE_REF_ALLOWED_HOSTS": "our own storage host",
-    "DARKROOM_DEV_KEY": "made once by `darkroom dev`",
-    "DARKROOM_SECRET_KEY": "made once by `darkroom dev`",
-}
-"""What holds where a setting has no default of its own."""
-
-
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -446,14 +403,15 @@ def _outward_address() -> list[str]:
         return [probe.getsockname()[0]]
 
 
-def _joined(values: frozenset[Any] | tuple[Any, ...] | dict[str, Any]) -> str:
-    texts = [f"{k}={v}" for k, v in values.items()] if isinstance(values, dict) else map(str, values)
-    return ",".join(sorted(texts) if isinstance(values, frozenset) else texts)
-
-
-def _aliases(field: FieldInfo) -> list[str]:
+def aliases(field: FieldInfo) -> list[str]:
+    """The variables that a field is read from, the first first."""
     alias = field.validation_alias
     return [str(a) for a in alias.choices] if isinstance(alias, AliasChoices) else []
+
+
+def variables() -> dict[str, FieldInfo]:
+    """Each setting by the first name of its variable."""
+    return {aliases(field)[0]: field for field in Settings.model_fields.values()}
 
 
 def _decoded(value: SecretStr) -> bytes:
@@ -469,7 +427,7 @@ def _secrets_from_files() -> dict[str, str]:
     for field in Settings.model_fields.values():
         if field.annotation != Secret:
             continue
-        for name in _aliases(field):
+        for name in aliases(field):
             path = os.environ.get(f"{name}_FILE")
             if path and not os.environ.get(name):
                 try:
@@ -483,6 +441,6 @@ def _one_line(error: ValidationError) -> str:
     first = error.errors()[0]
     name = str(first["loc"][0])
     field = Settings.model_fields.get(name) or variables().get(name)
-    variable = _aliases(field)[0] if field else name
+    variable = aliases(field)[0] if field else name
     example = f", e.g. {field.examples[0]}" if field and field.examples and field.examples[0] else ""
     return f"{variable}: {first['msg'].removeprefix('Value error, ')}{example}"

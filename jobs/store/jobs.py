@@ -6,130 +6,42 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import msgspec
-from msgspec import Struct
 
-from jobs.errors import QueueFull, QuotaExceeded, ServiceUnavailable
+from jobs.errors import QueueFull, QuotaExceeded
 from jobs.ids import new_id
-from jobs.model import fallback, moves
-from jobs.model.job import Event, Job, Status, now_ms
-from jobs.model.json import job_json, moment
+from jobs.model import fallback, ledger
+from jobs.model.job import Event, Job, Status
+from jobs.model.json import job_json
 from jobs.model.moves import Changed
+from jobs.model.times import moment, now_ms
 from jobs.redis.connection import reachable
 from jobs.redis.scripts import scripts
-from jobs.webhooks.delivery import Endpoint, deliveries
+from jobs.store.claims import Beat, Claim, names_in, score
+from jobs.store.durations import (
+    ADOPT_MS,
+    AGES_MS,
+    DAY_MS,
+    HEAD_START_MS,
+    KEY_DAYS_MS,
+    PROBE_MS,
+    TOLD_MS,
+    TOMB_MS,
+    TURN_START_MS,
+    USED_MS,
+)
+from jobs.store.memory import Room
+from jobs.store.outcomes import Adopted, CircuitOpen, Created, Fenced, Full, Key, Known, Page, Stale
+from jobs.webhooks.delivery import deliveries
+from jobs.webhooks.endpoint import Endpoint
 from jobs.webhooks.outbox import KEPT_MS, rows
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-TURN_START_MS: Final = 10_000
-"""A turn that no worker has begun by then is asked for again."""
-KEY_DAYS_MS: Final = 48 * 3_600_000
-"""How long an idempotency key is kept at the least."""
-DAY_MS: Final = 86_400_000
-TOMB_MS: Final = 30 * DAY_MS
-"""How long a job that is gone is known to be gone."""
-ADOPT_MS: Final = 600_000
-"""How long a result that nobody has is kept for whoever asks the same again."""
-TOLD_MS: Final = 60_000
-"""How long an adoption is answered again to who asks with the same job: longer than anybody asks (`CREATE_SECONDS`)."""
-PROBE_MS: Final = 15_000
-"""How long the one job that tries a provider out keeps the others waiting."""
+    from jobs.settings import Settings
+
 SOUGHT_AT_ONCE: Final = 20
-LOOK_MS: Final = 1_000
-MOST_USED: Final = 0.9
-"""The share of `maxmemory` beyond which new work is refused."""
-AGES_MS: Final = {"high": 0, "normal": 300_000, "low": 1_800_000}
-"""Priority orders only inside an org, and ages: a low job that has waited half an hour is before a new high one."""
-HEAD_START_MS: Final = 60_000
-"""A job that somebody waits for is before those of its org that are less than a minute older."""
-USED_MS: Final = 3 * 86_400_000
-
-
 EndpointsOf = Callable[[str], Awaitable[Sequence[Endpoint]]]
-
-
-class CircuitOpen(ServiceUnavailable):
-    """The provider failed too often in a row: nothing new is taken for it until it has been tried again."""
-
-    def __init__(self, provider: str, seconds: float) -> None:
-        message = f"{provider} has failed too often in a row: nothing new is taken for it just now"
-        super().__init__(message, retry_after=max(1.0, seconds), reason="circuit_open", provider=provider)
-
-
-class Stale(Exception):
-    """Another move came first: look again."""
-
-
-class Fenced(Exception):
-    """Another worker holds the job now: stop at once, write nothing."""
-
-
-class Key(Struct, frozen=True):
-    """An idempotency key and the fingerprint of what it was used for."""
-
-    value: str
-    fingerprint: str
-
-
-class Created(Struct, frozen=True):
-    """A new job, and the turn that has to be rung for it (`None`: enough are under way)."""
-
-    turn: str | None
-
-
-class Known(Struct, frozen=True):
-    """The idempotency key was used before, for this job and fingerprint."""
-
-    job_id: str
-    fingerprint: str
-
-
-class Adopted(Struct, frozen=True):
-    """An earlier job of the same wish, which nobody waits for and whose result nobody has (JOBS.md section 4)."""
-
-    job_id: str
-
-
-class Full(Struct, frozen=True):
-    """More jobs wait ahead than the caller accepts."""
-
-    ahead: int
-
-
-class Claim(Struct, frozen=True):
-    """A job under lease: every later write carries the fencing number. `turn` is what claimed it.
-
-    Without `room` for a call at its provider, the job is claimed for what takes none: to go on elsewhere, or, lost by
-    a worker that died, to be given what is stored of it.
-    """
-
-    job: Job
-    fence: int
-    turn: str
-    room: bool = True
-
-    @property
-    def name(self) -> str:
-        """The claim, told from an earlier one of the same job."""
-        return f"{self.job.id}/{self.fence}"
-
-
-class Beat(Struct, frozen=True):
-    """A heartbeat's answer: claims lost (by name), jobs to be canceled, and when something is due by Redis' clock."""
-
-    now_ms: int
-    due_ms: int | None
-    later_ms: int | None
-    lost: frozenset[str]
-    canceling: frozenset[str]
-
-
-class Page(Struct, frozen=True):
-    """Jobs, newest first; `cursor` continues below, `None` at the end."""
-
-    jobs: tuple[Job, ...]
-    cursor: str | None
 
 
 class JobStore(Protocol):
@@ -287,7 +199,7 @@ class RedisJobStore:
             job.expected_seconds,
             _way(job) if job.status is Status.QUEUED else 0,
             job.key_id or "",
-            int(job.status.terminal and bool(moves.open_rows(before))),
+            int(job.status.terminal and bool(ledger.open_rows(before))),
             *self._expiring(job),
             *posts,
         )
@@ -335,7 +247,7 @@ class RedisJobStore:
         """Keep a worker's slots, turns and leases alive for another `ttl_ms`."""
         leases = [part for claim in held for part in (claim.job.id, claim.fence, claim.turn)]
         now, due, later, lost, canceling = await self._run("renew_leases", worker, ttl_ms, slots, *leases)
-        return Beat(now, _score(due), _score(later), _names(lost), _names(canceling))
+        return Beat(now, score(due), score(later), names_in(lost), names_in(canceling))
 
     async def leave(self, worker: str, slots: int, turns: Sequence[str]) -> None:
         """Take a worker's slots, and turns that it will not run, out of the count."""
@@ -434,27 +346,6 @@ class RedisJobStore:
             return await self._scripts[name](args=[self.prefix, *args])
 
 
-class Room:
-    """Keeps the last tenth of Redis' memory for the work that has been accepted: its moves need some, too."""
-
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        self._looked_ms = 0
-        self._full = False
-
-    async def require(self) -> None:
-        """Raises `ServiceUnavailable` when memory runs short. Looks at most once in `LOOK_MS`."""
-        now = now_ms()
-        if now - self._looked_ms >= LOOK_MS:
-            with reachable():
-                memory = await self._redis.info("memory")
-            self._looked_ms = now
-            self._full = 0 < memory["maxmemory"] * MOST_USED < memory["used_memory"]
-        if self._full:
-            message = "the job store is short of memory: nothing new is accepted just now"
-            raise ServiceUnavailable(message, reason="store_full", retry_after=30)
-
-
 _SCRIPTS: Final = (
     "create_job",
     "claim_job",
@@ -483,7 +374,7 @@ def _unpack(doc: bytes) -> Job:
 
 def _way(job: Job) -> int:
     """What a queued job needs of its provider: 0, room; 1, room or to be let go; 2, nothing: its picture is on disk."""
-    return 2 if moves.open_rows(job) else int(fallback.allowed(job))
+    return 2 if ledger.open_rows(job) else int(fallback.allowed(job))
 
 
 def _day(job: Job) -> str:
@@ -495,9 +386,13 @@ def _until_tomorrow() -> float:
     return (DAY_MS - now_ms() % DAY_MS) / 1000
 
 
-def _names(raw: list[bytes]) -> frozenset[str]:
-    return frozenset(name.decode() for name in raw)
-
-
-def _score(raw: bytes) -> int | None:
-    return int(float(raw)) if raw else None
+def job_store(redis: Redis, settings: Settings, endpoints: EndpointsOf | None = None) -> RedisJobStore:
+    """Where jobs are kept; `endpoints` hear of what becomes of them."""
+    return RedisJobStore(
+        redis,
+        settings.redis_prefix,
+        settings.public_base_url,
+        picture_days=settings.picture_days,
+        limits=settings.provider_concurrency,
+        endpoints=endpoints,
+    )

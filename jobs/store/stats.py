@@ -2,55 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
-from msgspec import Struct
+from typing import TYPE_CHECKING
 
 from jobs.ids import made_ms
 from jobs.model import fallback
-from jobs.model.job import Health, Job, now_ms
+from jobs.model.job import Job
+from jobs.model.times import now_ms
 from jobs.redis.connection import reachable
 from jobs.redis.scripts import scripts
+from jobs.store.breaker import LONGEST_OPEN_MS, TIMES_KEPT_MS, Breaker, Health
+from jobs.store.position import Place
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
-
-LONGEST_OPEN_MS: Final = 300_000
-TIMES_KEPT_MS: Final = 30 * 86_400_000
-"""How long the times of a provider, or model, are told that nobody asks any more."""
-
-
-class Breaker(Struct, frozen=True):
-    """After `failures` bad calls in a row a provider gets no jobs for `open_ms`, twice as long each time."""
-
-    failures: int
-    open_ms: int
-
-
-class Place(Struct, frozen=True, kw_only=True):
-    """Where a queued job stands, and what there is to serve it. `most` of what has no limit is None."""
-
-    ahead: int
-    """Jobs of its org that are before it, in all of its lanes."""
-    orgs: int
-    """Orgs whose jobs wait."""
-    slots: int
-    """What the living workers offer."""
-    running: int
-    org_running: int
-    org_most: int | None
-    provider_running: int
-    provider_most: int | None
-    shut_ms: int
-    """How long the provider's breaker stays open."""
-    taken: bool = False
-    """A worker has the job, or has had it, since it was looked at: it waits no more."""
-
-    @property
-    def throttled(self) -> bool:
-        """Whether a free worker would pass it over, by the rules of `claim_job.lua`: its org, or its provider, is full."""
-        counts = ((self.org_running, self.org_most), (self.provider_running, self.provider_most))
-        return self.shut_ms > 0 or any(most is not None and running >= most for running, most in counts)
 
 
 class Gauges:

@@ -13,10 +13,11 @@ import structlog
 from msgspec.structs import replace
 
 from jobs.errors import DarkroomError
-from jobs.model.job import now_ms
+from jobs.model.times import now_ms
 from jobs.outside.client import POST_SECONDS
 from jobs.redis.pubsub import end, listen
-from jobs.webhooks.delivery import Delivery, Endpoint, delivered, given_up, tried
+from jobs.webhooks.delivery import Delivery, delivered, given_up, tried
+from jobs.webhooks.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

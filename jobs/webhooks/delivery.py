@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import hmac
-import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Struct
 from msgspec.structs import replace
 
 from jobs.errors import InvalidInput
 from jobs.ids import new_id
 from jobs.model.job import Event, Job, Webhook
+from jobs.webhooks.endpoint import Endpoint, read_secret
 
 ENDINGS: Final = (
     "image.job.succeeded",
@@ -41,9 +35,6 @@ MOST_BODY: Final = 20 * 1024
 """Bytes of a post; a job that says more is told thinly."""
 MOST_NOTED: Final = 1024
 """Bytes of an answer that the delivery log keeps."""
-SECRETS: Final = "webhook secrets"
-SIGNING: Final = "webhook ed25519"
-"""The purposes of the two keys that are derived from `DARKROOM_SECRET_KEY`."""
 MOST_ATTEMPTS: Final = 40
 """Attempts that the log keeps of a delivery, which may be asked for again and again."""
 LONGEST_PAUSE: Final = 86_400.0
@@ -59,37 +50,6 @@ class DeliveryAttempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: str | None = None
     response: str | None = None
     """The first kilobyte of the answer."""
-
-
-class Secret(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A secret of an endpoint, sealed. `until_ms`: a newer one has replaced it, and it still signs until then."""
-
-    sealed: str
-    until_ms: int | None = None
-
-
-class Endpoint(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where the news of all jobs of an org are posted. Times are Unix milliseconds."""
-
-    id: str
-    org: str
-    url: str
-    events: tuple[str, ...]
-    include: str = "full"
-    description: str | None = None
-    secrets: tuple[Secret, ...]
-    """The newest first."""
-    disabled: str | None = None
-    """Why nothing is posted; None: it is enabled."""
-    failing_since_ms: int | None = None
-    """The first failure since anything was delivered."""
-    created_ms: int
-    updated_ms: int
-    metadata: dict[str, str] = {}
-
-    def signing(self, now: int) -> tuple[str, ...]:
-        """The secrets, sealed, that sign just now."""
-        return tuple(s.sealed for s in self.secrets if s.until_ms is None or s.until_ms > now)
 
 
 class Delivery(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -150,21 +110,6 @@ def wanted(webhook: Webhook, place: str = "webhook.") -> Webhook:
     return replace(webhook, events=tuple(dict.fromkeys(webhook.events)))
 
 
-def new_secret() -> str:
-    """A secret as Standard Webhooks has them: 32 random bytes."""
-    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
-
-
-def read_secret(secret: str) -> bytes | None:
-    """The key in `whsec_…`, or None where it is none."""
-    prefix, _, text = secret.partition("_")
-    try:
-        key = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    return key if prefix == "whsec" and 24 <= len(key) <= 64 else None  # noqa: PLR2004  # Standard Webhooks
-
-
 def deliveries(job: Job, event: Event, endpoints: Sequence[Endpoint] = ()) -> tuple[Delivery, ...]:
     """What an event of a job sends on its way: to the job's own webhook, and once to each endpoint that names it."""
     told: dict[str | None, Webhook | Endpoint] = {e.id: e for e in endpoints}
@@ -222,40 +167,8 @@ def once_more(delivery: Delivery, now: int) -> Delivery:
     return replace(delivery, state="pending", reason=None, next_ms=now, tries=0)
 
 
-class Signer:
-    """Signs posts: by their own secrets (`v1`, HMAC-SHA256) where they have any, else by our key (`v1a`, Ed25519)."""
-
-    def __init__(self, seed: bytes) -> None:
-        self._key = Ed25519PrivateKey.from_private_bytes(seed)
-
-    def headers(self, delivery: Delivery, whsecs: Sequence[str], timestamp: int) -> dict[str, str]:
-        """The three headers of Standard Webhooks. `timestamp` in Unix seconds; `whsecs` as they were given."""
-        content = f"{delivery.event_id}.{timestamp}.{delivery.body}".encode()
-        keys = [key for secret in whsecs if (key := read_secret(secret)) is not None]
-        signed = [("v1", hmac.digest(key, content, hashlib.sha256)) for key in keys]
-        return {
-            "webhook-id": delivery.event_id,
-            "webhook-timestamp": str(timestamp),
-            "webhook-signature": " ".join(
-                f"{version},{base64.b64encode(signature).decode()}"
-                for version, signature in signed or [("v1a", self._key.sign(content))]
-            ),
-        }
-
-    def jwk(self) -> Mapping[str, str]:
-        """The public half of our key (RFC 8037), named by its thumbprint (RFC 7638)."""
-        raw = self._key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-        named = {"crv": "Ed25519", "kty": "OKP", "x": _base64url(raw)}
-        thumbprint = _base64url(hashlib.sha256(msgspec.json.encode(named)).digest())
-        return {**named, "kid": thumbprint, "use": "sig", "alg": "EdDSA"}
-
-
 def _body(event: Event, include: str) -> str:
     data = event.data
     thin = replace(event, data={"id": data["id"], "status": data["status"], "urls": data["urls"]})
     full = msgspec.json.encode(event)
     return (full if include == "full" and len(full) <= MOST_BODY else msgspec.json.encode(thin)).decode()
-
-
-def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -17,11 +17,12 @@ from msgspec.structs import replace
 from jobs.encryption import Sealer
 from jobs.errors import InvalidInput, NotFound
 from jobs.ids import new_id
-from jobs.model.job import Webhook, now_ms
-from jobs.model.json import moment
-from jobs.outside.client import OutsideError, Policy, check, parse, webhook_policy
+from jobs.model.job import Webhook
+from jobs.model.times import now_ms
+from jobs.outside.address import OutsideError, Policy, check, parse, webhook_policy
 from jobs.store.records import Records
-from jobs.webhooks.delivery import ENDINGS, SECRETS, DeliveryAttempt, Endpoint, Secret, delivered, new_secret, wanted
+from jobs.webhooks.delivery import ENDINGS, DeliveryAttempt, delivered, wanted
+from jobs.webhooks.endpoint import SECRETS, Endpoint, Secret, new_secret
 from jobs.webhooks.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -233,27 +234,6 @@ class Endpoints:
     def _forget(self, org: str) -> None:
         self._changes += 1
         self._known.pop(org, None)
-
-
-def endpoint_json(endpoint: Endpoint) -> dict[str, Any]:
-    """An endpoint as callers read it: without its secrets, and without the query of its address, which may hold one."""
-    overlap = endpoint.secrets[1].until_ms if len(endpoint.secrets) > 1 else None
-    return {
-        "object": "webhook.endpoint",
-        "id": endpoint.id,
-        "orgId": endpoint.org,
-        "url": endpoint.url.partition("?")[0],
-        "events": list(endpoint.events),
-        "include": endpoint.include,
-        "description": endpoint.description,
-        "status": "enabled" if endpoint.disabled is None else "disabled",
-        "reason": endpoint.disabled,
-        "failingSince": moment(endpoint.failing_since_ms),
-        "overlapUntil": moment(overlap if overlap is not None and overlap > now_ms() else None),
-        "createdAt": moment(endpoint.created_ms),
-        "updatedAt": moment(endpoint.updated_ms),
-        "metadata": endpoint.metadata,
-    }
 
 
 def _found(endpoint: Endpoint | None) -> Endpoint:

@@ -12,8 +12,7 @@ from msgspec import Struct
 from jobs.access.rates import Window, nearest
 from jobs.errors import InvalidInput, NotFound, RateLimited
 from jobs.ids import new_id
-from jobs.model.job import now_ms
-from jobs.model.json import moment
+from jobs.model.times import moment, now_ms
 from jobs.webhooks.delivery import Delivery
 from jobs.webhooks.outbox import AT_ONCE
 

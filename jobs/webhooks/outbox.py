@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from jobs.model.job import now_ms
+from jobs.model.times import now_ms
 from jobs.redis.connection import reachable
 from jobs.redis.scripts import scripts
 from jobs.webhooks.delivery import Delivery, once_more

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jobs.encryption import SealBroken, Sealer
-from jobs.model.job import now_ms
-from jobs.outside.client import Answer, Outside, OutsideError, webhook_policy
+from jobs.model.times import now_ms
+from jobs.outside.address import OutsideError, webhook_policy
+from jobs.outside.client import Answer, Outside
 from jobs.outside.retry_after import retry_after
-from jobs.webhooks.delivery import MOST_NOTED, SECRETS, SIGNING, Delivery, DeliveryAttempt, Signer
+from jobs.webhooks.delivery import MOST_NOTED, Delivery, DeliveryAttempt
+from jobs.webhooks.endpoint import SECRETS
+from jobs.webhooks.signing import SIGNING, Signer
 
 if TYPE_CHECKING:
     from jobs.settings import Settings

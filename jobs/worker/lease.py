@@ -10,12 +10,14 @@ import structlog
 
 from jobs.errors import ServiceUnavailable
 from jobs.model import moves
-from jobs.model.job import Job, Progress, now_ms
+from jobs.model.job import Job, Progress
 from jobs.model.moves import Changed
-from jobs.store.jobs import Fenced, Stale
+from jobs.model.times import now_ms
+from jobs.store.outcomes import Fenced, Stale
 
 if TYPE_CHECKING:
-    from jobs.store.jobs import Claim, RedisJobStore
+    from jobs.store.claims import Claim
+    from jobs.store.jobs import RedisJobStore
 
 PAUSE_SECONDS: Final = 1.0
 """Between two tries at a store that is away."""

@@ -11,9 +11,10 @@ import structlog
 
 from jobs.errors import DarkroomError
 from jobs.model import moves
-from jobs.model.job import Picture, Preview, now_ms
-from jobs.pictures.gate import EXTENSIONS, MOST_BYTES, NotAPicture, measure
-from jobs.store.jobs import Fenced
+from jobs.model.picture import Picture, Preview
+from jobs.model.times import now_ms
+from jobs.pictures.sniff import EXTENSIONS, MOST_BYTES, NotAPicture, measure
+from jobs.store.outcomes import Fenced
 
 if TYPE_CHECKING:
     from jobs.blobs.expiry import Expiring

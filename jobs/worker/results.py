@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 from msgspec import Struct
@@ -15,13 +15,18 @@ from msgspec.structs import replace
 
 from jobs.blobs.store import BlobExists, BlobMissing, BlobRefused, BlobStoreDown
 from jobs.catalog.families import native
-from jobs.model import moves
-from jobs.model.job import Image, Job, Picture, Warning_, now_ms
-from jobs.pictures.gate import EXTENSIONS, NotAPicture, converted, converted_apart, measure
+from jobs.model import ledger, moves
+from jobs.model.job import Job
+from jobs.model.picture import Image, Picture
+from jobs.model.request import Warning_
+from jobs.model.times import now_ms
+from jobs.pictures.convert import converted_apart
 from jobs.pictures.names import names_of, stem_of
+from jobs.pictures.sniff import EXTENSIONS, NotAPicture, measure
 from jobs.providers.outcomes import bad_response
-from jobs.store.jobs import Fenced, Stale
+from jobs.store.outcomes import Fenced, Stale
 from jobs.worker.lease import PAUSE_SECONDS, Held
+from jobs.worker.output_format import BEST, CONVERTED_AT_ONCE, Convert, WantedFormat, in_a_thread
 
 if TYPE_CHECKING:
     from jobs.blobs.expiry import Expiring
@@ -37,10 +42,6 @@ SOUGHT_MS: Final = 600_000
 """How long a picture is sought whose call was open when its job ended: no call takes longer."""
 SPOOL_AFTER_SECONDS: Final = 2.0
 """An upload that takes longer than this has its bytes on disk meanwhile."""
-CONVERTED_AT_ONCE: Final = 2
-"""Pictures that one process converts at a time: each may take 400 MB."""
-BEST: Final = 100
-"""The quality of a picture whose request names no compression, as OpenAI documents it."""
 
 _log = structlog.get_logger()
 
@@ -74,7 +75,7 @@ class Keeper:
         wish = self._wish(job.now, call, picture)
         if wish is not None:
             await self._spool_bytes(job, original)  # others may be converted before it: that takes as long as it takes
-            picture, warning = await self._made(picture, wish, _in_a_thread)
+            picture, warning = await self._made(picture, wish, in_a_thread)
             image = self._image(job.now, call, index, picture)
         begun = now_ms()
         await self._store_bytes(job, original, image, picture.data)
@@ -131,17 +132,17 @@ class Keeper:
         """The name of the spool on this machine's disk."""
         return await asyncio.to_thread(self._spool.name)
 
-    def _wish(self, job: Job, call: int, picture: Picture) -> _Wish | None:
+    def _wish(self, job: Job, call: int, picture: Picture) -> WantedFormat | None:
         """What is to be made of a picture: None where the provider made what was asked for by itself."""
-        request, row = job.request, moves.row_of(job, call)
+        request, row = job.request, ledger.row_of(job, call)
         wanted = f"image/{request.output_format}"
         family = self._catalog.family(row.provider or request.provider, row.model or request.model)
         compressed = request.output_compression is not None and not native(request, family)
         if request.output_format is None or (picture.media_type == wanted and not compressed):
             return None
-        return _Wish(wanted, BEST if request.output_compression is None else request.output_compression)
+        return WantedFormat(wanted, BEST if request.output_compression is None else request.output_compression)
 
-    async def _made(self, picture: Picture, wish: _Wish, how: _Way) -> tuple[Picture, Warning_ | None]:
+    async def _made(self, picture: Picture, wish: WantedFormat, how: Convert) -> tuple[Picture, Warning_ | None]:
         """The picture in the output format that was asked for; as it came, with a warning, where that fails."""
         try:
             async with self._converting:
@@ -169,7 +170,7 @@ class Keeper:
         if job is None:  # erased meanwhile
             await self._blobs.delete(image.blob)
             return True
-        if not job.status.terminal and moves.row_of(job, call).ended_ms is None:
+        if not job.status.terminal and ledger.row_of(job, call).ended_ms is None:
             return False
         if image.blob not in {i.blob for i in job.images}:
             _log.warning("picture of a lost call, kept for a day", blob=image.blob)
@@ -313,19 +314,7 @@ class _Original(Struct):
     spooled: bool = False
 
 
-class _Wish(Struct, frozen=True):
-    """What a picture is to be made; `quality` is that of JPEG and WebP, 0 to 100."""
-
-    media_type: str
-    quality: int
-
-
-_Way: TypeAlias = Callable[[bytes, str, int], Awaitable[bytes]]
 _Asked = TypeVar("_Asked")
-
-
-async def _in_a_thread(data: bytes, media_type: str, quality: int) -> bytes:
-    return await asyncio.to_thread(converted, data, media_type, quality)
 
 
 async def _patiently(job: Job, ask: Callable[[], Awaitable[_Asked]]) -> _Asked:

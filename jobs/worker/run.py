@@ -13,25 +13,30 @@ import structlog
 
 from jobs.blobs.store import BlobRefused, BlobStoreDown
 from jobs.catalog.families import per_call
-from jobs.errors import DarkroomError, InvalidPicture, Outcome, ProviderError, ServiceUnavailable, TimedOut
-from jobs.model import fallback, moves
-from jobs.model.job import Failure, Job, Phase, Picture, Progress, Status, Usage, Warning_, now_ms
+from jobs.errors import InvalidPicture, Outcome, ProviderError, ServiceUnavailable, TimedOut
+from jobs.model import fallback, ledger, moves
+from jobs.model.job import Failure, Job, Phase, Progress, Status
+from jobs.model.picture import Picture, Usage
+from jobs.model.request import Warning_
+from jobs.model.times import now_ms
 from jobs.providers.base import Accepted, Answered, Order, Preview, Progressed, Text, Warned
 from jobs.providers.outcomes import bad_response
-from jobs.store.jobs import Fenced
+from jobs.store.outcomes import Fenced
+from jobs.worker.call import CHARGED, GRACE_SECONDS, Answer, not_stored, verdict_on
 from jobs.worker.lease import PAUSE_SECONDS, Held
 
 if TYPE_CHECKING:
     from jobs.catalog.families import Catalog
-    from jobs.client.inputs import Inputs, Loaded
+    from jobs.client.inputs import Inputs
     from jobs.providers.base import Provider, Step
-    from jobs.store.jobs import Claim, RedisJobStore
-    from jobs.store.stats import Breaker, Gauges
+    from jobs.store.breaker import Breaker
+    from jobs.store.claims import Claim
+    from jobs.store.jobs import RedisJobStore
+    from jobs.store.stats import Gauges
+    from jobs.worker.inputs import Loaded
     from jobs.worker.previews import Previews
     from jobs.worker.results import Keeper
 
-GRACE_SECONDS: Final = 5.0
-"""Beyond its own timeout a provider gets this long to say how its call ended."""
 MOST_UNKNOWN: Final = 5
 """With `onAmbiguous: retry`: calls of unknown outcome after which the job gives up."""
 ELSEWHERE_MS: Final = 2_000
@@ -93,7 +98,7 @@ class Runner:
 
     async def _run(self, job: Held, *, room: bool) -> None:
         try:
-            if not room and job.now.status is Status.QUEUED and not moves.open_rows(job.now):
+            if not room and job.now.status is Status.QUEUED and not ledger.open_rows(job.now):
                 await self._fall_back(job, fallback.SHUT)
                 return
             await self._begin(job)
@@ -109,7 +114,7 @@ class Runner:
             _log.info("the job moved on without us", status=str(refused.job.status))
 
     async def _begin(self, job: Held) -> None:
-        if moves.open_rows(job.now):  # before its deadline counts: what is stored was paid for
+        if ledger.open_rows(job.now):  # before its deadline counts: what is stored was paid for
             if job.now.status is Status.QUEUED:
                 await job.apply(moves.start)
             await self._recover(job)
@@ -120,7 +125,7 @@ class Runner:
 
     async def _recover(self, job: Held) -> None:
         """A worker died in a call: what it stored is taken, what lies on another's disk waits, the rest is lost."""
-        for row in moves.open_rows(job.now):
+        for row in ledger.open_rows(job.now):
             told = [await self._keeper.recover(job, row.call, index) for index in row.indexes]
             if {i.index for i in job.now.images} >= set(row.indexes):
                 said = tuple(each for each in told if each is not None)
@@ -128,13 +133,13 @@ class Runner:
         if job.now.overdue(now_ms()):
             return  # the store may not have been reached: what is on disk is salvaged later
         own = await self._keeper.own_spool()
-        if any(row.spool in {None, own} for row in moves.open_rows(job.now)):
+        if any(row.spool in {None, own} for row in ledger.open_rows(job.now)):
             await job.apply(partial(moves.lose, spool=own))
 
     async def _make_missing(self, job: Held) -> None:
         if job.now.status is not Status.RUNNING:
             return
-        missing = moves.to_make(job.now)
+        missing = ledger.to_make(job.now)
         if not missing:
             return
         try:
@@ -170,13 +175,13 @@ class Runner:
             await job.apply(moves.overdue)
         elif job.now.status is Status.CANCELING:
             await job.apply(moves.succeed if job.now.images else moves.stop)
-        elif moves.open_rows(job.now):
+        elif ledger.open_rows(job.now):
             await job.apply(lambda j, now: moves.back_off(j, now, ELSEWHERE_MS, Phase.UPLOADING))
-        elif not room and moves.to_make(job.now):
+        elif not room and ledger.to_make(job.now):
             await job.apply(lambda j, now: moves.back_off(j, now, 0, Phase.QUEUED))
         elif fallback.allowed(job.now):
             await self._fall_back(job, _final(job.now).message)
-        elif moves.to_make(job.now) and (delay_ms := self._delay_ms(job.now)) is not None:
+        elif ledger.to_make(job.now) and (delay_ms := self._delay_ms(job.now)) is not None:
             await job.apply(lambda j, now: moves.back_off(j, now, delay_ms))
         elif job.now.images:
             await job.apply(moves.succeed)
@@ -199,10 +204,10 @@ class Runner:
             try:
                 await self._exchange(job, call, indexes, inputs, answer)
             except ProviderError as error:
-                await self._report(job, _word(error), began)
+                await self._report(job, verdict_on(error), began)
                 await self._settle_failed(job, call, answer, error)
             except (BlobRefused, BlobStoreDown) as error:
-                await self._settle_failed(job, call, answer, _not_stored(error))
+                await self._settle_failed(job, call, answer, not_stored(error))
             else:
                 await self._report(job, "good", began)
                 await self._settle(job, call, answer)
@@ -305,7 +310,7 @@ class Runner:
                 answer.warnings.append(Warning_(code=step.code, message=step.message, field=step.field))
 
     async def _settle_failed(self, job: Held, call: int, answer: Answer, error: ProviderError) -> None:
-        charged = _CHARGED[error.outcome] if not answer.pictures else True
+        charged = CHARGED[error.outcome] if not answer.pictures else True
         failure = Failure(
             code=error.error.code,
             message=error.error.message,
@@ -358,35 +363,12 @@ class Runner:
         """How long to back off before the next call, by the provider's word first; None: no more tries."""
         if sum(a.outcome == Outcome.UNKNOWN for a in job.attempts) >= MOST_UNKNOWN:
             return None
-        tries = sum(a.outcome in moves.RETRIED and not fallback.left_behind(job, a) for a in job.attempts)
+        tries = sum(a.outcome in ledger.RETRIED and not fallback.left_behind(job, a) for a in job.attempts)
         told = max((a.failure.retry_after or 0 for a in job.attempts[-1:] if a.failure), default=0)
         delay_ms = round(1000 * (told or min(30, 2 ** max(0, tries - 1)) * random.uniform(0.8, 1.2)))  # noqa: S311  # jitter
         if job.backed_off_ms + delay_ms > self._absorb_ms or now_ms() + delay_ms >= job.cancel_at_ms:
             return None
         return delay_ms
-
-
-class Answer:
-    """What a provider call has brought so far, beside its pictures."""
-
-    def __init__(self) -> None:
-        self.pictures = 0
-        self.status: int | None = None
-        self.request_id: str | None = None
-        self.usage: Usage | None = None
-        self.text: str | None = None
-        self.warnings: list[Warning_] = []
-        self.previews: list[asyncio.Task[None]] = []
-        """On their way to the blob store."""
-
-
-_CHARGED: Final[Mapping[Outcome, bool | None]] = {
-    Outcome.NOT_SENT: False,
-    Outcome.THROTTLED: False,
-    Outcome.REFUSED: False,
-    Outcome.BAD_RESPONSE: True,
-    Outcome.UNKNOWN: None,
-}
 
 
 def _final(job: Job) -> Failure:
@@ -397,16 +379,3 @@ def _final(job: Job) -> Failure:
         message = "the provider answered without a picture that can be used"
         return Failure(code="SERVICE_UNAVAILABLE", message=message, reason="provider_bad_response", safe_to_retry=False)
     return (unsafe or failures)[-1]
-
-
-def _word(error: ProviderError) -> str:
-    """What a failed call says of the provider's health: a refusal of what was asked is an answer like any other."""
-    if error.error.details.get("reason") == "provider_rate_limited":
-        return "busy"
-    ours = error.outcome is Outcome.BAD_RESPONSE or not isinstance(error.error, ServiceUnavailable | TimedOut)
-    return "good" if ours else "bad"
-
-
-def _not_stored(error: DarkroomError) -> ProviderError:
-    error.details["reason"] = "upload_failed"
-    return ProviderError(Outcome.BAD_RESPONSE, error)

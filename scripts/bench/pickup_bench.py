@@ -24,8 +24,10 @@ from jobs.client.notifier import Waiting
 from jobs.client.routing import Router
 from jobs.client.submission import Ask, Drafts
 from jobs.model import moves
-from jobs.model.job import ImageRequest, Job, Options, now_ms
+from jobs.model.job import Job, Options
 from jobs.model.moves import Changed
+from jobs.model.request import ImageRequest
+from jobs.model.times import now_ms
 from jobs.queue import Turns, arq_redis
 from jobs.settings import Settings
 from jobs.store.jobs import RedisJobStore

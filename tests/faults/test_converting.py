@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from jobs.pictures.gate import measure
+from jobs.pictures.sniff import measure
 from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway
 

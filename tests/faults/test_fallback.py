@@ -7,9 +7,11 @@ from redis.asyncio import Redis
 
 from app.main import create_app
 from jobs.client.submission import Ask
-from jobs.model.job import ImageRequest, Options
+from jobs.model.job import Options
+from jobs.model.request import ImageRequest
 from jobs.settings import Settings
-from jobs.store.stats import Breaker, Gauges
+from jobs.store.breaker import Breaker
+from jobs.store.stats import Gauges
 from tests.neighbours import free_port, wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis

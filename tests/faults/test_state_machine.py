@@ -28,22 +28,15 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from jobs.errors import Outcome
-from jobs.model import moves
-from jobs.model.job import (
-    TERMINAL,
-    BillingState,
-    Failure,
-    Fallback,
-    Image,
-    Job,
-    Options,
-    Phase,
-    Status,
-    Target,
-    now_ms,
-)
+from jobs.model import ledger, moves
+from jobs.model.job import TERMINAL, BillingState, Failure, Job, Options, Phase, Status
 from jobs.model.moves import Changed, MoveRefused
-from jobs.store.jobs import Claim, Created, Fenced, Full, Key, Known, RedisJobStore, Stale
+from jobs.model.picture import Image
+from jobs.model.request import Fallback, Target
+from jobs.model.times import now_ms
+from jobs.store.claims import Claim
+from jobs.store.jobs import RedisJobStore
+from jobs.store.outcomes import Created, Fenced, Full, Key, Known, Stale
 from jobs.store.stats import Gauges
 from tests.jobs import new_job
 
@@ -143,13 +136,13 @@ class Holding:
 
 
 def intend(job, now):
-    wanted = moves.to_make(job)
+    wanted = ledger.to_make(job)
     return moves.intend(job, now, wanted[:1]) if wanted else None
 
 
 def settle(job, now, outcome="succeeded", *, last=False):
     """Whichever way a call ends; one whose picture is on disk has been paid."""
-    rows = [a for a in moves.open_rows(job) if PAID[outcome] or not a.spool]
+    rows = [a for a in ledger.open_rows(job) if PAID[outcome] or not a.spool]
     if not rows:
         return None
     failure = None if outcome == "succeeded" else FAILURE
@@ -157,31 +150,31 @@ def settle(job, now, outcome="succeeded", *, last=False):
 
 
 def checkpoint(job, now):
-    rows = moves.open_rows(job)
+    rows = ledger.open_rows(job)
     return moves.checkpoint(job, now, picture(rows[0].indexes[0]), 1) if rows else None
 
 
 def spooled(job, now, spool="disk 1"):
-    rows = moves.open_rows(job)
+    rows = ledger.open_rows(job)
     return moves.spooled(job, now, rows[0].call, spool) if rows else None
 
 
 def lose(job, now, spool="disk 1"):
-    return moves.lose(job, now, spool) if any(a.spool in {None, spool} for a in moves.open_rows(job)) else None
+    return moves.lose(job, now, spool) if any(a.spool in {None, spool} for a in ledger.open_rows(job)) else None
 
 
 def succeed(job, now):
-    return moves.succeed(job, now) if job.images and not moves.open_rows(job) else None
+    return moves.succeed(job, now) if job.images and not ledger.open_rows(job) else None
 
 
 def fail(job, now):
-    return moves.fail(job, now, FAILURE) if not job.images and not moves.open_rows(job) else None
+    return moves.fail(job, now, FAILURE) if not job.images and not ledger.open_rows(job) else None
 
 
 def back_off(job, now, delay_ms=1):
     """With a call open, too, when its picture lies on a disk elsewhere."""
-    rows = moves.open_rows(job)
-    if not all(a.spool for a in rows) or not (rows or moves.to_make(job)):
+    rows = ledger.open_rows(job)
+    if not all(a.spool for a in rows) or not (rows or ledger.to_make(job)):
         return None
     return moves.back_off(job, now, delay_ms, Phase.UPLOADING if rows else Phase.BACKOFF)
 
@@ -416,7 +409,7 @@ class Engine(RuleBasedStateMachine):
             assert job == kept.job
             assert len(job.attempts) == len(kept.ledger)
             assert job.billing is billing(kept.ledger)
-            assert kept.live or not moves.open_rows(job)
+            assert kept.live or not ledger.open_rows(job)
 
     @invariant()
     def every_job_is_in_one_place(self):
@@ -425,7 +418,7 @@ class Engine(RuleBasedStateMachine):
         lost = {job_id.decode() for job_id in self.run(self.redis.zrange(f"{self.prefix}lost", 0, -1))}
         for kept in jobs:
             begun = kept.job.status in {Status.RUNNING, Status.CANCELING}
-            assert begun or moves.open_rows(kept.job) or kept.job.id not in lost, f"{kept.job.status}, and lost"
+            assert begun or ledger.open_rows(kept.job) or kept.job.id not in lost, f"{kept.job.status}, and lost"
             if not kept.live or kept.later_ms is not None:
                 assert kept.job.id not in ready | lost, f"{kept.job.status}, {kept.job.phase}, and among the ready"
             else:

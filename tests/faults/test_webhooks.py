@@ -5,8 +5,7 @@ import threading
 import time
 from pathlib import Path
 
-from jobs.model.job import now_ms
-from jobs.model.json import moment
+from jobs.model.times import moment, now_ms
 from tests.neighbours import free_port, wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.sink import running_sink

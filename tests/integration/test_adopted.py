@@ -3,8 +3,9 @@
 import pytest
 
 from jobs.model import moves
-from jobs.model.job import Failure, now_ms
-from jobs.store.jobs import Adopted, Created
+from jobs.model.job import Failure
+from jobs.model.times import now_ms
+from jobs.store.outcomes import Adopted, Created
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio

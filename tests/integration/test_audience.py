@@ -11,7 +11,9 @@ from app.live.sockets import ENDS_UNREAD, PROGRESS_UNREAD
 from app.live.subscriptions import Audience, Listener
 from app.main import create_app
 from jobs.model import moves
-from jobs.model.job import Preview, Progress, now_ms
+from jobs.model.job import Progress
+from jobs.model.picture import Preview
+from jobs.model.times import now_ms
 from jobs.settings import Settings
 from jobs.store.jobs import RedisJobStore
 from tests.jobs import new_job

@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from jobs.ids import new_id
-from jobs.model.job import now_ms
+from jobs.model.times import now_ms
 from jobs.store.records import Records
 
 pytestmark = pytest.mark.anyio

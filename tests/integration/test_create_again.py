@@ -4,7 +4,7 @@ import pytest
 
 from jobs.errors import QuotaExceeded
 from jobs.ids import new_id
-from jobs.store.jobs import Created
+from jobs.store.outcomes import Created
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio

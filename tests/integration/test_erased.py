@@ -6,10 +6,10 @@ import pytest
 
 from app.main import create_app
 from jobs.model import moves
-from jobs.model.job import now_ms
+from jobs.model.times import now_ms
 from jobs.pictures.names import names_of
 from jobs.settings import Settings
-from jobs.store.jobs import Stale
+from jobs.store.outcomes import Stale
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio

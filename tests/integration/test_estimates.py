@@ -9,8 +9,10 @@ from jobs.catalog.families import Catalog
 from jobs.client.estimates import Estimates
 from jobs.ids import new_id
 from jobs.model import moves
-from jobs.model.job import Failure, Options, Phase, Progress, now_ms
-from jobs.store.stats import Breaker, Gauges
+from jobs.model.job import Failure, Options, Phase, Progress
+from jobs.model.times import now_ms
+from jobs.store.breaker import Breaker
+from jobs.store.stats import Gauges
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio

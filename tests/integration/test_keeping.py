@@ -14,7 +14,10 @@ from jobs.blobs.store import BlobStoreDown
 from jobs.catalog.families import Catalog
 from jobs.errors import ServiceUnavailable
 from jobs.model import moves
-from jobs.model.job import ImageRequest, Picture, Status, now_ms
+from jobs.model.job import Status
+from jobs.model.picture import Picture
+from jobs.model.request import ImageRequest
+from jobs.model.times import now_ms
 from jobs.pictures.names import stem_of
 from jobs.store.jobs import RedisJobStore
 from jobs.worker import results as keeping

@@ -11,7 +11,7 @@ from jobs.access.api_key import Grant, Wish
 from jobs.access.keys import Keys
 from jobs.access.rates import Rates, Window, nearest
 from jobs.errors import Forbidden, Gone, InvalidInput, NotFound, Unauthorized
-from jobs.model.job import now_ms
+from jobs.model.times import now_ms
 from jobs.settings import Settings
 
 pytestmark = pytest.mark.anyio

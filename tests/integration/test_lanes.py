@@ -6,8 +6,10 @@ import pytest
 
 from jobs.ids import new_id
 from jobs.model import moves
-from jobs.model.job import Fallback, Target, now_ms
-from jobs.store.stats import Breaker, Gauges
+from jobs.model.request import Fallback, Target
+from jobs.model.times import now_ms
+from jobs.store.breaker import Breaker
+from jobs.store.stats import Gauges
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio

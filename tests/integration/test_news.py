@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from jobs.model import moves
-from jobs.model.job import now_ms
-from jobs.store.jobs import Stale
+from jobs.model.times import now_ms
+from jobs.store.outcomes import Stale
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio

@@ -3,7 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
-from jobs.model.job import Options, now_ms
+from jobs.model.job import Options
+from jobs.model.times import now_ms
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio

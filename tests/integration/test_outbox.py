@@ -7,11 +7,13 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from jobs.encryption import Sealer
-from jobs.model.job import Event, Webhook, now_ms
+from jobs.model.job import Event, Webhook
 from jobs.model.moves import Changed
-from jobs.outside.client import Policy
+from jobs.model.times import now_ms
+from jobs.outside.address import Policy
 from jobs.store.jobs import RedisJobStore
-from jobs.webhooks.delivery import DeliveryAttempt, Endpoint, Secret, deliveries, given_up, tried
+from jobs.webhooks.delivery import DeliveryAttempt, deliveries, given_up, tried
+from jobs.webhooks.endpoint import Endpoint, Secret
 from jobs.webhooks.endpoints import KNOWN_SECONDS, Endpoints, Wish
 from jobs.webhooks.outbox import Outbox
 from tests.jobs import new_job

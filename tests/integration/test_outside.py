@@ -12,7 +12,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from jobs.errors import InvalidPicture
-from jobs.outside.client import MOST_ANSWER_BYTES, MOST_BYTES, AddressRefused, FetchFailed, Outside, Policy
+from jobs.outside.address import AddressRefused, FetchFailed, Policy
+from jobs.outside.client import MOST_ANSWER_BYTES, MOST_BYTES, Outside
 from jobs.outside.fetch import NOT_FETCHED, fetch_picture
 from tests.neighbours.bad_server import Authority, Recorder, Script, Turned, bad_server
 

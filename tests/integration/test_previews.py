@@ -12,10 +12,10 @@ from jobs.blobs.local import LocalBlobs
 from jobs.blobs.opening import blob_store
 from jobs.blobs.store import BlobStoreDown
 from jobs.errors import NotFound
-from jobs.model.job import Picture
-from jobs.pictures.gate import MOST_BYTES
+from jobs.model.picture import Picture
+from jobs.pictures.sniff import MOST_BYTES
 from jobs.settings import Settings
-from jobs.store.jobs import Claim
+from jobs.store.claims import Claim
 from jobs.worker.lease import Held
 from jobs.worker.previews import Previews
 from tests.jobs import new_job

@@ -10,15 +10,19 @@ from jobs.blobs.expiry import Expiring
 from jobs.blobs.local import LocalBlobs
 from jobs.blobs.spool import Spool
 from jobs.catalog.families import Catalog
-from jobs.client.inputs import Loaded
 from jobs.errors import Outcome
 from jobs.ids import new_id
 from jobs.model import moves
-from jobs.model.job import Fallback, Options, Phase, Picture, Status, Target, now_ms
-from jobs.pictures.gate import measure
+from jobs.model.job import Options, Phase, Status
+from jobs.model.picture import Picture
+from jobs.model.request import Fallback, Target
+from jobs.model.times import now_ms
+from jobs.pictures.sniff import measure
 from jobs.providers.base import Answered
+from jobs.store.breaker import Breaker
 from jobs.store.jobs import RedisJobStore
-from jobs.store.stats import Breaker, Gauges
+from jobs.store.stats import Gauges
+from jobs.worker.inputs import Loaded
 from jobs.worker.previews import Previews
 from jobs.worker.results import Keeper
 from jobs.worker.run import Runner

@@ -8,7 +8,7 @@ import pytest
 
 from app.simulator.draw import draw
 from jobs.errors import Outcome
-from jobs.model.job import Picture, Usage
+from jobs.model.picture import Picture, Usage
 from jobs.providers.base import Answered, Preview
 from tests.neighbours.far_end import CUT, OPENAI, b64, failed, failure, opened, order, response, success, told
 

@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from jobs.catalog.families import Catalog
 from jobs.errors import ProviderError
-from jobs.model.job import ImageRequest, Picture
+from jobs.model.picture import Picture
+from jobs.model.request import ImageRequest
 from jobs.providers.base import Order, Provider, Step
 from jobs.providers.google.gemini import Gemini
 from jobs.providers.openai.azure import AzureOpenAI

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jobs.settings import Settings, table, variables
+from jobs.settings import Settings, variables
+from jobs.settings.table import table
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

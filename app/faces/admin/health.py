@@ -7,10 +7,11 @@ from typing import Final
 import msgspec
 from litestar import MediaType, Response, get
 
-from app.auth.authenticator import READ
+from app.auth.caller import READ
+from app.http.caller import known_caller
 from app.http.problems import envelope
 from app.http.query import only_query
-from app.http.responses import AnyRequest, known_caller
+from app.http.responses import AnyRequest
 from jobs.errors import DarkroomError
 
 

@@ -9,15 +9,16 @@ from litestar import Response, delete, get, post
 from litestar.params import FromPath
 from msgspec import Struct
 
-from app.auth.authenticator import ADMIN
+from app.auth.caller import ADMIN
+from app.http.caller import known_caller
 from app.http.json_body import read_json, read_optional_json
 from app.http.problems import answer
 from app.http.query import instant, known_id, only_query, page
-from app.http.responses import AnyRequest, known_caller
+from app.http.responses import AnyRequest
 from jobs.access.api_key import Grant, Limits, Wish, key_json
 
 if TYPE_CHECKING:
-    from app.auth.authenticator import Caller
+    from app.auth.caller import Caller
     from jobs.access.keys import Issued, Keys
 
 PATH: Final = "/api/v1/keys"

@@ -8,16 +8,18 @@ import msgspec
 from litestar import Response, get, patch
 from litestar.params import FromPath
 
-from app.auth.authenticator import ADMIN, ORG, READ
+from app.auth.authenticator import ORG
+from app.auth.caller import ADMIN, READ
+from app.http.caller import known_caller
 from app.http.json_body import read_json
 from app.http.problems import answer
 from app.http.query import only_query
-from app.http.responses import AnyRequest, known_caller
+from app.http.responses import AnyRequest
 from jobs.access.orgs import OrgChange, OrgLimits
 from jobs.errors import NotFound
 
 if TYPE_CHECKING:
-    from app.auth.authenticator import Caller
+    from app.auth.caller import Caller
     from jobs.access.orgs import Orgs
 
 PATH: Final = "/api/v1/orgs"

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Response, get
 
-from app.auth.authenticator import READ
+from app.auth.caller import READ
+from app.http.caller import known_caller
 from app.http.problems import answer
 from app.http.query import only_query
-from app.http.responses import AnyRequest, known_caller
+from app.http.responses import AnyRequest
 from jobs.client.estimates import measured, seconds_json
 
 if TYPE_CHECKING:
     from jobs.client.client import Jobs
-    from jobs.model.job import Health
     from jobs.settings import Settings
+    from jobs.store.breaker import Health
 
 
 @get("/api/v1/providers", opt={"result": "providers"})

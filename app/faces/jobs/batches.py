@@ -14,21 +14,23 @@ from litestar.response import Stream
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.auth.authenticator import READ, WRITE
+from app.auth.caller import READ, WRITE
 from app.faces.jobs.body import NewJob, NewWebhook, checked_metadata, new_ask
 from app.http.base64_fields import Base64Text
+from app.http.caller import known_caller
 from app.http.job_headers import client_reference, idempotency_key, options_from_headers
 from app.http.json_body import read_json
 from app.http.problems import answer, request_id
 from app.http.query import known_id, only_query, page
-from app.http.responses import AnyRequest, known_caller
+from app.http.responses import AnyRequest
 from jobs.client.batch import REJECTED, counts, status
 from jobs.client.batches import Wish
 from jobs.errors import DarkroomError, InvalidInput, InvalidPicture
-from jobs.model.json import failure_json, moment, result_json
+from jobs.model.json import failure_json, result_json
+from jobs.model.times import moment
 
 if TYPE_CHECKING:
-    from app.auth.authenticator import Caller
+    from app.auth.caller import Caller
     from jobs.client.batch import Batch, Row
     from jobs.client.batches import Batches
     from jobs.client.submission import Ask

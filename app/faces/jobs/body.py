@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct
 
+from app.http.caller import permitted
 from app.http.input_images import Mask, ReferenceImage, mask, reference
 from app.http.job_headers import checked_options, client_reference
-from app.http.responses import permitted
 from jobs.client.submission import Ask
 from jobs.errors import InvalidInput, InvalidPicture
-from jobs.model.job import ImageRequest, Options, Webhook
+from jobs.model.job import Options, Webhook
+from jobs.model.request import ImageRequest
 from jobs.webhooks.delivery import ENDINGS
 
 if TYPE_CHECKING:
-    from app.auth.authenticator import Caller
+    from app.auth.caller import Caller
     from jobs.client.inputs import Given
 
 FACE: Final = "jobs"

@@ -10,21 +10,24 @@ from litestar import MediaType, Response, delete, get, post
 from litestar.params import FromPath
 from msgspec.structs import replace
 
-from app.auth.authenticator import READ, WRITE, Caller
+from app.auth.caller import READ, WRITE, Caller
 from app.faces.jobs.body import NewJob, new_ask
+from app.http.caller import known_caller
 from app.http.job_headers import applied, client_reference, idempotency_key, options_from_headers, preference
 from app.http.json_body import read_json
 from app.http.problems import envelope, request_id
 from app.http.query import instant, known_id, number, only_query, page
-from app.http.responses import AnyRequest, ended, etag, job_answer, known_caller, patience, pointer, shown, where
+from app.http.responses import AnyRequest, ended, etag, job_answer, patience, pointer, shown, where
 from app.http.sse import require_room, stream, wants_stream
-from jobs.client.client import CANCEL_SECONDS, Estimate
+from jobs.client.erase import CANCEL_SECONDS
 from jobs.client.estimates import queue_json, seconds_json
 from jobs.client.submission import Ask
+from jobs.client.submit import Estimate
 from jobs.errors import InvalidInput, NotAcceptable
 from jobs.model.filters import Filters
 from jobs.model.job import Job, Status
-from jobs.model.json import PATH, billing_json, delivery_json, request_json, warnings_json
+from jobs.model.json import PATH, billing_json, request_json, warnings_json
+from jobs.webhooks.json import delivery_json
 
 if TYPE_CHECKING:
     from jobs.client.client import Jobs

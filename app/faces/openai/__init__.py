@@ -9,23 +9,25 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from msgspec import Struct
 
-from app.auth.authenticator import READ, WRITE
+from app.auth.caller import READ, WRITE
 from app.faces.openai.answers import b64_response, pointer, url_response
 from app.faces.openai.bodies import Edit, Generation, Wish, read_edit, read_generation
 from app.faces.openai.errors import openai_error
 from app.faces.openai.models import known_model, model_json, offered, permitted
 from app.faces.openai.streams import streamed
+from app.http.caller import known_caller
 from app.http.job_headers import Preference, client_reference, idempotency_key, options_from_headers
 from app.http.problems import request_id
 from app.http.query import only_query
-from app.http.responses import AnyRequest, Telling, answer_now_or_later, known_caller
+from app.http.responses import AnyRequest, Telling
+from app.http.wait import answer_now_or_later
 from jobs.client.submission import Ask
 from jobs.errors import NotFound, ServiceUnavailable
 
 if TYPE_CHECKING:
-    from app.auth.authenticator import Caller
+    from app.auth.caller import Caller
     from jobs.client.client import Jobs
-    from jobs.model.job import Target
+    from jobs.model.request import Target
 
 FACE: Final = "openai"
 SHAPES: Final = (("/v1/", openai_error), ("/openai/", openai_error))

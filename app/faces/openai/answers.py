@@ -18,7 +18,8 @@ from jobs.model.json import job_urls, warnings_json
 
 if TYPE_CHECKING:
     from jobs.client.client import Jobs
-    from jobs.model.job import Image, Job
+    from jobs.model.job import Job
+    from jobs.model.picture import Image
 
 PIECE: Final = 3 * 64 * 1024
 """Bytes that are made base64 at a time: a multiple of three, so that the pieces join without padding."""

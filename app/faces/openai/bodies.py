@@ -15,7 +15,7 @@ from app.http.json_body import converted, read_json
 from app.http.multipart import MEDIA_TYPE, Part, read_form
 from jobs.client.inputs import Given
 from jobs.errors import InvalidInput, InvalidPicture
-from jobs.model.job import ImageRequest, Target
+from jobs.model.request import ImageRequest, Target
 
 if TYPE_CHECKING:
     from app.http.responses import AnyRequest

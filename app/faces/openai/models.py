@@ -10,10 +10,10 @@ from litestar import MediaType, Response
 from jobs.errors import Forbidden
 
 if TYPE_CHECKING:
-    from app.auth.authenticator import Caller
+    from app.auth.caller import Caller
     from app.http.responses import AnyRequest
     from jobs.client.client import Jobs
-    from jobs.model.job import Target
+    from jobs.model.request import Target
 
 CREATED: Final = 0
 """Nobody knows when a model was made; the SDKs' types want a number."""

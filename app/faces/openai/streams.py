@@ -16,8 +16,9 @@ from msgspec.structs import replace
 from app.faces.openai.answers import around_base64, usage_json, written
 from app.faces.openai.errors import error_json
 from app.http.problems import remember_job
-from app.http.responses import AnyRequest, ended_without, said_of, unless_gone
+from app.http.responses import AnyRequest, ended_without
 from app.http.sse import MEDIA_TYPE, PING_SECONDS, counted, frame, require_room
+from app.http.wait import said_of, unless_gone
 from jobs.errors import DarkroomError, NotFound
 from jobs.model.job import Status
 from jobs.model.json import failure_json, warnings_json
@@ -25,7 +26,8 @@ from jobs.model.json import failure_json, warnings_json
 if TYPE_CHECKING:
     from jobs.client.client import Jobs
     from jobs.client.submission import Ask
-    from jobs.model.job import Image, Job
+    from jobs.model.job import Job
+    from jobs.model.picture import Image
 
 WAIT_SECONDS: Final = 300
 """Should this process crash, whoever asks the same again gets the job's pictures after so long."""

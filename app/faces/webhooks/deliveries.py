@@ -8,16 +8,18 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from msgspec import Struct
 
-from app.auth.authenticator import READ, WRITE
+from app.auth.caller import READ, WRITE
 from app.faces.webhooks.endpoints import LARGEST_BODY, known_endpoint
 from app.faces.webhooks.endpoints import PATH as ENDPOINTS
+from app.http.caller import known_caller
 from app.http.json_body import read_json
 from app.http.problems import answer
 from app.http.query import instant, known_id, only_query, page
-from app.http.responses import AnyRequest, known_caller
+from app.http.responses import AnyRequest
 from jobs.errors import InvalidInput
-from jobs.model.json import delivery_log_json, moment
+from jobs.model.times import moment
 from jobs.webhooks.delivery import ENDINGS
+from jobs.webhooks.json import delivery_log_json
 from jobs.webhooks.log import STATES, Redelivered, Wanted
 
 if TYPE_CHECKING:

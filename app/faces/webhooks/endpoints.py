@@ -10,15 +10,18 @@ from litestar import MediaType, Response, delete, get, patch, post
 from litestar.params import FromPath
 from msgspec import UNSET, Struct, UnsetType
 
-from app.auth.authenticator import READ, WRITE
+from app.auth.caller import READ, WRITE
 from app.faces.jobs.body import checked_metadata
+from app.http.caller import known_caller
 from app.http.json_body import read_json, read_optional_json
 from app.http.problems import answer
 from app.http.query import known_id, only_query, page
-from app.http.responses import AnyRequest, known_caller
+from app.http.responses import AnyRequest
 from jobs.errors import InvalidInput
-from jobs.webhooks.delivery import ENDINGS, SIGNING, Signer, delivered
-from jobs.webhooks.endpoints import OVERLAP_SECONDS, Wish, endpoint_json
+from jobs.webhooks.delivery import ENDINGS, delivered
+from jobs.webhooks.endpoints import OVERLAP_SECONDS, Wish
+from jobs.webhooks.json import endpoint_json
+from jobs.webhooks.signing import SIGNING, Signer
 
 if TYPE_CHECKING:
     from jobs.webhooks.endpoints import Endpoints, Shown

@@ -10,9 +10,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from jobs.errors import ProviderError
-from jobs.model.job import Usage
+from jobs.model.picture import Usage
 from jobs.outside.retry_after import retry_after
-from jobs.pictures.gate import NotAPicture
+from jobs.pictures.sniff import NotAPicture
 from jobs.providers.base import Answered, Order, Step, Text
 from jobs.providers.options import merged
 from jobs.providers.outcomes import (

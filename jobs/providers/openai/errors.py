@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from jobs.errors import ProviderError
-from jobs.model.job import Usage
+from jobs.model.picture import Usage
 from jobs.providers.outcomes import refused_account, refused_model, refused_policy, refused_request
 from jobs.providers.replies import told
 

@@ -10,7 +10,7 @@ import structlog
 from msgspec import Raw, Struct
 
 from jobs.errors import Outcome, ProviderError, ServiceUnavailable
-from jobs.pictures.gate import NotAPicture
+from jobs.pictures.sniff import NotAPicture
 from jobs.providers.base import Preview, Step
 from jobs.providers.openai.errors import against_policy, counted, refused
 from jobs.providers.outcomes import bad_response, cut, refused_status

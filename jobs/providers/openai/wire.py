@@ -12,9 +12,9 @@ from msgspec.structs import replace
 
 from jobs.catalog.families import native, streamed
 from jobs.errors import ProviderError
-from jobs.model.job import Picture
+from jobs.model.picture import Picture
 from jobs.outside.retry_after import retry_after
-from jobs.pictures.gate import NotAPicture
+from jobs.pictures.sniff import NotAPicture
 from jobs.providers.base import Answered, Order, Step, Warned
 from jobs.providers.openai import stream as openai_stream
 from jobs.providers.openai.errors import counted, refused

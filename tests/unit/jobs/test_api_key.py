@@ -7,7 +7,7 @@ import textwrap
 import msgspec
 import pytest
 
-from app.auth.authenticator import ADMIN, READ, WRITE, Caller
+from app.auth.caller import ADMIN, READ, WRITE, Caller
 from jobs.access.api_key import CAPABILITIES, ApiKey, Grant, Limits, Rotated, Wish, check, key_json
 from jobs.access.rates import Window
 from jobs.errors import Forbidden, InvalidInput

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.catalog.families import FORMATS, Catalog, expected_seconds, native, nearest_ratio, per_call
+from jobs.catalog.checks import check_request
+from jobs.catalog.families import FORMATS, Catalog, expected_seconds, native, per_call
+from jobs.catalog.sizes import nearest_ratio
 from jobs.errors import InvalidInput, InvalidPicture
-from jobs.model.job import ImageRequest, Link
+from jobs.model.request import ImageRequest, Link
 
 CATALOG = Catalog.load()
 RATIOS = ("1:1", "2:3", "3:2", "3:4", "4:3", "9:16", "16:9", "21:9")
@@ -35,7 +37,7 @@ def test_gemini_is_asked_for_the_nearest_ratio_that_the_face_offers_and_the_call
     family = CATALOG.family("gemini", "gemini-3.1-flash-image-preview")
     offered = (face == "agents" and family.face_ratios) or family.ratios
 
-    checked = CATALOG.check(asked, face=face)
+    checked = check_request(CATALOG, asked, face=face)
 
     assert checked.request.size == nearest_ratio(width, height, offered)
     assert [(w.code, w.field) for w in checked.warnings] == [("adjusted_size", "size")]
@@ -55,7 +57,7 @@ def test_gpt_image_2_is_asked_for_a_size_of_its_own_rule_or_not_at_all(width, he
     )
 
     try:
-        taken = CATALOG.check(ask(size=f"{width}x{height}"), face="jobs").request.size == f"{width}x{height}"
+        taken = check_request(CATALOG, ask(size=f"{width}x{height}"), face="jobs").request.size == f"{width}x{height}"
     except InvalidInput:
         taken = False
 
@@ -71,48 +73,48 @@ def test_whatever_is_written_for_a_size_is_taken_or_refused_by_its_name(size, of
     provider, model = of
 
     try:
-        CATALOG.check(ask(provider, model, size=size), face=face)
+        check_request(CATALOG, ask(provider, model, size=size), face=face)
     except InvalidInput as refused:
         assert refused.details["field"] == "size"  # noqa: PT017  # it may as well be taken
 
 
 @pytest.mark.parametrize("size", ["1024x1024", "1536x1024", "2048x1152", "3840x2160", "auto"])
 def test_the_jobs_face_takes_every_size_of_the_models_own_rule(size):
-    assert CATALOG.check(ask(size=size), face="jobs").request.size == size
+    assert check_request(CATALOG, ask(size=size), face="jobs").request.size == size
 
 
 @pytest.mark.parametrize("size", ["1000x1000", "3856x2160", "3840x1024", "big", "16:9", "0x0"])
 def test_a_size_outside_the_rule_is_refused(size):
     with pytest.raises(InvalidInput) as refused:
-        CATALOG.check(ask(size=size), face="jobs")
+        check_request(CATALOG, ask(size=size), face="jobs")
 
     assert refused.value.details["field"] == "size"
 
 
 def test_face_0_holds_its_four_sizes_for_the_same_model():
     with pytest.raises(InvalidInput):
-        CATALOG.check(ask(size="2048x1152"), face="agents")
+        check_request(CATALOG, ask(size="2048x1152"), face="agents")
 
 
 def test_a_model_that_nobody_knows_passes_any_well_formed_size():
-    checked = CATALOG.check(ask(model="our-own-deployment", size="777x333", quality="superb"), face="agents")
+    checked = check_request(CATALOG, ask(model="our-own-deployment", size="777x333", quality="superb"), face="agents")
 
     assert (checked.request.size, checked.warnings) == ("777x333", ())
 
 
 def test_dall_e_3_takes_no_reference_and_says_which_model_does():
     with pytest.raises(InvalidPicture, match="gpt-image-2"):
-        CATALOG.check(ask(model="dall-e-3", images=(Link("https://x/a.png", "image/png"),)), face="agents")
+        check_request(CATALOG, ask(model="dall-e-3", images=(Link("https://x/a.png", "image/png"),)), face="agents")
 
 
 def test_an_unknown_provider_is_refused_with_the_known_ones():
     with pytest.raises(InvalidInput, match="azure-openai"):
-        CATALOG.check(ask(provider="midjourney"), face="jobs")
+        check_request(CATALOG, ask(provider="midjourney"), face="jobs")
 
 
 def test_a_transparent_jpeg_is_refused():
     with pytest.raises(InvalidInput) as refused:
-        CATALOG.check(ask(background="transparent", output_format="jpeg"), face="jobs")
+        check_request(CATALOG, ask(background="transparent", output_format="jpeg"), face="jobs")
 
     assert refused.value.details["field"] == "background"
 
@@ -135,7 +137,7 @@ LINK = (Link("https://x/a.png", "image/png"),)
     ],
 )
 def test_what_a_model_does_not_take_is_left_out_and_named_but_who_asks_is_no_wish(provider, model, kept, warned):
-    checked = CATALOG.check(ask(provider, model, **EVERY), face="jobs")
+    checked = check_request(CATALOG, ask(provider, model, **EVERY), face="jobs")
 
     assert {name for name in EVERY if getattr(checked.request, name) is not None} == kept
     assert {w.field for w in checked.warnings if w.code == "ignored_option"} == warned
@@ -146,7 +148,7 @@ def test_what_a_model_does_not_take_is_left_out_and_named_but_who_asks_is_no_wis
     [("gpt-image-1.5", LINK, "high"), ("gpt-image-1.5", (), None), ("gpt-image-2", LINK, None)],
 )
 def test_input_fidelity_is_for_edits_alone_and_left_out_for_models_that_do_without(model, images, kept):
-    checked = CATALOG.check(ask("openai", model, input_fidelity="high", images=images), face="jobs")
+    checked = check_request(CATALOG, ask("openai", model, input_fidelity="high", images=images), face="jobs")
 
     assert checked.request.input_fidelity == kept
     assert [w.field for w in checked.warnings] == ([] if kept else ["inputFidelity"])
@@ -165,13 +167,13 @@ def test_input_fidelity_is_for_edits_alone_and_left_out_for_models_that_do_witho
 )
 def test_a_value_that_nobody_takes_is_refused_by_its_name(field, fields):
     with pytest.raises(InvalidInput) as refused:
-        CATALOG.check(ask(**fields), face="jobs")
+        check_request(CATALOG, ask(**fields), face="jobs")
 
     assert refused.value.details["field"] == field
 
 
 def test_no_preview_asked_for_is_nothing_asked_for():
-    checked = CATALOG.check(ask("gemini", "gemini-3-pro-image", partial_images=0), face="jobs")
+    checked = check_request(CATALOG, ask("gemini", "gemini-3-pro-image", partial_images=0), face="jobs")
 
     assert (checked.request.partial_images, checked.warnings) == (None, ())
 
@@ -180,7 +182,7 @@ def test_no_preview_asked_for_is_nothing_asked_for():
 @pytest.mark.parametrize("form", ["gif", "svg", "PNG"])
 def test_a_format_that_nobody_makes_is_refused_with_those_that_there_are(model, form):
     with pytest.raises(InvalidInput, match="png, jpeg or webp") as refused:
-        CATALOG.check(ask(model=model, output_format=form), face="jobs")
+        check_request(CATALOG, ask(model=model, output_format=form), face="jobs")
 
     assert refused.value.details["field"] == "outputFormat"
 
@@ -196,7 +198,7 @@ def test_a_format_that_nobody_makes_is_refused_with_those_that_there_are(model, 
 )
 def test_every_format_may_be_asked_for_and_the_table_says_who_makes_it(provider, model, made_there):
     family = CATALOG.family(provider, model)
-    asked = {form: CATALOG.check(ask(provider, model, output_format=form), face="jobs") for form in FORMATS}
+    asked = {form: check_request(CATALOG, ask(provider, model, output_format=form), face="jobs") for form in FORMATS}
 
     assert {form for form, checked in asked.items() if native(checked.request, family)} == made_there
     assert all(checked.request.output_format == form for form, checked in asked.items())

@@ -6,7 +6,8 @@ import sys
 import pytest
 from PIL import Image, ImageCms
 
-from jobs.pictures.gate import NotAPicture, converted, converted_apart, measure
+from jobs.pictures.convert import converted, converted_apart
+from jobs.pictures.sniff import NotAPicture, measure
 
 KINDS = ("image/png", "image/jpeg", "image/webp")
 RED, CLEAR = (200, 30, 30, 255), (0, 0, 255, 0)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from jobs.client.estimates import MOST_DONE, Typical, done, measured, start
-from jobs.store.stats import Place
+from jobs.store.position import Place
 
 CALL = Typical(10.0, 20.0)
 IDLE = Place(

@@ -4,8 +4,10 @@ import pytest
 from msgspec.structs import replace
 
 from jobs.errors import Outcome
-from jobs.model import fallback, moves
-from jobs.model.job import Failure, Fallback, Image, ImageRequest, Options, Status, Target, Warning_
+from jobs.model import fallback, ledger, moves
+from jobs.model.job import Failure, Options, Status
+from jobs.model.picture import Image
+from jobs.model.request import Fallback, ImageRequest, Target, Warning_
 from tests.jobs import new_job
 
 NEXT = Fallback(
@@ -46,7 +48,7 @@ def test_a_job_may_go_on_when_nothing_was_charged_and_pictures_that_one_refused_
     moved = moves.fall_back(job, 3, "why not").job
 
     assert (moved.status, moved.phase, moved.not_before_ms, moved.backed_off_ms) == ("queued", "queued", None, 0)
-    assert moves.to_make(moved) == (0, 1)
+    assert ledger.to_make(moved) == (0, 1)
     assert [(a.provider, a.model) for a in moved.attempts] == [("azure-openai", "a")] * 2
 
 
@@ -87,7 +89,7 @@ def test_a_call_of_before_calls_were_written_down_with_their_target_counts_as_ma
     old = replace(called(JOB, Outcome.REFUSED), fallbacks=())
     rows = tuple(replace(row, provider="", model="") for row in old.attempts)
 
-    assert moves.to_make(replace(old, attempts=rows)) == (1,)
+    assert ledger.to_make(replace(old, attempts=rows)) == (1,)
 
 
 def test_what_differs_between_two_targets_is_told_without_their_names_and_the_pictures():

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from jobs.pictures.gate import MOST_BYTES, NotAPicture, admit_mask
+from jobs.pictures.gate import admit_mask
+from jobs.pictures.sniff import MOST_BYTES, NotAPicture
 from tests.unit.jobs.picture_files import IEND, chunk, gradient, header, png, rows, samples, saved
 
 SIZE = (4, 4)

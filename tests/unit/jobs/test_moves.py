@@ -6,17 +6,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from jobs.errors import Outcome
-from jobs.model import moves
-from jobs.model.job import (
-    BillingState,
-    Failure,
-    Fallback,
-    Image,
-    Options,
-    Preview,
-    Status,
-    Target,
-)
+from jobs.model import ledger, moves
+from jobs.model.job import BillingState, Failure, Options, Status
+from jobs.model.picture import Image, Preview
+from jobs.model.request import Fallback, Target
 from tests.jobs import new_job
 
 ELSEWHERE = (Fallback(target=Target("openai", "o")),)
@@ -95,9 +88,9 @@ def test_a_cancel_with_no_call_open_is_prevented_and_one_with_a_picture_there_is
 def test_a_picture_on_another_machines_disk_is_waited_for_and_at_the_deadline_known_to_be_paid_for():
     job = moves.spooled(moves.intend(moves.start(NEW, 1).job, 2, (0,)).job, 3, 1, "theirs").job
 
-    assert moves.open_rows(moves.lose(job, 4, "ours").job) == job.attempts
-    assert moves.to_make(job) == ()
-    assert moves.open_rows(moves.lose(job, 4, "theirs").job) == ()
+    assert ledger.open_rows(moves.lose(job, 4, "ours").job) == job.attempts
+    assert ledger.to_make(job) == ()
+    assert ledger.open_rows(moves.lose(job, 4, "theirs").job) == ()
     ended = moves.overdue(job, 900_001).job
     assert (ended.failure.reason, ended.billing) == ("upload_failed", BillingState.BILLED)
 
@@ -123,7 +116,7 @@ def test_a_call_is_made_again_only_where_the_last_is_known_not_to_be_charged_or_
         job = moves.intend(job, 2, (0, 1)).job
         job = moves.settle(job, 3, len(job.attempts), outcome=outcome, charged=False).job
 
-    assert moves.to_make(job) == made
+    assert ledger.to_make(job) == made
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jobs.outside.client import (
+from jobs.outside.address import (
     LONGEST_URL,
     AddressRefused,
     FetchFailed,
-    Outside,
     Policy,
     Target,
     check,
@@ -28,6 +27,7 @@ from jobs.outside.client import (
     reference_policy,
     webhook_policy,
 )
+from jobs.outside.client import Outside
 from jobs.settings import Settings
 from tests.neighbours.bad_server import Recorder
 

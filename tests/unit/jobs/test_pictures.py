@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from jobs.pictures.gate import MOST_BYTES, PNG_AND_JPEG, NotAPicture, admit, measure, sniff
+from jobs.pictures.gate import PNG_AND_JPEG, admit
+from jobs.pictures.sniff import MOST_BYTES, NotAPicture, measure, sniff
 from tests.unit.jobs.picture_files import (
     IDAT,
     IEND,

@@ -5,7 +5,7 @@ import pytest
 from jobs.catalog.families import Catalog
 from jobs.client.routing import Offered, Router
 from jobs.errors import ConfigurationError, InvalidInput, ServiceUnavailable
-from jobs.model.job import Target
+from jobs.model.request import Target
 from jobs.settings import Settings, variables
 
 AZURE = {"AZURE_OPENAI_IMAGE_ENDPOINT": "https://a.example", "AZURE_OPENAI_IMAGE_API_KEY": "k"}

@@ -3,7 +3,8 @@
 import pytest
 
 from jobs.errors import ConfigurationError
-from jobs.settings import Settings, shown, table, variables
+from jobs.settings import Settings, variables
+from jobs.settings.table import shown, table
 
 
 @pytest.fixture(autouse=True)

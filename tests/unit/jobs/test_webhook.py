@@ -13,17 +13,9 @@ from jobs.encryption import SealBroken, Sealer
 from jobs.errors import InvalidInput
 from jobs.model.job import Event, Webhook
 from jobs.settings import Settings
-from jobs.webhooks.delivery import (
-    EVENTS,
-    Delivery,
-    DeliveryAttempt,
-    Signer,
-    address,
-    deliveries,
-    read_secret,
-    tried,
-    wanted,
-)
+from jobs.webhooks.delivery import EVENTS, Delivery, DeliveryAttempt, address, deliveries, tried, wanted
+from jobs.webhooks.endpoint import read_secret
+from jobs.webhooks.signing import Signer
 from tests.jobs import new_job
 
 SCHEDULE = Settings.model_fields["webhook_schedule"].default

@@ -1,0 +1,28 @@
+"""Knowing the caller of a request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.http.rate_headers import spend
+from app.http.responses import AnyRequest
+from jobs.model.request import ImageRequest
+
+if TYPE_CHECKING:
+    from app.auth.caller import Caller
+
+
+async def known_caller(request: AnyRequest, scope: str) -> Caller:
+    """The caller, who has the scope. Raises `Unauthorized`, `RateLimited`, `Forbidden`."""
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.scope["headers"]]
+    caller: Caller = await request.app.state.authenticator.caller(headers)
+    if caller.key is not None:
+        await spend(request.scope, request.app.state.rates, caller.key)
+    caller.require(scope)
+    return caller
+
+
+def permitted(caller: Caller, request: ImageRequest) -> ImageRequest:
+    """The request as it is, when the caller may ask its provider and model. Raises `Forbidden` naming the field."""
+    caller.require_model(request.provider, request.model)
+    return request

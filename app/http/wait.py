@@ -1,0 +1,94 @@
+"""Waiting for a job in one request, for as long as the caller stays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any
+
+from litestar import Response
+from msgspec.structs import replace
+
+from app.http.job_headers import applied, preference
+from app.http.problems import remember_job
+from app.http.responses import ENVELOPES, AnyRequest, T, Telling, ended, wait_expired
+from jobs.errors import ServiceUnavailable
+from jobs.model.job import Job
+
+if TYPE_CHECKING:
+    from app.http.job_headers import Preference
+    from jobs.client.client import Jobs
+    from jobs.client.submission import Ask
+    from jobs.client.submit import Submitted
+    from jobs.settings import Settings
+
+
+async def answer_now_or_later(
+    request: AnyRequest, ask: Ask, telling: Telling | None = None, prefer: Preference | None = None
+) -> Response[Any]:
+    """Submit, wait as the caller prefers, and answer with the picture, the error, or where to look (JOBS.md 4).
+
+    `prefer`: what the caller prefers, where that is not said by the header `Prefer`.
+    """
+    telling = telling or ENVELOPES
+    jobs: Jobs = request.app.state.jobs
+    settings: Settings = request.app.state.settings
+    prefer = preference(request, settings.wait_seconds) if prefer is None else prefer
+    seconds = settings.wait_seconds if prefer.wait is None else prefer.wait
+    if seconds and len(request.app.state.waits) >= settings.most_waits:
+        message = "too many callers wait here: send `Prefer: respond-async` and poll, or come back"
+        raise ServiceUnavailable(message, reason="waiters_full", retry_after=5)
+    submitted = await jobs.submit(replace(ask, wait_seconds=seconds) if seconds else ask)
+    del ask  # the wait may be long: the pictures in hand are not kept for it
+    job = submitted.job
+    remember_job(request, job.id)
+    headers = said_of(submitted)
+    try:
+        if seconds and not job.status.terminal:
+            job = await _waited_for(request, job, seconds)
+        if job.status.terminal:
+            return await ended(request, job, headers, telling)
+    except Exception:
+        await jobs.left(job)
+        raise
+    if seconds:
+        await jobs.left(job)
+    if prefer.wait is not None:
+        return await telling.pointer(request, job, {**headers, **applied(prefer)})
+    return wait_expired(request, job, headers)
+
+
+def said_of(submitted: Submitted) -> dict[str, str]:
+    """Whether the job is an earlier one, as headers."""
+    return {
+        **({"Idempotency-Replayed": "true"} if submitted.replayed else {}),
+        **({"X-Job-Adopted": "true"} if submitted.adopted else {}),
+    }
+
+
+async def _waited_for(request: AnyRequest, job: Job, seconds: float) -> Job:
+    """The job once it has ended, or as it stands after `seconds`, or when the caller has gone."""
+    jobs: Jobs = request.app.state.jobs
+    waits: set[object] = request.app.state.waits
+    waits.add(own := object())
+    try:
+        return await unless_gone(request, jobs.wait(job.org, job.id, seconds)) or job
+    finally:
+        waits.discard(own)
+
+
+async def unless_gone(request: AnyRequest, act: Awaitable[T]) -> T | None:
+    """What comes of an act, or None when the caller goes before it is done."""
+    acting = asyncio.ensure_future(act)
+    leaving = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait({acting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        return acting.result() if acting.done() else None
+    finally:
+        acting.cancel()
+        leaving.cancel()
+
+
+async def _gone(request: AnyRequest) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,81 @@
+"""The ledger of a job: one row for each provider call."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from jobs.errors import Outcome
+from jobs.model import fallback
+from jobs.model.job import Attempt, Failure, Job
+
+
+def close_open(job: Job, now: int, calls: tuple[Attempt, ...] | None = None) -> Job:
+    """Close the ledger rows of whose end nobody wrote: all of them, or those of `calls`."""
+    closing = {a.call for a in (open_rows(job) if calls is None else calls)}
+    unknown = Failure(
+        code="SERVICE_UNAVAILABLE",
+        message="the call's end was not seen: the provider may have made, and billed, the picture",
+        reason="outcome_unknown",
+        provider=job.request.provider,
+        retryable=True,
+        safe_to_retry=False,
+    )
+    stuck = Failure(
+        code="SYSTEM_ERROR",
+        message="the picture was made, and the blob store did not take it in time; it may still be salvaged",
+        reason="upload_failed",
+        provider=job.request.provider,
+        safe_to_retry=False,
+    )
+    rows = tuple(
+        a
+        if a.call not in closing
+        else replace(a, ended_ms=now, outcome="succeeded", charged=True, failure=stuck)
+        if a.spool
+        else replace(a, ended_ms=now, outcome=Outcome.UNKNOWN, charged=_paid(job, a), failure=unknown)
+        for a in job.attempts
+    )
+    return replace(job, attempts=rows)
+
+
+def _paid(job: Job, row: Attempt) -> bool | None:
+    """A call of which one picture is there was charged, whatever became of the others."""
+    return True if {i.index for i in job.images} & set(row.indexes) else row.charged
+
+
+RETRIED: Final = frozenset({Outcome.NOT_SENT, Outcome.THROTTLED})
+"""Outcomes known not to have been charged: the call may be made again."""
+
+
+def row_of(job: Job, call: int) -> Attempt:
+    """The ledger row of a call."""
+    return job.attempts[call - 1]
+
+
+def open_rows(job: Job) -> tuple[Attempt, ...]:
+    """Calls that were begun and of whose end nobody has written."""
+    return tuple(a for a in job.attempts if a.ended_ms is None)
+
+
+def to_come(job: Job) -> tuple[tuple[int, int], ...]:
+    """Pictures, by call and index, that a call may have stored, or may yet, of which the job does not know."""
+    have = {i.index for i in job.images}
+    rows = (a for a in job.attempts if a.ended_ms is None or a.outcome == Outcome.UNKNOWN or a.spool)
+    return tuple((a.call, i) for a in rows for i in a.indexes if i not in have)
+
+
+def to_make(job: Job) -> tuple[int, ...]:
+    """The pictures for which a call may still be made (JOBS.md 6.4 and 6.6): none for those of an open call."""
+    again = RETRIED | {Outcome.UNKNOWN} if job.options.on_ambiguous == "retry" else RETRIED
+    have = {i.index for i in job.images}
+    rows = (a for a in job.attempts if not fallback.left_behind(job, a))
+    final = {i for a in rows if a.outcome not in again for i in a.indexes}
+    return tuple(i for i in range(job.request.n) if i not in have and i not in final)
+
+
+def with_row(job: Job, call: int, **columns: object) -> Job:
+    """The job with other columns in the row of a call."""
+    rows = tuple(replace(a, **columns) if a.call == call else a for a in job.attempts)
+    return replace(job, attempts=rows)

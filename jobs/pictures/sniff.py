@@ -1,0 +1,92 @@
+"""What kind of picture bytes are, and how large."""
+
+from __future__ import annotations
+
+import functools
+import io
+import warnings
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from PIL import Image
+
+EXTENSIONS: Final = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
+"""The kinds of picture that we keep, and how their names end."""
+MOST_BYTES: Final = 20 * 1024 * 1024
+MOST_PIXELS: Final = 50_000_000
+
+
+class NotAPicture(ValueError):
+    """The bytes are no picture that we keep; the text says why, fit for the caller."""
+
+
+class Measured(Struct, frozen=True):
+    """A picture's kind and its stored size in pixels."""
+
+    media_type: str
+    width: int
+    height: int
+
+
+def sniff(head: bytes) -> str | None:
+    """The media type that the first 12 bytes show, or None."""
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "image/webp"
+    return None
+
+
+def measure(data: bytes) -> Measured:
+    """Kind and size, read from the header alone: nothing is decoded. Raises `NotAPicture`."""
+    media_type = sniff(data[:12])
+    if media_type is None:
+        raise NotAPicture("neither PNG nor JPEG nor WebP")
+    with opened(data, media_type, load=False) as picture:
+        return Measured(media_type, *picture.size)
+
+
+@functools.cache
+def pillow() -> ModuleType:
+    """Pillow, loaded with the first picture, its warnings made errors for good.
+
+    `warnings.catch_warnings` would not do: two threads that leave it in turn leave its filter behind in the process.
+    """
+    from PIL import Image  # noqa: PLC0415
+
+    warnings.filterwarnings("error", module=r"PIL\.")
+    return Image
+
+
+class opened:  # noqa: N801  # reads as a phrase: `with opened(data, …) as picture:`
+    """A picture in Pillow's hands: one format, every warning an error, loaded whole unless told not to."""
+
+    def __init__(self, data: bytes, media_type: str, *, load: bool = True) -> None:
+        module = pillow()
+        form = media_type.removeprefix("image/").upper()
+        try:
+            self._picture: Image.Image = module.open(io.BytesIO(data), formats=(form,))
+            _bounded(*self._picture.size)
+            if load:
+                self._picture.load()
+        except NotAPicture:
+            raise
+        except (OSError, ValueError, SyntaxError, EOFError, Warning, module.DecompressionBombError) as error:
+            raise NotAPicture(f"its {form} data cannot be read") from error
+
+    def __enter__(self) -> Image.Image:
+        return self._picture
+
+    def __exit__(self, *_: object) -> None:
+        self._picture.close()
+
+
+def _bounded(width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        raise NotAPicture(f"{width}x{height} is more than {MOST_PIXELS} pixels")

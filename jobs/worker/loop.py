@@ -1,0 +1,167 @@
+"""What a worker does: claims jobs, keeps their leases, comes for the lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from typing import TYPE_CHECKING, Final, Self
+
+import structlog
+from redis.exceptions import RedisError
+
+from jobs.client.inputs import Inputs
+from jobs.errors import DarkroomError, ServiceUnavailable
+from jobs.ids import new_id
+from jobs.model import moves
+from jobs.model.times import now_ms
+from jobs.queue import Turns
+from jobs.redis.pubsub import end, listen
+from jobs.store.claims import Claim
+from jobs.store.jobs import RedisJobStore
+from jobs.store.outcomes import Stale
+from jobs.worker.results import Keeper
+from jobs.worker.run import Runner
+
+if TYPE_CHECKING:
+    from jobs.settings import Settings
+
+BEATS_A_LEASE: Final = 3
+"""A lease is renewed this many times within its life."""
+TURN_SECONDS: Final = 3_600
+"""After this long a turn ends between two jobs, so that arq sees its functions return."""
+SALVAGE_SECONDS: Final = 10.0
+"""How often pictures are looked for whose job has ended without them."""
+
+_log = structlog.get_logger()
+
+
+class Hands:
+    """What one worker process does beside arq: turns, heartbeat, and looking after the lost."""
+
+    def __init__(  # noqa: PLR0913, PLR0917  # the composition root hands over each part
+        self,
+        store: RedisJobStore,
+        runner: Runner,
+        keeper: Keeper,
+        inputs: Inputs,
+        turns: Turns,
+        settings: Settings,
+    ) -> None:
+        self.name = f"{socket.gethostname()}/{os.getpid()}/{new_id('w')[-6:]}"
+        self.draining = False
+        self._store = store
+        self._runner = runner
+        self._keeper = keeper
+        self._inputs = inputs
+        self._turns = turns
+        self._slots = settings.worker_slots
+        self._lease_ms = settings.lease_seconds * 1000
+        self._trusted_from = 0.0
+        """When every worker that lives has had the time to renew its leases: before, nobody is taken for lost."""
+        self._held: dict[str, Claim] = {}
+        self._lost: frozenset[str] = frozenset()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._cancels: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [
+            asyncio.create_task(self._beat_on()),
+            asyncio.create_task(listen(self._store.redis, f"{self._store.prefix}cancel", self._hear)),
+            asyncio.create_task(self._salvage_on()),
+        ]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            await end(task)
+        with contextlib.suppress(DarkroomError):
+            await self._store.leave(self.name, self._slots, [])
+
+    async def turn(self, turn: str) -> None:
+        """Run jobs until there is none, this worker drains, or the turn has lasted long enough."""
+        clock = asyncio.get_running_loop().time
+        end = clock() + TURN_SECONDS
+        try:
+            while not self.draining and clock() < end:
+                claim = await self._store.claim_next(turn, self.name, self._lease_ms)
+                if claim is None:
+                    return
+                await self._hold(claim)
+            await self._store.leave(self.name, 0, [turn])
+        except ServiceUnavailable as error:
+            _log.warning("turn ended", error=error.message)  # the heartbeat asks for another
+
+    async def _hold(self, claim: Claim) -> None:
+        task = asyncio.create_task(self._runner.run(claim))
+        self._held[claim.name] = claim
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait([task])
+            raise
+        finally:
+            del self._held[claim.name]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("job run failed", job=claim.job.id, exc_info=error)
+
+    def _hear(self, job_id: bytes | None) -> None:
+        """A cancel, told to every worker; one that was not heard is seen by the heartbeat."""
+        if job_id is not None:
+            task = asyncio.create_task(self._runner.cancel(job_id.decode()))
+            self._cancels.add(task)
+            task.add_done_callback(self._cancels.discard)
+
+    async def _salvage_on(self) -> None:
+        while True:
+            try:
+                await self._keeper.salvage()
+                await self._keeper.seek()
+            except (DarkroomError, OSError) as error:
+                _log.warning("spool not emptied", error=str(error))
+            await asyncio.sleep(SALVAGE_SECONDS)
+
+    async def _beat_on(self) -> None:
+        while True:
+            pause = self._lease_ms / 1000 / BEATS_A_LEASE
+            try:
+                pause = min(pause, await self._beat())
+            except (DarkroomError, RedisError) as error:
+                _log.warning("heartbeat failed", error=str(error))
+                self._trusted_from = asyncio.get_running_loop().time() + self._lease_ms / 1000
+                pause = 0.5
+            except Exception as error:  # noqa: BLE001  # a worker without a heart would lose every job in its hands
+                _log.error("heartbeat went wrong", exc_info=error)
+            await asyncio.sleep(max(0.05, pause))
+
+    async def _beat(self) -> float:
+        """One heartbeat; answers the seconds until the next thing is due."""
+        slots = 0 if self.draining else self._slots
+        beat = await self._store.beat(self.name, self._lease_ms, slots, self._held.values())
+        for name in beat.lost - self._lost:  # its next write is refused; an open call goes on, for it is paid for
+            _log.warning("lease lost", claim=name)
+        self._lost = beat.lost
+        for job_id in beat.canceling:
+            await self._runner.cancel(job_id)
+        if self.draining:
+            return self._lease_ms
+        if beat.due_ms is not None and beat.due_ms <= beat.now_ms and self._trusts():
+            await self._look_after_the_lost()
+        for turn in await self._store.missing_turns(self._slots):
+            await self._turns.ring(turn)
+        await self._turns.sweep()
+        await self._inputs.sweep()
+        due = [ms for ms in (beat.due_ms, beat.later_ms) if ms is not None]
+        return max(0.5, (min(due) - beat.now_ms) / 1000) if due else self._lease_ms
+
+    def _trusts(self) -> bool:
+        return asyncio.get_running_loop().time() >= self._trusted_from
+
+    async def _look_after_the_lost(self) -> None:
+        for job_id in await self._store.overdue(self._lease_ms):
+            job = await self._store.get(job_id)
+            if job is not None and job.overdue(now_ms()):
+                with contextlib.suppress(Stale, moves.MoveRefused):
+                    await self._store.commit(job, moves.overdue(job, now_ms()))
