@@ -20,6 +20,7 @@ from jobs.model.request import ImageRequest
 from jobs.model.times import now_ms
 from jobs.pictures.names import stem_of
 from jobs.store.jobs import RedisJobStore
+from jobs.worker import output_format
 from jobs.worker import results as keeping
 from jobs.worker.lease import Held
 from jobs.worker.results import Keeper
@@ -229,14 +230,14 @@ async def test_a_picture_of_a_job_that_has_succeeded_without_it_is_kept_for_a_da
 
 
 async def test_pictures_that_wait_for_their_conversion_are_on_disk_and_their_jobs_say_so(parts, monkeypatch):
-    begun, go, convert = [], threading.Event(), keeping.converted
+    begun, go, convert = [], threading.Event(), output_format.converted
 
     def converted(*args):
         begun.append(args)
         assert go.wait(10)
         return convert(*args)
 
-    monkeypatch.setattr(keeping, "converted", converted)
+    monkeypatch.setattr(output_format, "converted", converted)
     jobs = [await parts.held(output_format="webp") for _ in range(5)]
     at_work = [asyncio.create_task(keep(parts, held)) for held in jobs]
     await until(lambda: len(begun) == 2 and all(held.now.attempts[0].spool for held in jobs))
@@ -295,7 +296,7 @@ async def test_an_original_of_a_job_that_has_ended_is_salvaged_as_what_was_asked
 async def test_a_picture_that_was_stored_converted_before_its_worker_died_is_not_made_again(parts):
     held = await parts.held(output_format="webp")
     name = parts.kept(held).replace(".png", ".webp")
-    stored = keeping.converted(PNG, "image/webp", 30)
+    stored = output_format.converted(PNG, "image/webp", 30)
     await parts.blobs.put(name, stored, "image/webp")
 
     await parts.keeper.recover(held, 1, 0)
