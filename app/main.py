@@ -29,6 +29,7 @@ from jobs.access.keys import Keys
 from jobs.access.orgs import Orgs
 from jobs.access.rates import Rates
 from jobs.blobs.expiry import Expiring
+from jobs.blobs.links import OwnLinks
 from jobs.blobs.local import LocalBlobs
 from jobs.blobs.opening import blob_store
 from jobs.blobs.store import BlobMissing
@@ -36,7 +37,7 @@ from jobs.catalog.families import Catalog
 from jobs.client.batches import Batches
 from jobs.client.client import Jobs
 from jobs.client.estimates import Estimates
-from jobs.client.inputs import Inputs
+from jobs.client.inputs import InputStager
 from jobs.client.notifier import Waiting
 from jobs.client.routing import Router
 from jobs.client.submission import Drafts
@@ -69,7 +70,8 @@ def create_app(settings: Settings) -> Litestar:
     rates = Rates(pool, settings.redis_prefix)
     outbox, endpoints = Outbox(redis, settings.redis_prefix), open_endpoints(redis, settings)
     store = job_store(redis, settings, endpoints.enabled)
-    inputs = Inputs(expiring=Expiring(redis, settings.redis_prefix), blobs=blobs, settings=settings)
+    expiry, links = Expiring(redis, settings.redis_prefix, blobs), OwnLinks(blobs, settings)
+    inputs = InputStager(expiry=expiry, blobs=blobs, links=links, settings=settings)
     gauges = Gauges(redis, settings.redis_prefix)
     jobs = Jobs(
         store=store,
@@ -79,7 +81,8 @@ def create_app(settings: Settings) -> Litestar:
         waiting=waiting,
         catalog=catalog,
         blobs=blobs,
-        inputs=inputs,
+        expiry=expiry,
+        links=links,
         outbox=outbox,
         drafts=Drafts(catalog=catalog, inputs=inputs, endpoints=endpoints, settings=settings),
         router=Router(catalog, settings),

@@ -4,32 +4,57 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import structlog
+
+from jobs.errors import DarkroomError
 from jobs.model.times import now_ms
 from jobs.redis.connection import reachable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+    from jobs.blobs.store import BlobStore
+
+_log = structlog.get_logger()
+
 
 class Expiring:
     """One sorted set of names by time, in which `RedisJobStore` writes, too, with a job's end."""
 
-    def __init__(self, redis: Redis, prefix: str) -> None:
+    def __init__(self, redis: Redis, prefix: str, blobs: BlobStore) -> None:
         self._redis = redis
         self._key = f"{prefix}expiring"
+        self._blobs = blobs
 
     async def add(self, at_ms: int, *names: str) -> None:
-        """Remember blobs that are to be deleted at a time; a later word replaces an earlier one."""
-        with reachable():
-            await self._redis.zadd(self._key, dict.fromkeys(names, at_ms))
+        """Have blobs deleted at a time, whether they are there or not; a later word replaces an earlier one.
 
-    async def due(self, most: int = 100) -> list[str]:
-        """Blobs whose time has come."""
+        Raises `ServiceUnavailable`.
+        """
+        if names:
+            with reachable():
+                await self._redis.zadd(self._key, dict.fromkeys(names, at_ms))
+
+    async def discard(self, *names: str) -> None:
+        """Delete blobs now; what cannot be deleted now is swept later."""
+        if not names:
+            return
+        try:
+            for name in names:
+                await self._blobs.delete(name)
+            await self._forget(*names)
+        except DarkroomError as error:
+            _log.warning("blobs stay for now", error=str(error))
+
+    async def sweep(self) -> None:
+        """Delete blobs whose time has come."""
+        await self.discard(*await self._due())
+
+    async def _due(self, most: int = 100) -> list[str]:
         with reachable():
             found = await self._redis.zrangebyscore(self._key, "-inf", now_ms(), 0, most)
         return [name.decode() for name in found]
 
-    async def forget(self, *names: str) -> None:
-        """Blobs have been deleted."""
+    async def _forget(self, *names: str) -> None:
         with reachable():
             await self._redis.zrem(self._key, *names)

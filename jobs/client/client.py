@@ -27,10 +27,11 @@ from jobs.store.durations import ADOPT_MS
 from jobs.store.outcomes import Adopted, CircuitOpen, Created, Full, Key, Known, Stale
 
 if TYPE_CHECKING:
+    from jobs.blobs.expiry import Expiring
+    from jobs.blobs.links import OwnLinks
     from jobs.blobs.store import BlobInfo, BlobStore
     from jobs.catalog.families import Catalog
     from jobs.client.estimates import Estimates
-    from jobs.client.inputs import Inputs
     from jobs.client.notifier import Waiting
     from jobs.client.routing import Offered, Router
     from jobs.client.submission import Ask, Drafts
@@ -61,7 +62,8 @@ class Jobs:
         waiting: Waiting,
         catalog: Catalog,
         blobs: BlobStore,
-        inputs: Inputs,
+        expiry: Expiring,
+        links: OwnLinks,
         outbox: Outbox,
         drafts: Drafts,
         router: Router,
@@ -74,7 +76,8 @@ class Jobs:
         self._waiting = waiting
         self._catalog = catalog
         self._blobs = blobs
-        self._inputs = inputs
+        self._expiry = expiry
+        self._links = links
         self._outbox = outbox
         self._drafts = drafts
         self._router = router
@@ -101,10 +104,10 @@ class Jobs:
                 job, key, ask.wait_seconds if job.adoptable else None, waited=bool(ask.wait_seconds)
             )
         except DarkroomError:
-            await self._inputs.discard(*job.request.staged)
+            await self._expiry.discard(*job.request.staged)
             raise
         if not isinstance(created, Created):
-            await self._inputs.discard(*job.request.staged)
+            await self._expiry.discard(*job.request.staged)
         match created:
             case Created(turn):
                 if turn is not None:
@@ -136,7 +139,7 @@ class Jobs:
 
     async def discard(self, job: Job) -> None:
         """A prepared job is not created after all."""
-        await self._inputs.discard(*job.request.staged)
+        await self._expiry.discard(*job.request.staged)
 
     async def many(self, org: str, job_ids: Sequence[str]) -> list[Job | bool]:
         """Each job as it stands, in one round trip; for one that is not there: whether the org ever had it."""
@@ -215,8 +218,8 @@ class Jobs:
         A picture of an open call may be stored by a worker that dies before it hears: it goes when no call can last.
         """
         late = [name for place in ledger.to_come(job) for name in names_of(job, *place)]
-        await self._inputs.discard_at(now_ms() + LATE_MS, *late)
-        await self._inputs.discard(*job.request.staged, *(image.blob for image in job.images))
+        await self._expiry.add(now_ms() + LATE_MS, *late)
+        await self._expiry.discard(*job.request.staged, *(image.blob for image in job.images))
         try:
             await self._store.erase(job)
         except Stale:
@@ -306,7 +309,7 @@ class Jobs:
     async def picture(self, url: str) -> bytes:
         """The bytes behind a link of ours: a picture's, or a preview's. Raises `NotFound` when they are not there."""
         try:
-            return await self._blobs.read(self._inputs.own_name(url) or "")
+            return await self._blobs.read(self._links.name_of(url) or "")
         except BlobMissing:
             raise NotFound("there is no picture at this address") from None
 

@@ -28,7 +28,7 @@ from jobs.webhooks.endpoints import NO_ADDRESS
 if TYPE_CHECKING:
     from jobs.catalog.checks import Checked
     from jobs.catalog.families import Catalog
-    from jobs.client.inputs import Given, Inputs
+    from jobs.client.inputs import Given, InputStager
     from jobs.settings import Settings
     from jobs.webhooks.endpoints import Endpoints
 
@@ -64,7 +64,7 @@ class Ask(Struct, frozen=True, kw_only=True):
 class Drafts:
     """Makes jobs of wishes. Raises only `errors.DarkroomError`."""
 
-    def __init__(self, *, catalog: Catalog, inputs: Inputs, endpoints: Endpoints, settings: Settings) -> None:
+    def __init__(self, *, catalog: Catalog, inputs: InputStager, endpoints: Endpoints, settings: Settings) -> None:
         self._catalog = catalog
         self._inputs = inputs
         self._endpoints = endpoints

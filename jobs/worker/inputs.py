@@ -1,10 +1,25 @@
-"""The input pictures of a job, in hand."""
+"""The input pictures of a job, brought home when its provider is to see them."""
 
 from __future__ import annotations
 
+import asyncio
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
+from jobs.blobs.store import BlobMissing
+from jobs.errors import InvalidPicture
 from jobs.model.picture import Picture
+from jobs.model.request import STAGED, Blob, ImageRequest, Link, Source
+from jobs.outside.address import reference_policy
+from jobs.outside.client import Outside
+from jobs.outside.fetch import fetch_picture
+from jobs.pictures.decoding import Decoder
+from jobs.pictures.sniff import measure
+
+if TYPE_CHECKING:
+    from jobs.blobs.store import BlobStore
+    from jobs.settings import Settings
 
 
 class Loaded(Struct, frozen=True):
@@ -12,3 +27,51 @@ class Loaded(Struct, frozen=True):
 
     images: tuple[Picture, ...] = ()
     mask: Picture | None = None
+
+
+class InputLoader:
+    """Reads input pictures from the blob store, or fetches them. `blobs` must be open before the first call."""
+
+    def __init__(self, *, blobs: BlobStore, settings: Settings) -> None:
+        self._blobs = blobs
+        self._settings = settings
+        self._decoder = Decoder()
+
+    async def load(self, request: ImageRequest) -> Loaded:
+        """Bring the request's pictures home. Raises `InvalidPicture`, `BlobStoreDown`."""
+        several = len(request.images) > 1
+        names = [f"referenceImages[{i}]" if several else "referenceImage" for i in range(len(request.images))]
+        pairs = zip(request.images, names, strict=True)
+        try:
+            async with asyncio.TaskGroup() as loads:
+                tasks = [loads.create_task(self._picture(source, name)) for source, name in pairs]
+        except BaseExceptionGroup as several_failed:
+            raise several_failed.exceptions[0] from None
+        images = tuple(task.result() for task in tasks)
+        return Loaded(images, None if request.mask is None else await self._mask(request.mask, images[0]))
+
+    async def _picture(self, source: Source, field: str) -> Picture:
+        data = await self._bytes(source, field)
+        if isinstance(source, Blob) and source.name.startswith(STAGED):
+            return Picture(data=data, media_type=source.media_type)
+        clean = await self._decoder.picture(data, source.media_type, field=field)
+        return Picture(data=clean.data, media_type=clean.media_type)
+
+    async def _mask(self, source: Source, reference: Picture) -> Picture:
+        size = measure(reference.data)
+        data = await self._bytes(source, "mask")
+        clean = await self._decoder.mask(data, (size.width, size.height), field="mask")
+        return Picture(data=clean.data, media_type=clean.media_type)
+
+    async def _bytes(self, source: Source, field: str) -> bytes:
+        match source:
+            case Blob(name=name):
+                try:
+                    return await self._blobs.read(name)
+                except BlobMissing:
+                    raise InvalidPicture("the picture is no longer there", field=field) from None
+            case Link(url=url):
+                try:
+                    return await fetch_picture(Outside(reference_policy(self._settings, self._blobs.host)), url)
+                except InvalidPicture as error:
+                    raise InvalidPicture(error.message, field=f"{field}.url") from None

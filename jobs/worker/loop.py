@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 import structlog
 from redis.exceptions import RedisError
 
-from jobs.client.inputs import Inputs
+from jobs.blobs.expiry import Expiring
 from jobs.errors import DarkroomError, ServiceUnavailable
 from jobs.ids import new_id
 from jobs.model import moves
@@ -45,7 +45,7 @@ class Hands:
         store: RedisJobStore,
         runner: Runner,
         keeper: Keeper,
-        inputs: Inputs,
+        expiry: Expiring,
         turns: Turns,
         settings: Settings,
     ) -> None:
@@ -54,7 +54,7 @@ class Hands:
         self._store = store
         self._runner = runner
         self._keeper = keeper
-        self._inputs = inputs
+        self._expiry = expiry
         self._turns = turns
         self._slots = settings.worker_slots
         self._lease_ms = settings.lease_seconds * 1000
@@ -152,7 +152,7 @@ class Hands:
         for turn in await self._store.missing_turns(self._slots):
             await self._turns.ring(turn)
         await self._turns.sweep()
-        await self._inputs.sweep()
+        await self._expiry.sweep()
         due = [ms for ms in (beat.due_ms, beat.later_ms) if ms is not None]
         return max(0.5, (min(due) - beat.now_ms) / 1000) if due else self._lease_ms
 

@@ -31,9 +31,9 @@ _log = structlog.get_logger()
 class Previews:
     """Stores previews, and tells their jobs where they are."""
 
-    def __init__(self, *, blobs: BlobStore, expiring: Expiring) -> None:
+    def __init__(self, *, blobs: BlobStore, expiry: Expiring) -> None:
         self._blobs = blobs
-        self._expiring = expiring
+        self._expiry = expiry
 
     async def keep(self, job: Held, indexes: tuple[int, ...], picture: Picture, place: int) -> None:
         """Store the preview `place` of a picture of the call, and say where it is. Never fails.
@@ -54,7 +54,7 @@ class Previews:
         measured = measure(picture.data)
         name = f"previews/{org}/{uuid.uuid4()}.{EXTENSIONS[measured.media_type]}"
         async with asyncio.timeout(UPLOAD_SECONDS):
-            await self._expiring.add(now_ms() + KEPT_SECONDS * 1000, name)
+            await self._expiry.add(now_ms() + KEPT_SECONDS * 1000, name)
             await self._blobs.put(name, picture.data, measured.media_type)
         return Preview(
             index=index,

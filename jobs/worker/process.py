@@ -16,7 +16,6 @@ from jobs.blobs.expiry import Expiring
 from jobs.blobs.opening import blob_store
 from jobs.blobs.spool import Spool
 from jobs.catalog.families import Catalog
-from jobs.client.inputs import Inputs
 from jobs.logs import configure
 from jobs.providers import PROVIDERS
 from jobs.queue import TURN, Turns, arq_redis, deserialize, queue_name, serialize
@@ -29,6 +28,7 @@ from jobs.webhooks.endpoints import Endpoints, open_endpoints
 from jobs.webhooks.outbox import Outbox
 from jobs.webhooks.poster import poster
 from jobs.worker.arq_worker import WakeWorker
+from jobs.worker.inputs import InputLoader
 from jobs.worker.loop import Hands
 from jobs.worker.previews import Previews
 from jobs.worker.results import Keeper
@@ -61,19 +61,19 @@ async def _serve(settings: Settings) -> None:
     providers = await open_providers(settings)
     await blobs.open()
     arq = arq_redis(pool, settings.redis_prefix)
-    expiring = Expiring(redis, settings.redis_prefix)
-    inputs = Inputs(expiring=expiring, blobs=blobs, settings=settings)
+    expiry = Expiring(redis, settings.redis_prefix, blobs)
+    inputs = InputLoader(blobs=blobs, settings=settings)
     gauges = Gauges(redis, settings.redis_prefix)
     keeper = Keeper(
         store=store,
         blobs=blobs,
         spool=Spool(settings.data_dir / "spool"),
-        expiring=expiring,
+        expiry=expiry,
         catalog=Catalog.load(settings.models_file),
     )
-    previews = Previews(blobs=blobs, expiring=expiring)
-    runner = _runner(settings, store, gauges, keeper, previews, inputs, providers)
-    hands = Hands(store, runner, keeper, inputs, Turns(arq, settings.redis_prefix), settings)
+    previews = Previews(blobs=blobs, expiry=expiry)
+    runner = _runner(settings, store, gauges, keeper, previews, inputs, expiry, providers)
+    hands = Hands(store, runner, keeper, expiry, Turns(arq, settings.redis_prefix), settings)
     worker = WakeWorker(
         functions=[func(_turn, name=TURN, timeout=TURN_TIMEOUT_SECONDS, max_tries=1, keep_result=0)],
         queue_name=queue_name(settings.redis_prefix),
@@ -131,7 +131,8 @@ def _runner(  # noqa: PLR0913, PLR0917  # the composition root hands over each p
     gauges: Gauges,
     keeper: Keeper,
     previews: Previews,
-    inputs: Inputs,
+    inputs: InputLoader,
+    expiry: Expiring,
     providers: dict[str, Provider],
 ) -> Runner:
     return Runner(
@@ -140,6 +141,7 @@ def _runner(  # noqa: PLR0913, PLR0917  # the composition root hands over each p
         keeper=keeper,
         previews=previews,
         inputs=inputs,
+        expiry=expiry,
         catalog=Catalog.load(settings.models_file),
         providers=providers,
         provider_seconds=settings.provider_seconds,

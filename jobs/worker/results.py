@@ -50,12 +50,12 @@ class Keeper:
     """Puts pictures into the blob store, by way of the spool on disk while that does not take them."""
 
     def __init__(
-        self, *, store: RedisJobStore, blobs: BlobStore, spool: Spool, expiring: Expiring, catalog: Catalog
+        self, *, store: RedisJobStore, blobs: BlobStore, spool: Spool, expiry: Expiring, catalog: Catalog
     ) -> None:
         self._store = store
         self._blobs = blobs
         self._spool = spool
-        self._expiring = expiring
+        self._expiry = expiry
         self._catalog = catalog
         self._converting = asyncio.Semaphore(CONVERTED_AT_ONCE)
 
@@ -174,7 +174,7 @@ class Keeper:
             return False
         if image.blob not in {i.blob for i in job.images}:
             _log.warning("picture of a lost call, kept for a day", blob=image.blob)
-            await self._expiring.add(now_ms() + LOST_MS, image.blob)
+            await self._expiry.add(now_ms() + LOST_MS, image.blob)
         return True
 
     async def _store_bytes(self, job: Held, original: _Original, image: Image, data: bytes) -> None:

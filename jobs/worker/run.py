@@ -26,14 +26,14 @@ from jobs.worker.call import CHARGED, GRACE_SECONDS, Answer, not_stored, verdict
 from jobs.worker.lease import PAUSE_SECONDS, Held
 
 if TYPE_CHECKING:
+    from jobs.blobs.expiry import Expiring
     from jobs.catalog.families import Catalog
-    from jobs.client.inputs import Inputs
     from jobs.providers.base import Provider, Step
     from jobs.store.breaker import Breaker
     from jobs.store.claims import Claim
     from jobs.store.jobs import RedisJobStore
     from jobs.store.stats import Gauges
-    from jobs.worker.inputs import Loaded
+    from jobs.worker.inputs import InputLoader, Loaded
     from jobs.worker.previews import Previews
     from jobs.worker.results import Keeper
 
@@ -55,7 +55,8 @@ class Runner:
         gauges: Gauges,
         keeper: Keeper,
         previews: Previews,
-        inputs: Inputs,
+        inputs: InputLoader,
+        expiry: Expiring,
         catalog: Catalog,
         providers: Mapping[str, Provider],
         provider_seconds: float,
@@ -67,6 +68,7 @@ class Runner:
         self._keeper = keeper
         self._previews = previews
         self._inputs = inputs
+        self._expiry = expiry
         self._held: dict[str, Held] = {}
         self._catalog = catalog
         self._providers = providers
@@ -107,7 +109,7 @@ class Runner:
             await self._conclude(job, room=room)
             _log.info("job run", status=str(job.now.status), calls=len(job.now.attempts), pictures=len(job.now.images))
             if job.now.status.terminal and job.now.options.store_inputs is not True:
-                await self._inputs.discard(*job.now.request.staged)
+                await self._expiry.discard(*job.now.request.staged)
         except Fenced:
             _log.info("lease lost", fence=job.fence)
         except moves.MoveRefused as refused:

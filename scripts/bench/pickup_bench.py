@@ -15,11 +15,12 @@ from redis.asyncio import Redis
 
 from app.simulator.server import running_simulator
 from jobs.blobs.expiry import Expiring
+from jobs.blobs.links import OwnLinks
 from jobs.blobs.opening import blob_store
 from jobs.catalog.families import Catalog
 from jobs.client.client import Jobs
 from jobs.client.estimates import Estimates
-from jobs.client.inputs import Inputs
+from jobs.client.inputs import InputStager
 from jobs.client.notifier import Waiting
 from jobs.client.routing import Router
 from jobs.client.submission import Ask, Drafts
@@ -74,7 +75,8 @@ async def measure(redis: RedisServer, environment: dict[str, str]) -> int:
     store = RedisJobStore(connection, settings.redis_prefix, settings.public_base_url)
     gauges, catalog = Gauges(connection, settings.redis_prefix), Catalog.load()
     blobs = blob_store(settings)
-    inputs = Inputs(expiring=Expiring(connection, settings.redis_prefix), blobs=blobs, settings=settings)
+    expiry, links = Expiring(connection, settings.redis_prefix, blobs), OwnLinks(blobs, settings)
+    inputs = InputStager(expiry=expiry, blobs=blobs, links=links, settings=settings)
     endpoints = open_endpoints(connection, settings)
     jobs = Jobs(
         store=store,
@@ -84,7 +86,8 @@ async def measure(redis: RedisServer, environment: dict[str, str]) -> int:
         waiting=Waiting(connection, settings.redis_prefix),
         catalog=catalog,
         blobs=blobs,
-        inputs=inputs,
+        expiry=expiry,
+        links=links,
         outbox=Outbox(connection, settings.redis_prefix),
         drafts=Drafts(catalog=catalog, inputs=inputs, endpoints=endpoints, settings=settings),
         router=Router(catalog, settings),

@@ -68,13 +68,13 @@ class Parts:
         self.store = Store(redis, "{test}:", "http://localhost")
         self.blobs = Blobs(folder, "files", "http://localhost", public=True, signing_key=bytes(32))
         self.spool = Spool(folder / "spool")
-        self.expiring = Expiring(redis, "{test}:")
+        self.expiry = Expiring(redis, "{test}:", self.blobs)
         self.keeper, self.other = self.a_keeper(), self.a_keeper()
 
     def a_keeper(self):
         """One a worker process."""
         return Keeper(
-            store=self.store, blobs=self.blobs, spool=self.spool, expiring=self.expiring, catalog=Catalog.load(None)
+            store=self.store, blobs=self.blobs, spool=self.spool, expiry=self.expiry, catalog=Catalog.load(None)
         )
 
     async def held(self, n=1, **asked):

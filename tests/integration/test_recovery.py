@@ -50,9 +50,6 @@ class NoInputs:
     async def load(self, _):
         return Loaded()
 
-    async def discard(self, *_):
-        pass
-
 
 class Parts:
     """A store, a keeper and a runner as a worker has them, and a worker that dies at a moment of one's choice."""
@@ -61,17 +58,18 @@ class Parts:
         self.redis, self.data, self.far_end = redis, data, FarEnd(data)
         self.store = RedisJobStore(redis, "{test}:", "http://here")
         self.gauges = Gauges(redis, "{test}:")
-        expiring, catalog = Expiring(redis, "{test}:"), Catalog.load(None)
         self.blobs = LocalBlobs(folder / "blobs", "files", "http://here", public=True, signing_key=b"k" * 32)
+        expiry, catalog = Expiring(redis, "{test}:", self.blobs), Catalog.load(None)
         self.keeper = Keeper(
-            store=self.store, blobs=self.blobs, spool=Spool(folder / "spool"), expiring=expiring, catalog=catalog
+            store=self.store, blobs=self.blobs, spool=Spool(folder / "spool"), expiry=expiry, catalog=catalog
         )
         self.runner = Runner(
             store=self.store,
             gauges=self.gauges,
             keeper=self.keeper,
-            previews=Previews(blobs=self.blobs, expiring=expiring),
+            previews=Previews(blobs=self.blobs, expiry=expiry),
             inputs=NoInputs(),
+            expiry=expiry,
             catalog=catalog,
             providers={"gemini": self.far_end},
             provider_seconds=30,
