@@ -1,4 +1,4 @@
-"""Writes the settings, as `jobs/settings.py` has them, into README.md and .env.example."""
+"""Writes the settings, as `jobs/settings` has them, into README.md and .env.example."""
 
 from __future__ import annotations
 

@@ -1,0 +1,294 @@
+"""Every setting with its variable, its default and its bounds, by what it is about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic_settings import BaseSettings
+
+from jobs.settings.fields import (
+    BaseUrl,
+    Counts,
+    Hosts,
+    Names,
+    Networks,
+    RootKey,
+    Routes,
+    Seconds,
+    Secret,
+    variable,
+)
+
+
+class RedisSettings(BaseSettings):
+    """The queue and the job store."""
+
+    redis_url: str = variable(
+        "REDIS_URL", default="", about="queue and job store; Redis 6.2 or newer", example="redis://127.0.0.1:6379/0"
+    )
+    redis_prefix: str = variable(
+        "DARKROOM_REDIS_PREFIX",
+        default="{darkroom}:",
+        about="every key begins with it",
+        example="{darkroom}:",
+        min_length=1,
+    )
+
+
+class BlobSettings(BaseSettings):
+    """Where pictures are kept, and for how long."""
+
+    azure_storage_connection_string: Secret = variable(
+        "AZURE_STORAGE_CONNECTION_STRING",
+        about="blobs in Azure, by connection string",
+        example="AccountName=…;AccountKey=…",
+    )
+    azure_storage_account_url: str | None = variable(
+        "AZURE_STORAGE_ACCOUNT_URL",
+        about="blobs in Azure, by managed identity",
+        example="https://acct.blob.core.windows.net",
+    )
+    azure_storage_container: str = variable(
+        "AZURE_STORAGE_CONTAINER",
+        default="files",
+        about="container",
+        example="files",
+        pattern=r"^[a-z0-9][a-z0-9-]{2,62}$",
+    )
+    azure_storage_public: bool = variable(
+        "AZURE_STORAGE_PUBLIC", default=False, about="1: public container, plain links; 0: signed links", example="1"
+    )
+    data_dir: Path = variable(
+        "DARKROOM_DATA_DIR", default=Path(".darkroom"), about="embedded queue, blobs, local state", example=".darkroom"
+    )
+    picture_days: int | None = variable(
+        "DARKROOM_PICTURE_DAYS",
+        about="delete pictures after so many days; none keeps them for ever, save those of requests with expiresAfter",
+        example="90",
+        ge=1,
+        le=36_500,
+    )
+
+
+class AuthSettings(BaseSettings):
+    """Who may ask, and the root of our own keys."""
+
+    secret_key: RootKey = variable(
+        "DARKROOM_SECRET_KEY",
+        about="32 bytes in base64: the root of every derived key",
+        example="openssl rand -base64 32",
+    )
+    jwt_secret: Secret = variable(
+        "JWT_SECRET", about="HS256 secret of bearer tokens", example="32 or more random characters"
+    )
+    jwt_jwks_url: str | None = variable(
+        "JWT_JWKS_URL", about="RS256 and ES256 keys of bearer tokens", example="https://login.example.com/jwks.json"
+    )
+    jwt_issuer: str | None = variable("JWT_ISSUER", about="required `iss`", example="https://login.example.com/")
+    jwt_audience: str | None = variable("JWT_AUDIENCE", about="required `aud`", example="darkroom")
+    trust_org_header: bool = variable(
+        "DARKROOM_TRUST_ORG_HEADER", default=False, about="a token without an org takes X-Org-ID", example="1"
+    )
+    dev_key: Secret = variable("DARKROOM_DEV_KEY", about="accepted only by `darkroom dev`", example="any string")
+
+
+class ProviderSettings(BaseSettings):
+    """Who makes pictures, and what we ask of them."""
+
+    google_api_key: Secret = variable("GOOGLE_API_KEY", "GEMINI_API_KEY", about="Gemini", example="AIza…")
+    google_gemini_base_url: BaseUrl | None = variable(
+        "GOOGLE_GEMINI_BASE_URL", about="another Gemini-shaped server", example="http://127.0.0.1:9000"
+    )
+    azure_openai_endpoint: BaseUrl | None = variable(
+        "AZURE_OPENAI_IMAGE_ENDPOINT",
+        "AZURE_OPENAI_ENDPOINT",
+        about="Azure OpenAI",
+        example="https://acct.openai.azure.com",
+    )
+    azure_openai_api_key: Secret = variable(
+        "AZURE_OPENAI_IMAGE_API_KEY", "AZURE_OPENAI_API_KEY", about="Azure OpenAI's key", example="0123…"
+    )
+    azure_openai_api_version: str = variable(
+        "AZURE_OPENAI_IMAGE_API_VERSION",
+        default="2024-02-01",
+        about="edits and masks need 2025-04-01-preview or newer",
+        example="2025-04-01-preview",
+    )
+    openai_api_key: Secret = variable("OPENAI_API_KEY", about="OpenAI", example="sk-…")
+    openai_base_url: BaseUrl | None = variable(
+        "OPENAI_BASE_URL", about="another OpenAI-shaped server", example="https://api.openai.com/v1"
+    )
+    models_file: Path | None = variable(
+        "DARKROOM_MODELS", about="a table of models that replaces the built-in one", example="models.toml"
+    )
+    routes: Routes = variable(
+        "DARKROOM_ROUTES",
+        default={},
+        about="names of our own for models, each with the targets that make its pictures, in the order of preference",
+        example="fast=openai/gpt-image-2.5-flare,best=azure-openai/prod-image|openai/gpt-image-2",
+    )
+    provider_seconds: int = variable(
+        "DARKROOM_PROVIDER_SECONDS",
+        default=300,
+        about="longest single provider call over plain HTTP",
+        example="300",
+        ge=1,
+        le=86400,
+    )
+    absorb_seconds: int = variable(
+        "DARKROOM_ABSORB_SECONDS", default=60, about="how long a job backs off on 429/503", example="60", ge=0, le=86400
+    )
+    provider_concurrency: Counts = variable(
+        "DARKROOM_PROVIDER_CONCURRENCY",
+        default={},
+        about="jobs of a provider that run at once, over all workers",
+        example="azure-openai=10,gemini=30",
+    )
+    breaker_failures: int = variable(
+        "DARKROOM_BREAKER_FAILURES",
+        default=20,
+        about="bad calls in a row after which a provider gets no jobs for a while",
+        example="20",
+        ge=1,
+    )
+    breaker_seconds: int = variable(
+        "DARKROOM_BREAKER_SECONDS",
+        default=15,
+        about="that while, before one job tries again; twice as long each time, at most 300",
+        example="15",
+        ge=1,
+        le=300,
+    )
+    simulated: Names = variable(
+        "DARKROOM_SIMULATED",
+        default=frozenset(),
+        about="set by `darkroom dev`: providers that the simulator plays",
+        example="",
+    )
+    simulator_delay: float = variable(
+        "DARKROOM_SIMULATOR_DELAY",
+        default=0.0,
+        about="seconds that a simulated provider takes",
+        example="2",
+        ge=0,
+        le=3600,
+    )
+    image_ref_allowed_hosts: Hosts = variable(
+        "IMAGE_REF_ALLOWED_HOSTS",
+        default=frozenset(),
+        about="comma-separated hosts from which reference images are fetched, beside our own storage's",
+        example="pictures.example.com",
+    )
+    image_ref_allowed_networks: Networks = variable(
+        "IMAGE_REF_ALLOWED_NETWORKS",
+        default=(),
+        about="comma-separated CIDRs exempt from the refusal of private addresses; plain http only there",
+        example="10.1.0.0/16",
+    )
+
+
+class WebhookSettings(BaseSettings):
+    """Where webhooks may go, and how often each is tried."""
+
+    webhook_allowed_networks: Networks = variable(
+        "WEBHOOK_ALLOWED_NETWORKS",
+        default=(),
+        about="the same for webhooks; `darkroom dev` takes loopback",
+        example="10.1.0.0/16",
+    )
+    webhook_schedule: Seconds = variable(
+        "DARKROOM_WEBHOOK_SCHEDULE",
+        default=(0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400),
+        about="seconds before each attempt of a webhook delivery; after the last it is given up",
+        example="0,5,300,1800",
+        min_length=1,
+    )
+
+
+class WorkerSettings(BaseSettings):
+    """How a worker runs jobs."""
+
+    worker_slots: int = variable(
+        "DARKROOM_WORKER_SLOTS", default=20, about="jobs a worker runs at once", example="20", ge=1, le=500
+    )
+    lease_seconds: int = variable(
+        "DARKROOM_LEASE_SECONDS",
+        default=15,
+        about="a silent worker loses its jobs after this",
+        example="15",
+        ge=2,
+        le=300,
+    )
+    drain_seconds: int = variable(
+        "DARKROOM_DRAIN_SECONDS", default=330, about="a worker's grace on SIGTERM", example="330", ge=0, le=86400
+    )
+
+
+class ServerSettings(BaseSettings):
+    """The API's socket, what it holds open, and the log."""
+
+    host: str = variable("DARKROOM_HOST", default="127.0.0.1", about="address that the API binds", example="192.0.2.7")
+    port: int = variable("DARKROOM_PORT", default=8000, about="port that the API binds", example="8000", ge=0, le=65535)
+    public_base_url: BaseUrl = variable(
+        "PUBLIC_BASE_URL", default="", about="base of the links we hand out", example="https://images.example.com"
+    )
+    wait_seconds: int = variable(
+        "DARKROOM_WAIT_SECONDS", default=120, about="longest synchronous wait", example="120", ge=1, le=120
+    )
+    adopt_undelivered: bool = variable(
+        "DARKROOM_ADOPT_UNDELIVERED",
+        default=True,
+        about="an equal synchronous call within 10 minutes gets the earlier job's picture when nobody else did",
+        example="0",
+    )
+    header_seconds: float = variable(
+        "DARKROOM_HEADER_SECONDS",
+        default=10.0,
+        about="longest that a request's headers may take to arrive",
+        example="10",
+        gt=0,
+    )
+    body_seconds: float = variable(
+        "DARKROOM_BODY_SECONDS",
+        default=30.0,
+        about="longest that a request's body may take to arrive; more for callers with slow uplinks",
+        example="30",
+        gt=0,
+    )
+    send_seconds: float = variable(
+        "DARKROOM_SEND_SECONDS",
+        default=120.0,
+        about="longest that a caller may take nothing of an answer that waits for it",
+        example="120",
+        gt=0,
+    )
+    most_streams: int = variable(
+        "DARKROOM_STREAMS",
+        default=1_000,
+        about="event streams and sockets that one API process serves; more are 429",
+        example="1000",
+        ge=1,
+    )
+    most_waits: int = variable(
+        "DARKROOM_WAITS",
+        default=2_500,
+        about="waits that one API process holds; more are 503",
+        example="2500",
+        ge=1,
+    )
+    cors_origins: Names = variable(
+        "DARKROOM_CORS_ORIGINS",
+        default=frozenset(),
+        about="comma-separated origins whose pages may call the API from a browser",
+        example="https://studio.example.com",
+    )
+    log_format: Literal["console", "json"] = variable(
+        "DARKROOM_LOG_FORMAT", default="json", about="`console` or `json`", example="json"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = variable(
+        "DARKROOM_LOG_LEVEL", default="info", about="least severe level that is written", example="info"
+    )
+    dev: bool = variable(
+        "DARKROOM_DEV", default=False, about="set by `darkroom dev` for its children, by nobody else", example=""
+    )
