@@ -1,17 +1,59 @@
-"""One paid call."""
+"""One paid call: its intent is written before it leaves, its outcome after it ended."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+import structlog
+from msgspec import Struct
+
+from jobs.blobs.store import BlobRefused, BlobStoreDown
 from jobs.errors import DarkroomError, Outcome, ProviderError, ServiceUnavailable, TimedOut
-from jobs.model.picture import Usage
+from jobs.model import moves
+from jobs.model.job import Failure, Progress
+from jobs.model.picture import Picture, Usage
 from jobs.model.request import Warning_
+from jobs.model.times import now_ms
+from jobs.providers.base import Accepted, Answered, Order, Preview, Progressed, Text, Warned
+from jobs.providers.outcomes import bad_response
+
+if TYPE_CHECKING:
+    from jobs.catalog.families import Catalog
+    from jobs.providers.base import Provider, Step
+    from jobs.store.breaker import Breaker
+    from jobs.store.stats import Gauges
+    from jobs.worker.inputs import Loaded
+    from jobs.worker.lease import Held
+    from jobs.worker.previews import Previews
+    from jobs.worker.results import ResultWriter
 
 GRACE_SECONDS: Final = 5.0
 """Beyond its own timeout a provider gets this long to say how its call ended."""
+CHARGED: Final[Mapping[Outcome, bool | None]] = {
+    Outcome.NOT_SENT: False,
+    Outcome.THROTTLED: False,
+    Outcome.REFUSED: False,
+    Outcome.BAD_RESPONSE: True,
+    Outcome.UNKNOWN: None,
+}
+"""Whether a failed call was charged; None: nobody knows."""
+
+_log = structlog.get_logger()
+
+
+class CallContext(Struct, frozen=True, kw_only=True):
+    """What a worker calls with. `providers` are opened already; `provider_seconds`: the longest single call."""
+
+    gauges: Gauges
+    breaker: Breaker
+    writer: ResultWriter
+    previews: Previews
+    catalog: Catalog
+    providers: Mapping[str, Provider]
+    provider_seconds: float
 
 
 class Answer:
@@ -24,17 +66,188 @@ class Answer:
         self.usage: Usage | None = None
         self.text: str | None = None
         self.warnings: list[Warning_] = []
-        self.previews: list[asyncio.Task[None]] = []
-        """On their way to the blob store."""
 
 
-CHARGED: Final[Mapping[Outcome, bool | None]] = {
-    Outcome.NOT_SENT: False,
-    Outcome.THROTTLED: False,
-    Outcome.REFUSED: False,
-    Outcome.BAD_RESPONSE: True,
-    Outcome.UNKNOWN: None,
-}
+class ProviderCall:
+    """A call of a job for the pictures `indexes`, which is made once."""
+
+    def __init__(self, context: CallContext, job: Held, indexes: tuple[int, ...], inputs: Loaded) -> None:
+        self._context = context
+        self._job = job
+        self._indexes = indexes
+        self._inputs = inputs
+        self._number = 0
+        """Its row in the ledger; 0: it has none yet."""
+        self._report = Answer()
+        self._writes: list[asyncio.Task[Warning_ | None]] = []
+        """Pictures on their way to the blob store."""
+        self._looks: list[asyncio.Task[None]] = []
+        """Previews on theirs."""
+
+    async def make(self) -> None:
+        """Make the call, store what it brings, and close its row in the ledger. Raises `Fenced`.
+
+        A job that ended meanwhile stays as it is; the call goes on all the same, for what it brings is paid for.
+        """
+        with contextlib.suppress(moves.MoveRefused):
+            begun = await self._job.apply(lambda job, now: moves.intend(job, now, self._indexes))
+            self._number, began = len(begun.attempts), now_ms()
+            try:
+                await self._exchange()
+            except ProviderError as error:
+                await self._tell_breaker(verdict_on(error), began)
+                await self._settle_failed(error)
+            except (BlobRefused, BlobStoreDown) as error:
+                await self._settle_failed(_not_stored(error))
+            else:
+                await self._tell_breaker("good", began)
+                await self._settle()
+
+    async def _exchange(self) -> None:
+        order = self._order()
+        provider = self._context.providers.get(order.request.provider)
+        if provider is None:
+            message = f"{order.request.provider} is not configured on this worker"
+            raise ProviderError(Outcome.REFUSED, ServiceUnavailable(message, reason="provider_unconfigured"))
+        try:
+            failed = await self._receive(provider, order)
+            written = await asyncio.gather(*self._writes, return_exceptions=True)
+        finally:
+            for look in self._looks:  # the picture is there: a look at it is no news any more
+                look.cancel()
+        troubles = [each for each in (*written, failed) if isinstance(each, BaseException)]
+        self._report.pictures += sum(not isinstance(each, BaseException) for each in written)
+        self._report.warnings += [each for each in written if isinstance(each, Warning_)]
+        if troubles:
+            raise troubles[0]
+        if not self._report.pictures:
+            raise bad_response("the provider answered without a picture")
+
+    def _order(self) -> Order:
+        job = self._job.now
+        left = (job.cancel_at_ms - now_ms()) / 1000
+        return Order(
+            request=job.request,
+            family=self._context.catalog.family(job.request.provider, job.request.model),
+            n=len(self._indexes),
+            images=self._inputs.images,
+            mask=self._inputs.mask,
+            request_id=job.request_id or job.id,
+            timeout=max(0.1, min(self._context.provider_seconds, left)),
+        )
+
+    async def _receive(self, provider: Provider, order: Order) -> ProviderError | None:
+        """Read what the provider yields, to its end; the answer is how the call failed."""
+        try:
+            async with asyncio.timeout(order.timeout + GRACE_SECONDS):
+                async for step in provider.generate(order):
+                    await self._take(step)
+        except TimeoutError:
+            message = "the provider did not answer in time"
+            return ProviderError(Outcome.UNKNOWN, TimedOut(message, reason="provider_timeout"))
+        except ProviderError as error:
+            return error
+        except asyncio.CancelledError:
+            for write in self._writes:
+                write.cancel()
+            raise
+        return None
+
+    async def _take(self, step: Step) -> None:
+        """Take one step. Pictures and previews go their own way at once: storing one holds up none."""
+        job, report = self._job, self._report
+        match step:
+            case Picture():
+                write = self._context.writer.write(job, self._number, self._indexes, step)
+                self._writes.append(asyncio.create_task(write))
+            case Preview():
+                look = self._context.previews.keep(job, self._indexes, step.picture, step.place)
+                self._looks.append(asyncio.create_task(look))
+            case Answered():
+                report.status, report.request_id = step.status, step.request_id
+            case Accepted(handle):
+                await job.apply(lambda job, now: moves.accept(job, now, self._number, handle))
+            case Progressed():
+                await job.report(Progress(value=step.value, step=step.step, steps=step.steps))
+            case Usage():
+                report.usage = step
+            case Text():
+                report.text = step.text
+            case Warned():
+                report.warnings.append(Warning_(code=step.code, message=step.message, field=step.field))
+
+    async def _tell_breaker(self, verdict: str, began_ms: int) -> None:
+        """Tell how the provider did; that is no part of the job, so a Redis that is away is no hindrance."""
+        with contextlib.suppress(ServiceUnavailable):
+            asked, took_ms = self._job.now.request, now_ms() - began_ms
+            await self._context.gauges.report(asked.provider, asked.model, verdict, took_ms, self._context.breaker)
+
+    async def _settle(self) -> None:
+        report = self._report
+        _log.info(
+            "provider called",
+            call=self._number,
+            provider=self._job.now.request.provider,
+            model=self._job.now.request.model,
+            provider_request_id=report.request_id,
+            pictures=report.pictures,
+        )
+        await self._job.apply(
+            lambda job, now: moves.settle(
+                job,
+                now,
+                self._number,
+                outcome="succeeded",
+                charged=True,
+                provider_status=report.status,
+                provider_request_id=report.request_id,
+                usage=report.usage,
+                text=report.text,
+                warnings=tuple(report.warnings),
+            )
+        )
+
+    async def _settle_failed(self, error: ProviderError) -> None:
+        report = self._report
+        charged = CHARGED[error.outcome] if not report.pictures else True
+        failure = self._failure(error, safe_to_retry=charged is False)
+        _log.warning(
+            "provider call failed",
+            call=self._number,
+            outcome=str(error.outcome),
+            provider=failure.provider,
+            status=failure.provider_status,
+            reason=failure.reason,
+        )
+        await self._job.apply(
+            lambda job, now: moves.settle(
+                job,
+                now,
+                self._number,
+                outcome=error.outcome,
+                charged=charged,
+                failure=failure,
+                provider_status=failure.provider_status,
+                provider_request_id=failure.provider_request_id,
+                usage=report.usage,
+                text=report.text,
+                warnings=tuple(report.warnings),
+            )
+        )
+
+    def _failure(self, error: ProviderError, *, safe_to_retry: bool) -> Failure:
+        return Failure(
+            code=error.error.code,
+            message=error.error.message,
+            reason=error.error.details.get("reason"),
+            field=error.error.details.get("field"),
+            provider=self._job.now.request.provider,
+            provider_status=error.provider_status or self._report.status,
+            provider_request_id=error.provider_request_id or self._report.request_id,
+            retryable=error.error.retryable,
+            safe_to_retry=safe_to_retry,
+            retry_after=error.retry_after,
+        )
 
 
 def verdict_on(error: ProviderError) -> str:
@@ -45,7 +258,7 @@ def verdict_on(error: ProviderError) -> str:
     return "good" if ours else "bad"
 
 
-def not_stored(error: DarkroomError) -> ProviderError:
+def _not_stored(error: DarkroomError) -> ProviderError:
     """A picture that was paid for and that the blob store did not take."""
     error.details["reason"] = "upload_failed"
     return ProviderError(Outcome.BAD_RESPONSE, error)

@@ -21,8 +21,8 @@ from jobs.redis.pubsub import end, listen
 from jobs.store.claims import Claim
 from jobs.store.jobs import RedisJobStore
 from jobs.store.outcomes import Stale
-from jobs.worker.results import Keeper
 from jobs.worker.run import Runner
+from jobs.worker.salvage import Salvager
 
 if TYPE_CHECKING:
     from jobs.settings import Settings
@@ -44,7 +44,7 @@ class Hands:
         self,
         store: RedisJobStore,
         runner: Runner,
-        keeper: Keeper,
+        salvager: Salvager,
         expiry: Expiring,
         turns: Turns,
         settings: Settings,
@@ -53,7 +53,7 @@ class Hands:
         self.draining = False
         self._store = store
         self._runner = runner
-        self._keeper = keeper
+        self._salvager = salvager
         self._expiry = expiry
         self._turns = turns
         self._slots = settings.worker_slots
@@ -117,8 +117,8 @@ class Hands:
     async def _salvage_on(self) -> None:
         while True:
             try:
-                await self._keeper.salvage()
-                await self._keeper.seek()
+                await self._salvager.salvage()
+                await self._salvager.seek()
             except (DarkroomError, OSError) as error:
                 _log.warning("spool not emptied", error=str(error))
             await asyncio.sleep(SALVAGE_SECONDS)

@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
+import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
+from jobs.catalog.families import native
+from jobs.model import ledger
+from jobs.model.request import Warning_
 from jobs.pictures.convert import converted
 
-CONVERTED_AT_ONCE: Final = 2
+if TYPE_CHECKING:
+    from jobs.catalog.families import Catalog
+    from jobs.model.job import Job
+    from jobs.model.picture import Picture
+
+MAX_CONCURRENT_CONVERSIONS: Final = 2
 """Pictures that one process converts at a time: each may take 400 MB."""
-BEST: Final = 100
+BEST_QUALITY: Final = 100
 """The quality of a picture whose request names no compression, as OpenAI documents it."""
+
+Convert: TypeAlias = Callable[[bytes, str, int], Awaitable[bytes]]
+"""Makes a picture another media type, at a quality."""
+
+_log = structlog.get_logger()
 
 
 class WantedFormat(Struct, frozen=True):
@@ -23,9 +38,38 @@ class WantedFormat(Struct, frozen=True):
     quality: int
 
 
-Convert: TypeAlias = Callable[[bytes, str, int], Awaitable[bytes]]
-
-
 async def in_a_thread(data: bytes, media_type: str, quality: int) -> bytes:
     """Convert in a thread of this process."""
     return await asyncio.to_thread(converted, data, media_type, quality)
+
+
+class Converter:
+    """Converts pictures that their provider did not make as they were asked for. One a process."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._turns = asyncio.Semaphore(MAX_CONCURRENT_CONVERSIONS)
+
+    def wanted(self, job: Job, call: int, picture: Picture) -> WantedFormat | None:
+        """What is to be made of a picture of a call; None where it is right as it came."""
+        request, row = job.request, ledger.row_of(job, call)
+        wanted = f"image/{request.output_format}"
+        family = self._catalog.family(row.provider or request.provider, row.model or request.model)
+        compressed = request.output_compression is not None and not native(request, family)
+        if request.output_format is None or (picture.media_type == wanted and not compressed):
+            return None
+        return WantedFormat(wanted, BEST_QUALITY if request.output_compression is None else request.output_compression)
+
+    async def convert(
+        self, picture: Picture, wanted: WantedFormat, how: Convert = in_a_thread
+    ) -> tuple[Picture, Warning_ | None]:
+        """The picture in the wanted format; where that fails, the picture as it came and a warning."""
+        try:
+            async with self._turns:
+                data = await how(picture.data, wanted.media_type, wanted.quality)
+        except Exception as error:  # noqa: BLE001  # whatever the decoder makes of it: the bytes are paid for
+            came = picture.media_type
+            _log.warning("picture kept as it came", wanted=wanted.media_type, error=str(error))
+            message = f"outputFormat: the picture is {came}, as it came: it could not be made {wanted.media_type}"
+            return picture, Warning_(code="ignored_option", field="outputFormat", message=message)
+        return replace(picture, data=data, media_type=wanted.media_type), None

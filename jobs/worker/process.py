@@ -21,24 +21,31 @@ from jobs.providers import PROVIDERS
 from jobs.queue import TURN, Turns, arq_redis, deserialize, queue_name, serialize
 from jobs.redis.connection import connections
 from jobs.store.breaker import Breaker
-from jobs.store.jobs import RedisJobStore, job_store
+from jobs.store.jobs import job_store
 from jobs.store.stats import Gauges
 from jobs.webhooks.courier import Courier
 from jobs.webhooks.endpoints import Endpoints, open_endpoints
 from jobs.webhooks.outbox import Outbox
 from jobs.webhooks.poster import poster
 from jobs.worker.arq_worker import WakeWorker
+from jobs.worker.call import CallContext
 from jobs.worker.inputs import InputLoader
 from jobs.worker.loop import Hands
+from jobs.worker.output_format import Converter
 from jobs.worker.previews import Previews
-from jobs.worker.results import Keeper
+from jobs.worker.results import ResultWriter
 from jobs.worker.run import Runner
+from jobs.worker.salvage import Salvager
 
 if TYPE_CHECKING:
+    from arq.connections import ArqRedis
+
+    from jobs.blobs.store import BlobStore
     from jobs.providers.base import Provider
     from jobs.settings import Settings
 
 STARTING_SECONDS: Final = 0.5
+"""Between two looks at a Redis that is not there yet."""
 TURN_TIMEOUT_SECONDS: Final = 26 * 3_600
 """Far above any job: the longest lives 24 hours. Ours is the only clock that ends jobs."""
 
@@ -52,29 +59,75 @@ def run_worker(settings: Settings) -> None:
         asyncio.run(_serve(settings))
 
 
+async def open_providers(settings: Settings) -> dict[str, Provider]:
+    """The configured providers, opened: only their SDKs are imported."""
+    providers = {name: entry.make(settings) for name, entry in PROVIDERS.items() if entry.missing(settings) is None}
+    for provider in providers.values():
+        await provider.open()
+    return providers
+
+
 async def _serve(settings: Settings) -> None:
     pool = connections(settings.redis_url)
     redis = Redis(connection_pool=pool)
-    endpoints = open_endpoints(redis, settings)
-    store = job_store(redis, settings, endpoints.enabled)
-    blobs = blob_store(settings)
-    providers = await open_providers(settings)
-    await blobs.open()
     arq = arq_redis(pool, settings.redis_prefix)
+    endpoints = open_endpoints(redis, settings)
+    providers = await open_providers(settings)
+    blobs = blob_store(settings)
+    await blobs.open()
+    hands = _hands(settings, redis, arq, endpoints, blobs, providers)
+    worker = _arq_worker(settings, arq, hands)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, _drain, worker, hands, number)
+    try:
+        await _until_reached(redis)
+        async with hands, _courier(settings, redis, endpoints):
+            await worker.async_run()
+    finally:
+        with contextlib.suppress(asyncio.CancelledError, RedisError):
+            await worker.close()
+        for provider in providers.values():
+            await provider.close()
+        await blobs.close()
+        await pool.disconnect()
+
+
+def _hands(  # noqa: PLR0913, PLR0917  # the composition root hands over each part
+    settings: Settings,
+    redis: Redis,
+    arq: ArqRedis,
+    endpoints: Endpoints,
+    blobs: BlobStore,
+    providers: dict[str, Provider],
+) -> Hands:
+    store = job_store(redis, settings, endpoints.enabled)
+    catalog = Catalog.load(settings.models_file)
     expiry = Expiring(redis, settings.redis_prefix, blobs)
-    inputs = InputLoader(blobs=blobs, settings=settings)
-    gauges = Gauges(redis, settings.redis_prefix)
-    keeper = Keeper(
-        store=store,
-        blobs=blobs,
-        spool=Spool(settings.data_dir / "spool"),
-        expiry=expiry,
-        catalog=Catalog.load(settings.models_file),
+    spool, converter = Spool(settings.data_dir / "spool"), Converter(catalog)
+    writer = ResultWriter(store=store, blobs=blobs, spool=spool, expiry=expiry, converter=converter)
+    salvager = Salvager(store=store, blobs=blobs, spool=spool, writer=writer, converter=converter)
+    context = CallContext(
+        gauges=Gauges(redis, settings.redis_prefix),
+        breaker=Breaker(settings.breaker_failures, settings.breaker_seconds * 1000),
+        writer=writer,
+        previews=Previews(blobs=blobs, expiry=expiry),
+        catalog=catalog,
+        providers=providers,
+        provider_seconds=settings.provider_seconds,
     )
-    previews = Previews(blobs=blobs, expiry=expiry)
-    runner = _runner(settings, store, gauges, keeper, previews, inputs, expiry, providers)
-    hands = Hands(store, runner, keeper, expiry, Turns(arq, settings.redis_prefix), settings)
-    worker = WakeWorker(
+    runner = Runner(
+        store=store,
+        context=context,
+        salvager=salvager,
+        inputs=InputLoader(blobs=blobs, settings=settings),
+        expiry=expiry,
+        absorb_seconds=settings.absorb_seconds,
+    )
+    return Hands(store, runner, salvager, expiry, Turns(arq, settings.redis_prefix), settings)
+
+
+def _arq_worker(settings: Settings, arq: ArqRedis, hands: Hands) -> WakeWorker:
+    return WakeWorker(
         functions=[func(_turn, name=TURN, timeout=TURN_TIMEOUT_SECONDS, max_tries=1, keep_result=0)],
         queue_name=queue_name(settings.redis_prefix),
         redis_pool=arq,
@@ -92,62 +145,11 @@ async def _serve(settings: Settings) -> None:
         log_results=False,
         ctx={"hands": hands},
     )
-    courier = _courier(settings, redis, endpoints)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, _drain, worker, hands, number)
-    try:
-        await _until_reached(redis)
-        async with hands, courier:
-            await worker.async_run()
-    finally:
-        with contextlib.suppress(asyncio.CancelledError, RedisError):
-            await worker.close()
-        for provider in providers.values():
-            await provider.close()
-        await blobs.close()
-        await pool.disconnect()
 
 
-async def _until_reached(redis: Redis) -> None:
-    """Begin when Redis is there: a worker that is started first waits for it."""
-    while True:
-        try:
-            await redis.ping()
-        except (RedisError, OSError) as error:
-            _log.warning("waiting for Redis", error=str(error))
-            await asyncio.sleep(STARTING_SECONDS)
-        else:
-            return
-
-
-def _drain(worker: WakeWorker, hands: Hands, number: signal.Signals) -> None:
-    hands.draining = True
-    worker.handle_sig_wait_for_completion(number)
-
-
-def _runner(  # noqa: PLR0913, PLR0917  # the composition root hands over each part
-    settings: Settings,
-    store: RedisJobStore,
-    gauges: Gauges,
-    keeper: Keeper,
-    previews: Previews,
-    inputs: InputLoader,
-    expiry: Expiring,
-    providers: dict[str, Provider],
-) -> Runner:
-    return Runner(
-        store=store,
-        gauges=gauges,
-        keeper=keeper,
-        previews=previews,
-        inputs=inputs,
-        expiry=expiry,
-        catalog=Catalog.load(settings.models_file),
-        providers=providers,
-        provider_seconds=settings.provider_seconds,
-        absorb_seconds=settings.absorb_seconds,
-        breaker=Breaker(settings.breaker_failures, settings.breaker_seconds * 1000),
-    )
+async def _turn(ctx: dict[str, Any]) -> None:
+    hands: Hands = ctx["hands"]
+    await hands.turn(ctx["job_id"])
 
 
 def _courier(settings: Settings, redis: Redis, endpoints: Endpoints) -> Courier:
@@ -160,14 +162,18 @@ def _courier(settings: Settings, redis: Redis, endpoints: Endpoints) -> Courier:
     )
 
 
-async def open_providers(settings: Settings) -> dict[str, Provider]:
-    """The configured providers, opened: only their SDKs are imported."""
-    providers = {name: entry.make(settings) for name, entry in PROVIDERS.items() if entry.missing(settings) is None}
-    for provider in providers.values():
-        await provider.open()
-    return providers
+def _drain(worker: WakeWorker, hands: Hands, number: signal.Signals) -> None:
+    hands.draining = True
+    worker.handle_sig_wait_for_completion(number)
 
 
-async def _turn(ctx: dict[str, Any]) -> None:
-    hands: Hands = ctx["hands"]
-    await hands.turn(ctx["job_id"])
+async def _until_reached(redis: Redis) -> None:
+    """Begin when Redis is there: a worker that is started first waits for it."""
+    while True:
+        try:
+            await redis.ping()
+        except (RedisError, OSError) as error:
+            _log.warning("waiting for Redis", error=str(error))
+            await asyncio.sleep(STARTING_SECONDS)
+        else:
+            return

@@ -20,10 +20,11 @@ from jobs.model.request import ImageRequest
 from jobs.model.times import now_ms
 from jobs.pictures.names import stem_of
 from jobs.store.jobs import RedisJobStore
-from jobs.worker import output_format
-from jobs.worker import results as keeping
+from jobs.worker import output_format, results
 from jobs.worker.lease import Held
-from jobs.worker.results import Keeper
+from jobs.worker.output_format import Converter
+from jobs.worker.results import ResultWriter
+from jobs.worker.salvage import Salvager
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio
@@ -62,20 +63,22 @@ class Blobs(LocalBlobs):
 
 
 class Parts:
-    """A keeper with all that it works on."""
+    """What writes and salvages pictures, with all that it works on."""
 
     def __init__(self, redis, folder):
         self.store = Store(redis, "{test}:", "http://localhost")
         self.blobs = Blobs(folder, "files", "http://localhost", public=True, signing_key=bytes(32))
         self.spool = Spool(folder / "spool")
         self.expiry = Expiring(redis, "{test}:", self.blobs)
-        self.keeper, self.other = self.a_keeper(), self.a_keeper()
+        self.writer, self.salvager = self.of_a_worker()
+        _, self.other_salvager = self.of_a_worker()
 
-    def a_keeper(self):
-        """One a worker process."""
-        return Keeper(
-            store=self.store, blobs=self.blobs, spool=self.spool, expiry=self.expiry, catalog=Catalog.load(None)
-        )
+    def of_a_worker(self):
+        """A writer and a salvager: one of each a worker process."""
+        converter = Converter(Catalog.load(None))
+        shared = {"store": self.store, "blobs": self.blobs, "spool": self.spool, "converter": converter}
+        writer = ResultWriter(**shared, expiry=self.expiry)
+        return writer, Salvager(**shared, writer=writer)
 
     async def held(self, n=1, **asked):
         """A job with one open call of `n` pictures."""
@@ -113,7 +116,7 @@ def parts(redis, tmp_path):
 
 def keep(parts, held, index=0, data=PNG):
     picture = Picture(data=data, media_type="image/png", index=index)
-    return parts.keeper.keep(held, 1, tuple(range(held.now.request.n)), picture)
+    return parts.writer.write(held, 1, tuple(range(held.now.request.n)), picture)
 
 
 async def until(true):
@@ -123,7 +126,7 @@ async def until(true):
 
 
 async def test_a_spool_that_fails_does_not_end_the_upload(parts, tmp_path, monkeypatch):
-    monkeypatch.setattr(keeping, "SPOOL_AFTER_SECONDS", 0.05)
+    monkeypatch.setattr(results, "SPOOL_AFTER_SECONDS", 0.05)
     held, parts.blobs.seconds = await parts.held(), 0.3
     (tmp_path / "spool" / "name").mkdir(parents=True)
 
@@ -134,11 +137,11 @@ async def test_a_spool_that_fails_does_not_end_the_upload(parts, tmp_path, monke
 
 
 async def test_a_lease_that_is_lost_while_the_bytes_go_to_disk_does_not_end_the_upload(parts, monkeypatch):
-    monkeypatch.setattr(keeping, "SPOOL_AFTER_SECONDS", 0.05)
+    monkeypatch.setattr(results, "SPOOL_AFTER_SECONDS", 0.05)
     held, parts.blobs.seconds = await parts.held(), 0.3
     await parts.store.redis.hincrby(f"{{test}}:job:{held.now.id}", "f", 1)
 
-    with pytest.raises(keeping.Fenced):
+    with pytest.raises(results.Fenced):
         await keep(parts, held)
 
     (name,) = parts.spool.names()  # the call is open: whoever holds the job takes it
@@ -146,7 +149,7 @@ async def test_a_lease_that_is_lost_while_the_bytes_go_to_disk_does_not_end_the_
 
 
 async def test_a_picture_stays_on_disk_until_its_job_knows_of_it(parts, monkeypatch):
-    monkeypatch.setattr(keeping, "SPOOL_AFTER_SECONDS", 0.05)
+    monkeypatch.setattr(results, "SPOOL_AFTER_SECONDS", 0.05)
     held, parts.blobs.seconds = await parts.held(), 0.3
     monkeypatch.setattr("jobs.worker.lease.PAUSE_SECONDS", 0.2)
 
@@ -171,9 +174,9 @@ async def test_a_picture_is_salvaged_by_the_next_round_when_redis_was_away(parts
     parts.store.failing = 1
 
     with pytest.raises(ServiceUnavailable):
-        await parts.keeper.salvage()
+        await parts.salvager.salvage()
     left = parts.spool.names()
-    await parts.keeper.salvage()
+    await parts.salvager.salvage()
 
     assert left == [name]
     assert await parts.picture(held) == "image/png"
@@ -189,10 +192,10 @@ async def test_two_pictures_that_two_workers_salvage_at_once_are_both_in_the_rec
         parts.blobs.told = Blobs.told.__get__(parts.blobs)
         parts.spool.drop(first)
         parts.kept(held, SECOND, 1)
-        await parts.other.salvage()
+        await parts.other_salvager.salvage()
 
     parts.blobs.told = other
-    await parts.keeper.salvage()
+    await parts.salvager.salvage()
 
     assert [await parts.picture(held, index) for index in (0, 1)] == ["image/png"] * 2
     assert parts.spool.names() == []
@@ -207,7 +210,7 @@ async def test_a_picture_on_disk_whose_job_was_canceled_while_it_was_recovered_i
         await held.apply(moves.stop)
 
     parts.blobs.told = canceled
-    await parts.keeper.recover(held, 1, 0)
+    await parts.salvager.recover(held, 1, 0)
 
     assert held.now.status is Status.CANCELED
     assert await parts.picture(held) == "image/png"
@@ -221,7 +224,7 @@ async def test_a_picture_of_a_job_that_has_succeeded_without_it_is_kept_for_a_da
     await held.apply(moves.succeed)
     name = parts.kept(held, SECOND, 1)
 
-    await parts.keeper.salvage()
+    await parts.salvager.salvage()
 
     ((blob, at_ms),) = await parts.store.redis.zrange("{test}:expiring", 0, -1, withscores=True)
     assert (blob.decode(), await parts.blobs.read(name)) == (name, SECOND)
@@ -265,7 +268,7 @@ async def test_an_original_on_disk_is_made_what_was_asked_for_by_whoever_finds_i
     held = await parts.held(output_format="webp")
     parts.kept(held)
 
-    warning = await parts.keeper.recover(held, 1, 0)
+    warning = await parts.salvager.recover(held, 1, 0)
 
     assert warning is None
     assert await parts.picture(held) == "image/webp"
@@ -276,7 +279,7 @@ async def test_an_original_that_cannot_be_converted_is_recovered_as_it_came_with
     held = await parts.held(output_format="webp")
     parts.kept(held, TORN)
 
-    warning = await parts.keeper.recover(held, 1, 0)
+    warning = await parts.salvager.recover(held, 1, 0)
 
     assert (warning.code, warning.field) == ("ignored_option", "outputFormat")
     assert await parts.picture(held) == "image/png"
@@ -287,7 +290,7 @@ async def test_an_original_of_a_job_that_has_ended_is_salvaged_as_what_was_asked
     parts.kept(held)
     await parts.ended(held)
 
-    await parts.keeper.salvage()
+    await parts.salvager.salvage()
 
     assert await parts.picture(held) == "image/webp"
     assert parts.spool.names() == []
@@ -299,7 +302,7 @@ async def test_a_picture_that_was_stored_converted_before_its_worker_died_is_not
     stored = output_format.converted(PNG, "image/webp", 30)
     await parts.blobs.put(name, stored, "image/webp")
 
-    await parts.keeper.recover(held, 1, 0)
+    await parts.salvager.recover(held, 1, 0)
 
     assert (await parts.picture(held), await parts.blobs.read(name)) == ("image/webp", stored)
     assert parts.spool.names() == []
@@ -311,6 +314,6 @@ async def test_one_file_that_is_no_picture_holds_up_no_other(parts):
     parts.kept(held)
     await parts.ended(held)
 
-    await parts.keeper.salvage()
+    await parts.salvager.salvage()
 
     assert await parts.picture(held) == "image/png"

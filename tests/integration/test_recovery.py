@@ -22,10 +22,13 @@ from jobs.providers.base import Answered
 from jobs.store.breaker import Breaker
 from jobs.store.jobs import RedisJobStore
 from jobs.store.stats import Gauges
+from jobs.worker.call import CallContext
 from jobs.worker.inputs import Loaded
+from jobs.worker.output_format import Converter
 from jobs.worker.previews import Previews
-from jobs.worker.results import Keeper
+from jobs.worker.results import ResultWriter
 from jobs.worker.run import Runner
+from jobs.worker.salvage import Salvager
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio
@@ -52,7 +55,7 @@ class NoInputs:
 
 
 class Parts:
-    """A store, a keeper and a runner as a worker has them, and a worker that dies at a moment of one's choice."""
+    """A store, a salvager and a runner as a worker has them, and a worker that dies at a moment of one's choice."""
 
     def __init__(self, redis, folder, data):
         self.redis, self.data, self.far_end = redis, data, FarEnd(data)
@@ -60,21 +63,30 @@ class Parts:
         self.gauges = Gauges(redis, "{test}:")
         self.blobs = LocalBlobs(folder / "blobs", "files", "http://here", public=True, signing_key=b"k" * 32)
         expiry, catalog = Expiring(redis, "{test}:", self.blobs), Catalog.load(None)
-        self.keeper = Keeper(
-            store=self.store, blobs=self.blobs, spool=Spool(folder / "spool"), expiry=expiry, catalog=catalog
-        )
-        self.runner = Runner(
-            store=self.store,
+        parts = {
+            "store": self.store,
+            "blobs": self.blobs,
+            "spool": Spool(folder / "spool"),
+            "converter": Converter(catalog),
+        }
+        self.writer = ResultWriter(**parts, expiry=expiry)
+        self.salvager = Salvager(**parts, writer=self.writer)
+        context = CallContext(
             gauges=self.gauges,
-            keeper=self.keeper,
+            breaker=Breaker(5, 1_000),
+            writer=self.writer,
             previews=Previews(blobs=self.blobs, expiry=expiry),
-            inputs=NoInputs(),
-            expiry=expiry,
             catalog=catalog,
             providers={"gemini": self.far_end},
             provider_seconds=30,
+        )
+        self.runner = Runner(
+            store=self.store,
+            context=context,
+            salvager=self.salvager,
+            inputs=NoInputs(),
+            expiry=expiry,
             absorb_seconds=5,
-            breaker=Breaker(5, 1_000),
         )
 
     async def created(self, seconds=60, fallbacks=(), **options):
@@ -97,7 +109,7 @@ class Parts:
         job = await self.store.commit(claim.job, moves.start(claim.job, now_ms()), claim.fence)
         job = await self.store.commit(job, moves.intend(job, now_ms(), (0,)), claim.fence)
         if stored:
-            image = self.keeper._image(job, 1, 0, Picture(data=self.data, media_type="image/png"))  # noqa: SLF001  # its name
+            image = self.writer.image(job, 1, 0, Picture(data=self.data, media_type="image/png"))
             await self.blobs.put(image.blob, self.data, "image/png")
         await asyncio.sleep(0.01)
         return job
@@ -207,7 +219,7 @@ async def test_a_picture_that_was_stored_is_salvaged_when_its_lost_job_was_close
     assert await parts.look_after_the_lost() == [job.id]
     closed = await parts.store.commit(job, moves.overdue(job, now_ms()))
 
-    await parts.keeper.seek()
+    await parts.salvager.seek()
 
     late = await parts.store.get(job.id)
     assert (closed.status, late.status) == (Status.FAILED, Status.FAILED)
@@ -221,13 +233,13 @@ async def test_a_picture_that_comes_later_is_looked_for_again_and_not_for_ever(p
     await asyncio.sleep(0.4)
     await parts.store.commit(job, moves.overdue(job, now_ms()))
 
-    await parts.keeper.seek()
+    await parts.salvager.seek()
 
     again = await parts.redis.zscore("{test}:sought", job.id)
     assert again > now_ms() + 30_000
     await parts.redis.zadd("{test}:sought", {job.id: 0})
-    monkeypatch.setattr("jobs.worker.results.SOUGHT_MS", 0)
-    await parts.keeper.seek()
+    monkeypatch.setattr("jobs.worker.salvage.SOUGHT_MS", 0)
+    await parts.salvager.seek()
     assert await parts.redis.zscore("{test}:sought", job.id) is None
 
 
@@ -257,7 +269,7 @@ async def test_a_picture_on_a_disk_elsewhere_is_waited_for_although_the_provider
     await parts.redis.zadd("{test}:later", {job.id: 0})
     again = await parts.claim()
     assert (again.job, again.room) == (waits, False)
-    image = parts.keeper._image(job, 1, 0, Picture(data=parts.data, media_type="image/png"))  # noqa: SLF001  # its name
+    image = parts.writer.image(job, 1, 0, Picture(data=parts.data, media_type="image/png"))
     await parts.blobs.put(image.blob, parts.data, "image/png")
     await parts.runner.run(again)
     assert (await parts.store.get(job.id)).status is Status.SUCCEEDED
