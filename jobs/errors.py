@@ -144,7 +144,7 @@ class TimedOut(DarkroomError):
 
 
 class Outcome(StrEnum):
-    """What is known of a paid call that did not bring a picture (JOBS.md 6.4)."""
+    """What is known of a paid call that did not bring a picture (jobs/README.md, "Retries")."""
 
     NOT_SENT = "not_sent"
     """Nothing left: DNS, connect, TLS, pool. Never charged; tried again."""

@@ -349,4 +349,4 @@ def _show(facts: dict[str, Any]) -> None:
 
 
 def _say(text: str) -> None:
-    print(f"darkroom: {text}", file=sys.stderr, flush=True)  # noqa: T201
+    print(f"darkroom: {text}", file=sys.stderr, flush=True)  # noqa: T201  # it speaks to whoever started it

@@ -42,8 +42,8 @@ def keys() -> None:
 @_as_json
 def create(org: str, expires: str | None, as_json: bool, **told: Any) -> None:
     """Make a key. Its secret is all that is written to stdout, this once."""
-    from app.auth.authenticator import ORG  # noqa: PLC0415  # each command loads what it needs
-    from jobs.model.times import read_moment  # noqa: PLC0415
+    from app.auth.authenticator import ORG  # each command loads what it needs
+    from jobs.model.times import read_moment
 
     if not ORG.fullmatch(org):
         fail("--org: 1 to 64 letters, digits, '_' or '-'")
@@ -60,7 +60,7 @@ def create(org: str, expires: str | None, as_json: bool, **told: Any) -> None:
 @_as_json
 def list_(org: str, as_json: bool) -> None:
     """An org's keys, newest first."""
-    from jobs.access.api_key import key_json  # noqa: PLC0415
+    from jobs.access.api_key import key_json
 
     found = [key_json(key, used) for key, used in _with_keys(lambda kept: _all(kept, org))]
     if as_json:
@@ -76,7 +76,7 @@ def list_(org: str, as_json: bool) -> None:
 @_as_json
 def revoke(key_id: str, as_json: bool) -> None:
     """End a key at once and for good."""
-    from jobs.access.api_key import key_json  # noqa: PLC0415
+    from jobs.access.api_key import key_json
 
     async def work(kept: Keys) -> ApiKey:
         return await kept.revoke((await kept.find(key_id)).org, key_id)
@@ -101,7 +101,7 @@ def rotate(key_id: str, overlap: int, as_json: bool) -> None:
 def _wish(
     expires_ms: int | None, *, rpm: int | None, rpd: int | None, capabilities: tuple[str, ...], **told: Any
 ) -> Any:
-    from jobs.access.api_key import Grant, Limits, Wish  # noqa: PLC0415
+    from jobs.access.api_key import Grant, Limits, Wish
 
     return Wish(
         name=told["name"],
@@ -123,8 +123,8 @@ def _wish(
 
 def _with_keys(work: Callable[[Keys], Awaitable[T]]) -> T:
     async def kept(redis: Redis, settings: Settings) -> T:
-        from jobs.access.keys import Keys  # noqa: PLC0415
-        from jobs.catalog.families import Catalog  # noqa: PLC0415
+        from jobs.access.keys import Keys
+        from jobs.catalog.families import Catalog
 
         return await work(Keys(redis, settings.redis_prefix, Catalog.load(settings.models_file).providers))
 
@@ -142,7 +142,7 @@ async def _all(kept: Keys, org: str) -> list[tuple[ApiKey, int | None]]:
 
 
 def _say_once(issued: Issued, as_json: bool) -> None:
-    from jobs.access.api_key import key_json  # noqa: PLC0415
+    from jobs.access.api_key import key_json
 
     if as_json:
         click.echo(json.dumps({**key_json(issued.key), "key": issued.secret}))

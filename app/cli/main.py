@@ -39,7 +39,7 @@ darkroom.add_command(orgs)
 @click.option("--json", "as_json", is_flag=True, help="one line of JSON on stdout when ready")
 def dev(port: int | None, data_dir: Path | None, ephemeral: bool, as_json: bool) -> None:
     """Start everything on this machine: API, worker, queue, storage, and a simulator for what has no key."""
-    from app.cli.dev import Told, run_dev  # noqa: PLC0415  # each command loads what it needs
+    from app.cli.dev import Told, run_dev  # each command loads what it needs
 
     sys.exit(run_dev(Told(port=port, data_dir=data_dir, ephemeral=ephemeral, json=as_json)))
 
@@ -47,8 +47,8 @@ def dev(port: int | None, data_dir: Path | None, ephemeral: bool, as_json: bool)
 @darkroom.command()
 def api() -> None:
     """Serve the API."""
-    from app.server.process import serve  # noqa: PLC0415
-    from jobs.settings import Settings  # noqa: PLC0415
+    from app.server.process import serve
+    from jobs.settings import Settings
 
     serve(Settings.load())
 
@@ -56,8 +56,8 @@ def api() -> None:
 @darkroom.command()
 def worker() -> None:
     """Run jobs."""
-    from jobs.settings import Settings  # noqa: PLC0415
-    from jobs.worker.process import run_worker  # noqa: PLC0415
+    from jobs.settings import Settings
+    from jobs.worker.process import run_worker
 
     settings = Settings.load()
     settings.require_production()
@@ -68,9 +68,9 @@ def worker() -> None:
 @click.option("--url", help="base URL; default: the bind address of the settings")
 def healthcheck(url: str | None) -> None:
     """Exit with 0 when the API is ready, else 1: for containers."""
-    import httpx  # noqa: PLC0415
+    import httpx
 
-    from jobs.settings import Settings  # noqa: PLC0415
+    from jobs.settings import Settings
 
     settings = Settings.load()
     base = url or f"http://127.0.0.1:{settings.port}"
@@ -91,8 +91,8 @@ def config() -> None:
 @click.option("--json", "as_json", is_flag=True, help="as JSON")
 def show(as_json: bool) -> None:
     """Every setting as it stands; secrets are masked."""
-    from jobs.settings import Settings  # noqa: PLC0415
-    from jobs.settings.table import shown  # noqa: PLC0415
+    from jobs.settings import Settings
+    from jobs.settings.table import shown
 
     values = shown(Settings.load())
     if as_json:
@@ -105,7 +105,7 @@ def show(as_json: bool) -> None:
 @config.command()
 def table() -> None:
     """Every setting as a markdown table."""
-    from jobs.settings.table import table as markdown  # noqa: PLC0415
+    from jobs.settings.table import table as markdown
 
     click.echo(markdown())
 
@@ -114,10 +114,10 @@ def table() -> None:
 @click.option("--json", "as_json", is_flag=True, help="as JSON")
 def check(as_json: bool) -> None:
     """Whether production could start with these settings, and which promise its Redis would weaken."""
-    import asyncio  # noqa: PLC0415
+    import asyncio
 
-    from app.cli.checks import findings  # noqa: PLC0415
-    from jobs.settings import Settings  # noqa: PLC0415
+    from app.cli.checks import findings
+    from jobs.settings import Settings
 
     found = asyncio.run(findings(Settings.load()))
     if as_json:

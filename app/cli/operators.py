@@ -19,8 +19,8 @@ T = TypeVar("T")
 
 def with_redis(work: Callable[[Redis, Settings], Awaitable[T]]) -> T:
     """Do something on the Redis of the settings; an error of ours ends the command with its text."""
-    from jobs.errors import ConfigurationError, DarkroomError  # noqa: PLC0415  # each command loads what it needs
-    from jobs.settings import Settings  # noqa: PLC0415
+    from jobs.errors import ConfigurationError, DarkroomError  # each command loads what it needs
+    from jobs.settings import Settings
 
     settings = Settings.load()
     if not settings.redis_url:
@@ -34,7 +34,7 @@ def with_redis(work: Callable[[Redis, Settings], Awaitable[T]]) -> T:
 
 
 async def _connected(settings: Settings, work: Callable[[Redis, Settings], Awaitable[T]]) -> T:
-    from redis.asyncio import Redis  # noqa: PLC0415
+    from redis.asyncio import Redis
 
     async with Redis.from_url(settings.redis_url, socket_timeout=5) as redis:
         return await work(redis, settings)

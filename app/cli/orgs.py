@@ -51,7 +51,7 @@ def set_(org: str, as_json: bool, **told: str | None) -> None:
 
 
 def _say(org: str, told: dict[str, str], as_json: bool) -> None:
-    from app.auth.authenticator import ORG  # noqa: PLC0415  # each command loads what it needs
+    from app.auth.authenticator import ORG  # each command loads what it needs
 
     if not ORG.fullmatch(org):
         fail("org: 1 to 64 letters, digits, '_' or '-'")
@@ -64,9 +64,9 @@ def _say(org: str, told: dict[str, str], as_json: bool) -> None:
 
 
 async def _changed(redis: Redis, settings: Settings, org: str, told: dict[str, str]) -> dict[str, Any]:
-    import msgspec  # noqa: PLC0415
+    import msgspec
 
-    from jobs.access.orgs import OrgChange, Orgs  # noqa: PLC0415
+    from jobs.access.orgs import OrgChange, Orgs
 
     kept = Orgs(redis, settings.redis_prefix)
     if told:

@@ -1,4 +1,4 @@
-"""Face 0: `POST /api/v1/agents/images`, the synchronous call of the platform's agents (FACES.md)."""
+"""The agents face: `POST /api/v1/agents/images`, the synchronous call of the platform's agents."""
 
 from __future__ import annotations
 

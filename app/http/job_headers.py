@@ -1,4 +1,4 @@
-"""How a new job is to be run and answered, as headers say it (JOBS.md sections 2 and 4)."""
+"""How a new job is to be run and answered, as headers say it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def preference(request: Request[Any, Any, Any], most: int) -> Preference:
 
 
 def options_from_headers(request: Request[Any, Any, Any]) -> Options:
-    """The create options that may be sent as headers (JOBS.md section 2)."""
+    """The create options that may be sent as headers."""
     headers = request.headers
     return checked_options(
         Options(

@@ -181,7 +181,7 @@ def _invalid(text: str) -> DarkroomError:
 
 
 def _refusal(message: str, path: str, reason: str | None = None) -> DarkroomError:
-    """What concerns an input picture has a code of its own (FACES.md, face 0)."""
+    """What concerns an input picture has a code of its own, by the contract of the agents face."""
     path = path[:_LONGEST_PATH]
     kind = InvalidPicture if _PICTURES.match(path) else InvalidInput
     return kind(f"{path}: {message}", field=path, reason=reason)

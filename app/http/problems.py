@@ -49,7 +49,7 @@ STATUS: Final = {
     "SERVICE_UNAVAILABLE": 503,
     "TIMEOUT": 504,
 }
-"""JOBS.md section 8."""
+"""The status of each code."""
 PROBLEM_JSON: Final = "application/problem+json"
 
 _log = structlog.get_logger()
@@ -147,7 +147,7 @@ def _response(
     headers = {}
     if retry_after is not None or status == 429:  # noqa: PLR2004  # a 429 always says when
         headers["Retry-After"] = str(max(1, math.ceil(retry_after or 1)))
-    if status == 401:  # noqa: PLR2004
+    if status == 401:  # noqa: PLR2004  # HTTP
         headers["WWW-Authenticate"] = "Bearer"
     if "jobId" in details:
         headers["X-Job-Id"] = str(details["jobId"])

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 async def answer_now_or_later(
     request: AnyRequest, ask: Ask, telling: Telling | None = None, prefer: Preference | None = None
 ) -> Response[Any]:
-    """Submit, wait as the caller prefers, and answer with the picture, the error, or where to look (JOBS.md 4).
+    """Submit, wait as the caller prefers, and answer with the picture, the error, or where to look.
 
     `prefer`: what the caller prefers, where that is not said by the header `Prefer`.
     """

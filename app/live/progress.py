@@ -1,4 +1,4 @@
-"""How far a job is, in the words that sockets and server-sent events share (FACES.md 2.7)."""
+"""How far a job is, in the words that sockets and server-sent events share."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 def _answer(status: int, reason: str, message: str) -> bytes:
     body: dict[str, Any] = {
-        "error": {"code": "TIMEOUT" if status == 408 else "PAYLOAD_TOO_LARGE", "message": message, "details": {}},  # noqa: PLR2004
+        "error": {"code": "TIMEOUT" if status == 408 else "PAYLOAD_TOO_LARGE", "message": message, "details": {}},  # noqa: PLR2004  # HTTP
         "metadata": {"success": False, "timestamp": int(time.time())},
     }
     content = msgspec.json.encode(body)

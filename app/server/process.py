@@ -53,7 +53,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A wait is not the job: whoever waits gets the pointer now, and the job goes on (JOBS.md section 4)."""
+        """A wait is not the job: whoever waits gets the pointer now, and the job goes on."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._on_exit)
         super().handle_exit(sig, frame)

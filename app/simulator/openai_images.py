@@ -40,7 +40,7 @@ class Refusal(Exception):
     def __init__(self, status: int, code: str, message: str, param: str | None = None, **more: Any) -> None:
         super().__init__(message)
         self.status = status
-        kind = "invalid_request_error" if status < 500 else "server_error"  # noqa: PLR2004
+        kind = "invalid_request_error" if status < 500 else "server_error"
         self.body = {"error": {"message": message, "type": kind, "param": param, "code": code, **more}}
 
 
@@ -197,7 +197,7 @@ def _refuse(fault: Fault, wire: str, headers: dict[str, str]) -> None:
         code = "contentFilter" if inner else "moderation_blocked"
         raise Refusal(400, code, message, **inner)
     if fault.status is not None:
-        code = "rate_limit_exceeded" if fault.status == 429 else "server_error"  # noqa: PLR2004
+        code = "rate_limit_exceeded" if fault.status == 429 else "server_error"
         raise Refusal(fault.status, code, "The simulated provider was told to fail.")
 
 

@@ -112,10 +112,10 @@ def _cutting(app: ASGIApp) -> ASGIApp:
             if message["type"] == "http.response.start" and any(k == _CUT for k, _ in message["headers"]):
                 cut = True
                 # ASGI has no word for this; uvicorn's `receive` is a method of the request's own cycle.
-                receive.__self__.transport.abort()  # type: ignore[attr-defined]
+                receive.__self__.transport.abort()  # type: ignore[attr-defined]  # uvicorn hands out its own method
             if message["type"] == "http.response.body" and message.get("body") == CUT_HERE:
                 cut = True
-                receive.__self__.transport.abort()  # type: ignore[attr-defined]
+                receive.__self__.transport.abort()  # type: ignore[attr-defined]  # uvicorn hands out its own method
             if not cut:
                 await send(message)
 

@@ -37,7 +37,7 @@ class AzureBlobs:
 
     async def open(self) -> None:
         """Make the client and, where it is missing, the container; a store that is down gets it with its first blob."""
-        from azure.storage.blob.aio import ContainerClient  # noqa: PLC0415  # only where Azure is used
+        from azure.storage.blob.aio import ContainerClient  # only where Azure is used
 
         # The SDK's own default backs off 15 s after the first failure; ours ends within a few.
         bounds: dict[str, Any] = {
@@ -51,7 +51,7 @@ class AzureBlobs:
         if self._connection_string is not None:
             self._client = ContainerClient.from_connection_string(self._connection_string, self._name, **bounds)
         else:
-            from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415
+            from azure.identity.aio import DefaultAzureCredential
 
             self._client = ContainerClient(str(self._account_url), self._name, DefaultAzureCredential(), **bounds)
         try:
@@ -127,7 +127,7 @@ class AzureBlobs:
         url: str = self._blob(name).url
         if self._public:
             return url
-        from azure.storage.blob import BlobSasPermissions, generate_blob_sas  # noqa: PLC0415
+        from azure.storage.blob import BlobSasPermissions, generate_blob_sas
 
         client = self._container
         key = getattr(client.credential, "account_key", None)
@@ -153,8 +153,8 @@ class AzureBlobs:
         return urlsplit(self._container.url).hostname
 
     async def _put(self, name: str, data: bytes, media_type: str) -> None:
-        from azure.core.exceptions import ResourceExistsError  # noqa: PLC0415
-        from azure.storage.blob import ContentSettings  # noqa: PLC0415
+        from azure.core.exceptions import ResourceExistsError
+        from azure.storage.blob import ContentSettings
 
         settings = ContentSettings(content_type=media_type, cache_control=CACHE)
         try:
@@ -164,7 +164,7 @@ class AzureBlobs:
             raise BlobExists(name) from None
 
     async def _make_container(self) -> None:
-        from azure.core.exceptions import ResourceExistsError  # noqa: PLC0415
+        from azure.core.exceptions import ResourceExistsError
 
         with _translated(self._name), contextlib.suppress(ResourceExistsError):
             await self._container.create_container(public_access="blob" if self._public else None)
@@ -182,7 +182,7 @@ class AzureBlobs:
 @contextlib.contextmanager
 def _translated(name: str) -> Iterator[None]:
     """Azure's failures as ours; an existing blob or container is left to the caller."""
-    from azure.core.exceptions import (  # noqa: PLC0415
+    from azure.core.exceptions import (
         AzureError,
         HttpResponseError,
         ResourceExistsError,

@@ -13,7 +13,7 @@ def blob_store(settings: Settings) -> BlobStore:
     """Azure where it is configured, else a folder in the data directory. Not opened yet."""
     connection_string = settings.azure_storage_connection_string
     if connection_string is None and settings.azure_storage_account_url is None:
-        from jobs.blobs.local import LocalBlobs  # noqa: PLC0415  # one of the two is loaded
+        from jobs.blobs.local import LocalBlobs  # one of the two is loaded
 
         return LocalBlobs(
             settings.data_dir / "blobs",
@@ -22,7 +22,7 @@ def blob_store(settings: Settings) -> BlobStore:
             public=settings.azure_storage_public,
             signing_key=settings.derived_key("links"),
         )
-    from jobs.blobs.azure import AzureBlobs  # noqa: PLC0415
+    from jobs.blobs.azure import AzureBlobs
 
     return AzureBlobs(
         settings.azure_storage_container,

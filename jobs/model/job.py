@@ -12,7 +12,7 @@ from jobs.model.request import Fallback, ImageRequest, Warning_
 
 
 class Status(StrEnum):
-    """Where a job stands (JOBS.md section 3)."""
+    """Where a job stands (jobs/README.md, "States and moves")."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -181,7 +181,7 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     fallbacks: tuple[Fallback, ...] = ()
     """Where else it may go, in this order."""
     adoptable: bool = False
-    """Asked for by a synchronous call without a key: who asks the same again may get its result (JOBS.md 4)."""
+    """Asked for by a synchronous call without a key: who asks the same again may get its result."""
     webhook: Webhook | None = None
     unit_price: int = 0
     """Micro-dollars a picture, by the catalog at acceptance; 0: not known."""

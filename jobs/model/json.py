@@ -1,4 +1,4 @@
-"""The job as callers read it: one JSON form for GET, events, webhooks and `/result` (JOBS.md section 3)."""
+"""The job as callers read it: one JSON form for GET, events, webhooks and `/result`."""
 
 from __future__ import annotations
 

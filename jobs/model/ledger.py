@@ -67,7 +67,7 @@ def to_come(job: Job) -> tuple[tuple[int, int], ...]:
 
 
 def to_make(job: Job) -> tuple[int, ...]:
-    """The pictures for which a call may still be made (JOBS.md 6.4 and 6.6): none for those of an open call."""
+    """The pictures for which a call may still be made: none for those of an open call."""
     again = RETRIED | {Outcome.UNKNOWN} if job.options.on_ambiguous == "retry" else RETRIED
     have = {i.index for i in job.images}
     rows = (a for a in job.attempts if not fallback.left_behind(job, a))

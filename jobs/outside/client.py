@@ -129,7 +129,7 @@ class _Pinned(httpcore.AsyncNetworkBackend):
         self,
         host: str,  # noqa: ARG002  # that it is ignored is the point
         port: int,
-        timeout: float | None = None,  # noqa: ASYNC109
+        timeout: float | None = None,  # noqa: ASYNC109  # httpcore names it
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
@@ -145,9 +145,9 @@ class _Pinned(httpcore.AsyncNetworkBackend):
 
     async def connect_unix_socket(
         self,
-        path: str,  # noqa: ARG002
-        timeout: float | None = None,  # noqa: ARG002, ASYNC109
-        socket_options: Iterable[Any] | None = None,  # noqa: ARG002
+        path: str,  # noqa: ARG002  # httpcore names it
+        timeout: float | None = None,  # noqa: ARG002, ASYNC109  # httpcore names it
+        socket_options: Iterable[Any] | None = None,  # noqa: ARG002  # httpcore names it
     ) -> httpcore.AsyncNetworkStream:
         """Never."""
         raise AddressRefused("unix socket")

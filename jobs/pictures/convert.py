@@ -16,7 +16,7 @@ def converted(data: bytes, media_type: str, quality: int) -> bytes:
     JPEG has no alpha: what is transparent becomes white. Blocks. Raises `NotAPicture`, also for a picture that the
     other kind cannot hold (WebP: 16,383 pixels a side).
     """
-    from PIL import ImageOps  # noqa: PLC0415
+    from PIL import ImageOps
 
     kind = sniff(data[:12])
     if kind is None:

@@ -82,14 +82,14 @@ def _read_png(data: bytes) -> Admitted:
 
 
 def _read_jpeg(data: bytes) -> Admitted:
-    from PIL import ImageOps  # noqa: PLC0415
+    from PIL import ImageOps
 
     try:
         jpeg = read_jpeg(data, MOST_PIXELS)
     except BadJpeg as error:
         raise NotAPicture(str(error)) from None
     with opened(jpeg.data, "image/jpeg") as picture:
-        cmyk = jpeg.components == 4  # noqa: PLR2004
+        cmyk = jpeg.components == 4
         if jpeg.orientation == 1 and not cmyk:
             return Admitted(jpeg.data, "image/jpeg", jpeg.width, jpeg.height)
         picture.getexif()[_ORIENTATION] = jpeg.orientation

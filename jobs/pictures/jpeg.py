@@ -70,9 +70,9 @@ def read_jpeg(data: bytes, most_pixels: int) -> Jpeg:
 
 def _colours(marker: int, body: bytes) -> bytes:
     """What a segment aside says of how colours are meant: JFIF without its thumbnail, Adobe; of all others nothing."""
-    if marker == _APP0 and body.startswith(b"JFIF\0") and len(body) >= 14:  # noqa: PLR2004
+    if marker == _APP0 and body.startswith(b"JFIF\0") and len(body) >= 14:
         return b"\xff\xe0\0\x10" + body[:12] + b"\0\0"
-    if marker == _APP14 and body.startswith(b"Adobe") and len(body) >= 12:  # noqa: PLR2004
+    if marker == _APP14 and body.startswith(b"Adobe") and len(body) >= 12:
         return b"\xff\xee\0\x0e" + body[:12]
     return b""
 
@@ -109,16 +109,16 @@ def _segment(data: bytes, at: int) -> bytes:
     if at + 2 > len(data):
         raise BadJpeg("it is truncated")
     (length,) = struct.unpack_from(">H", data, at)
-    if length < 2 or at + length > len(data):  # noqa: PLR2004  # the length counts itself
+    if length < 2 or at + length > len(data):  # the length counts itself
         raise BadJpeg("it is truncated")
     return data[at + 2 : at + length]
 
 
 def _frame(body: bytes, most_pixels: int) -> tuple[int, int, int]:
-    if len(body) < 6:  # noqa: PLR2004
+    if len(body) < 6:
         raise BadJpeg("its frame is truncated")
     precision, height, width, components = struct.unpack_from(">BHHB", body)
-    if precision != 8 or not width or not height or components not in {1, 3, 4}:  # noqa: PLR2004
+    if precision != 8 or not width or not height or components not in {1, 3, 4}:
         raise BadJpeg("it is of a kind that is not taken")
     if len(body) != 6 + 3 * components:
         raise BadJpeg("its frame is damaged")
@@ -145,7 +145,7 @@ def _orientation(exif: bytes) -> int:
         (count,) = struct.unpack_from(f"{order}H", exif, offset)
         for entry in range(min(count, 200)):
             tag, kind, _, value = struct.unpack_from(f"{order}HHIH", exif, offset + 2 + 12 * entry)
-            if tag == 0x0112 and kind == 3 and 1 <= value <= 8:  # noqa: PLR2004
+            if tag == 0x0112 and kind == 3 and 1 <= value <= 8:
                 return int(value)
     except struct.error:
         return 1

@@ -43,7 +43,7 @@ def read_png(data: bytes, most_pixels: int) -> Png:
     kept = _kept(chunks)
     if len(kept) < len(chunks) or sum(len(c.whole) for c in kept) + len(SIGNATURE) < len(data):
         data = b"".join([SIGNATURE, *(c.whole for c in kept)])
-    exact = header.colour == 3 or header.depth in {1, 8}  # noqa: PLR2004  # indexed
+    exact = header.colour == 3 or header.depth in {1, 8}  # indexed
     alpha = header.colour in {4, 6} or (exact and any(c.kind == b"tRNS" for c in chunks))
     return Png(data, header.width, header.height, alpha)
 
@@ -125,7 +125,7 @@ def _kept(chunks: list[_Chunk]) -> list[_Chunk]:
 
 def _header(chunks: list[_Chunk], most_pixels: int) -> _Header:
     kind, body = chunks[0].kind, chunks[0].body
-    if kind != b"IHDR" or len(body) != 13:  # noqa: PLR2004  # the standard's length
+    if kind != b"IHDR" or len(body) != 13:  # the standard's length
         raise BadPng("its header is not first")
     width, height, depth, colour, compression, filters, interlace = struct.unpack(">IIBBBBB", body)
     if not 0 < width < 2**31 or not 0 < height < 2**31:
@@ -159,16 +159,16 @@ def _check_order(chunks: list[_Chunk], header: _Header) -> None:
 
 def _check_palette(palette: memoryview | None, header: _Header) -> None:
     if palette is None:
-        if header.colour == 3:  # noqa: PLR2004  # indexed
+        if header.colour == 3:  # indexed
             raise BadPng("it has no palette")
         return
-    most = 2**header.depth if header.colour == 3 else 256  # noqa: PLR2004
+    most = 2**header.depth if header.colour == 3 else 256
     if header.colour in {0, 4} or not palette or len(palette) % 3 or len(palette) // 3 > most:
         raise BadPng("its palette does not fit")
 
 
 def _check_transparency(transparency: memoryview, palette: memoryview | None, header: _Header) -> None:
-    fits = {0: len(transparency) == 2, 2: len(transparency) == 6, 3: len(transparency) <= len(palette or b"") // 3}  # noqa: PLR2004
+    fits = {0: len(transparency) == 2, 2: len(transparency) == 6, 3: len(transparency) <= len(palette or b"") // 3}
     if not fits.get(header.colour, False):
         raise BadPng("its transparency does not fit")
 

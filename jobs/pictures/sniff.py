@@ -58,7 +58,7 @@ def pillow() -> ModuleType:
 
     `warnings.catch_warnings` would not do: two threads that leave it in turn leave its filter behind in the process.
     """
-    from PIL import Image  # noqa: PLC0415
+    from PIL import Image
 
     warnings.filterwarnings("error", module=r"PIL\.")
     return Image

@@ -24,7 +24,7 @@ class Entry(Struct, frozen=True):
 
 
 def _azure_openai(settings: Settings) -> Provider:
-    from jobs.providers.openai.azure import AzureOpenAI  # noqa: PLC0415  # loaded when made
+    from jobs.providers.openai.azure import AzureOpenAI  # loaded when made
 
     return AzureOpenAI(
         endpoint=str(settings.azure_openai_endpoint),
@@ -34,13 +34,13 @@ def _azure_openai(settings: Settings) -> Provider:
 
 
 def _openai(settings: Settings) -> Provider:
-    from jobs.providers.openai.openai import OpenAI  # noqa: PLC0415
+    from jobs.providers.openai.openai import OpenAI
 
     return OpenAI(api_key=_text(settings.openai_api_key), base_url=settings.openai_base_url)
 
 
 def _gemini(settings: Settings) -> Provider:
-    from jobs.providers.google.gemini import Gemini  # noqa: PLC0415
+    from jobs.providers.google.gemini import Gemini
 
     return Gemini(api_key=_text(settings.google_api_key), base_url=settings.google_gemini_base_url)
 

@@ -1,4 +1,4 @@
-"""What a failed call means for the money, whichever SDK saw it (JOBS.md 6.4)."""
+"""What a failed call means for the money, whichever SDK saw it (jobs/README.md, "Retries")."""
 
 from __future__ import annotations
 

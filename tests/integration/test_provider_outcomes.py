@@ -1,4 +1,4 @@
-"""What each answer of a far end, and each silence, means for the job and its money (JOBS.md 6.4)."""
+"""What each answer of a far end, and each silence, means for the job and its money."""
 
 import json
 import time

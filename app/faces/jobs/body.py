@@ -137,10 +137,10 @@ def _options(body: NewJob, options: Options) -> Options:
 
 def checked_metadata(metadata: dict[str, str]) -> dict[str, str]:
     """At most 16 pairs, neither too long. Raises `InvalidInput` naming the key."""
-    if len(metadata) > 16:  # noqa: PLR2004  # JOBS.md section 2
+    if len(metadata) > 16:  # noqa: PLR2004  # as OpenAI bounds metadata
         raise InvalidInput("must be at most 16 pairs", field="metadata")
     for key, value in metadata.items():
-        if not 1 <= len(key) <= 64 or len(value) > 512:  # noqa: PLR2004
+        if not 1 <= len(key) <= 64 or len(value) > 512:  # noqa: PLR2004  # as OpenAI bounds metadata
             raise InvalidInput("keys are 1 to 64 characters, values at most 512", field=f"metadata.{key[:64]}")
     return metadata
 

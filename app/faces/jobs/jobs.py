@@ -1,4 +1,4 @@
-"""The jobs face: `/api/v1/jobs`, submit and poll (JOBS.md sections 1 to 5)."""
+"""The jobs face: `/api/v1/jobs`, submit and poll."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Face 1: OpenAI's images API and the Azure forms of the same, for clients that already speak them (FACES.md)."""
+"""The OpenAI face: OpenAI's images API and the Azure forms of the same, for clients that already speak them."""
 
 from __future__ import annotations
 

@@ -103,9 +103,9 @@ class Gemini:
 
     async def open(self) -> None:
         """Import the SDK and make the client; its own retries are off."""
-        from google.genai import Client, types  # noqa: PLC0415  # the SDK is 49 MB
+        from google.genai import Client, types  # the SDK is 49 MB
 
-        from jobs.providers.google.http import session  # noqa: PLC0415  # aiohttp is loaded with the SDK
+        from jobs.providers.google.http import session  # aiohttp is loaded with the SDK
 
         self._session = session()
         self._client = Client(
@@ -141,7 +141,7 @@ class Gemini:
 
     async def _send(self, order: Order, fields: Mapping[str, Any]) -> str:
         """The answer's body as it came: the SDK's own reading loses a picture to any strange word beside it."""
-        from google.genai import types  # noqa: PLC0415
+        from google.genai import types
 
         if self._client is None:
             raise RuntimeError("open() first")
@@ -210,7 +210,7 @@ def _without_picture(answer: _Answer) -> ProviderError:
 
 
 def _failure(error: Exception) -> ProviderError:
-    from jobs.providers.google.http import ErrorStatus  # noqa: PLC0415
+    from jobs.providers.google.http import ErrorStatus
 
     if isinstance(error, ErrorStatus):
         return _answered_failure(error.status, error.headers, error.body)

@@ -47,5 +47,5 @@ class _Connector(TCPConnector):
 
 
 async def _raise_for_status(response: ClientResponse) -> None:
-    if response.status != 200:  # noqa: PLR2004
+    if response.status != 200:  # noqa: PLR2004  # HTTP
         raise ErrorStatus(response.status, response.headers, await response.read())

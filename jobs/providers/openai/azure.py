@@ -28,7 +28,7 @@ class AzureOpenAI:
 
     async def open(self) -> None:
         """Import the SDK and make the client; its own retries are off."""
-        from openai import AsyncAzureOpenAI, DefaultAioHttpClient  # noqa: PLC0415  # the SDK is 40 MB
+        from openai import AsyncAzureOpenAI, DefaultAioHttpClient  # the SDK is 40 MB
 
         self._client = AsyncAzureOpenAI(
             azure_endpoint=self._endpoint,

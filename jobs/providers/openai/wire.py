@@ -101,7 +101,7 @@ def body(order: Order) -> dict[str, Any]:
 
 
 async def _send(client: AsyncOpenAI, order: Order, fields: dict[str, Any]) -> Any:
-    import openai  # noqa: PLC0415  # loaded with the provider
+    import openai  # loaded with the provider
 
     known = {name: fields.pop(name) for name in ("model", "prompt", "stream") if name in fields}
     connect = connect_seconds(order.timeout)
@@ -170,7 +170,7 @@ def _within(pictures: list[Picture], n: int) -> list[Picture]:
 
 
 def _failure(error: Exception) -> ProviderError:
-    import openai  # noqa: PLC0415
+    import openai
 
     return _answered_failure(error) if isinstance(error, openai.APIStatusError) else cut(error)
 
