@@ -25,7 +25,7 @@ PAUSE_SECONDS: Final = 1.0
 _log = structlog.get_logger()
 
 
-class Held:
+class LeasedJob:
     """What a claim gave; `now` is the record as this worker knows it."""
 
     def __init__(self, store: RedisJobStore, claim: Claim) -> None:

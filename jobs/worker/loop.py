@@ -60,7 +60,7 @@ class Hands:
         self._lease_ms = settings.lease_seconds * 1000
         self._trusted_from = 0.0
         """When every worker that lives has had the time to renew its leases: before, nobody is taken for lost."""
-        self._held: dict[str, Claim] = {}
+        self._claims: dict[str, Claim] = {}
         self._lost: frozenset[str] = frozenset()
         self._tasks: list[asyncio.Task[None]] = []
         self._cancels: set[asyncio.Task[None]] = set()
@@ -95,7 +95,7 @@ class Hands:
 
     async def _hold(self, claim: Claim) -> None:
         task = asyncio.create_task(self._runner.run(claim))
-        self._held[claim.name] = claim
+        self._claims[claim.name] = claim
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError:
@@ -103,7 +103,7 @@ class Hands:
             await asyncio.wait([task])
             raise
         finally:
-            del self._held[claim.name]
+            del self._claims[claim.name]
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("job run failed", job=claim.job.id, exc_info=error)
 
@@ -139,7 +139,7 @@ class Hands:
     async def _beat(self) -> float:
         """One heartbeat; answers the seconds until the next thing is due."""
         slots = 0 if self.draining else self._slots
-        beat = await self._store.beat(self.name, self._lease_ms, slots, self._held.values())
+        beat = await self._store.beat(self.name, self._lease_ms, slots, self._claims.values())
         for name in beat.lost - self._lost:  # its next write is refused; an open call goes on, for it is paid for
             _log.warning("lease lost", claim=name)
         self._lost = beat.lost

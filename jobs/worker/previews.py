@@ -19,7 +19,7 @@ from jobs.store.outcomes import Fenced
 if TYPE_CHECKING:
     from jobs.blobs.expiry import Expiring
     from jobs.blobs.store import BlobStore
-    from jobs.worker.lease import Held
+    from jobs.worker.lease import LeasedJob
 
 KEPT_SECONDS: Final = 3_600
 UPLOAD_SECONDS: Final = 5.0
@@ -35,7 +35,7 @@ class Previews:
         self._blobs = blobs
         self._expiry = expiry
 
-    async def keep(self, job: Held, indexes: tuple[int, ...], picture: Picture, place: int) -> None:
+    async def keep(self, job: LeasedJob, indexes: tuple[int, ...], picture: Picture, place: int) -> None:
         """Store the preview `place` of a picture of the call, and say where it is. Never fails.
 
         One that comes too late (after its picture, a later preview, or the job's end) is swept with the others.

@@ -19,7 +19,7 @@ from jobs.pictures.names import stem_of
 from jobs.pictures.sniff import EXTENSIONS, NotAPicture, measure
 from jobs.providers.outcomes import bad_response
 from jobs.store.outcomes import Fenced
-from jobs.worker.lease import PAUSE_SECONDS, Held
+from jobs.worker.lease import PAUSE_SECONDS, LeasedJob
 
 if TYPE_CHECKING:
     from jobs.blobs.expiry import Expiring
@@ -50,11 +50,11 @@ class ResultWriter:
         self._expiry = expiry
         self._converter = converter
 
-    async def write(self, job: Held, call: int, indexes: tuple[int, ...], picture: Picture) -> Warning_ | None:
+    async def write(self, job: LeasedJob, call: int, indexes: tuple[int, ...], picture: Picture) -> Warning_ | None:
         """Bytes first: they are in durable storage before the job says so. Each picture of an answer by itself.
 
         The warning is of a picture that could not be made what was asked for, and is kept as it came. Raises
-        `ProviderError` when the bytes are no picture, and what `Held.apply` raises.
+        `ProviderError` when the bytes are no picture, and what `LeasedJob.apply` raises.
         """
         if picture.index >= len(indexes):
             return None  # one more than was asked for
@@ -96,8 +96,8 @@ class ResultWriter:
             revised_prompt=picture.revised_prompt,
         )
 
-    async def record(self, job: Held, call: int, image: Image, upload_ms: int) -> None:
-        """Write into the job that it has the picture, also when it has ended meanwhile. Raises as `Held.apply`."""
+    async def record(self, job: LeasedJob, call: int, image: Image, upload_ms: int) -> None:
+        """Write into the job that it has the picture, also when it has ended meanwhile. Raises as `LeasedJob.apply`."""
         try:
             await job.apply(partial(moves.checkpoint, image=image, upload_ms=upload_ms))
         except moves.MoveRefused:
@@ -119,7 +119,7 @@ class ResultWriter:
             await self._expiry.add(now_ms() + LOST_MS, image.blob)
         return True
 
-    async def _store_bytes(self, job: Held, original: _Original, image: Image, data: bytes) -> None:
+    async def _store_bytes(self, job: LeasedJob, original: _Original, image: Image, data: bytes) -> None:
         """Upload, for as long as it takes; while the blob store does not take them the bytes are on disk, too."""
         while True:
             upload = asyncio.create_task(self._blobs.put(image.blob, data, image.media_type))
@@ -140,7 +140,7 @@ class ResultWriter:
             finally:
                 upload.cancel()
 
-    async def _spool_bytes(self, job: Held, original: _Original) -> None:
+    async def _spool_bytes(self, job: LeasedJob, original: _Original) -> None:
         """On disk, and its row says so, if that can be; neither a disk nor a lease that is lost ends the upload."""
         if original.spooled:
             return

@@ -18,7 +18,7 @@ from jobs.model.job import Failure, Job, Phase, Status
 from jobs.model.times import now_ms
 from jobs.store.outcomes import Fenced
 from jobs.worker.call import CallContext, ProviderCall
-from jobs.worker.lease import PAUSE_SECONDS, Held
+from jobs.worker.lease import PAUSE_SECONDS, LeasedJob
 
 if TYPE_CHECKING:
     from jobs.blobs.expiry import Expiring
@@ -54,31 +54,31 @@ class Runner:
         self._inputs = inputs
         self._expiry = expiry
         self._absorb_ms = absorb_seconds * 1000
-        self._held: dict[str, Held] = {}
+        self._leased: dict[str, LeasedJob] = {}
 
     async def run(self, claim: Claim) -> None:
         """Take the job as far as it goes now: to its end, or back to the queue for later.
 
         Ends silently when the job has slipped away (canceled, past its deadline, held by another worker).
         """
-        job = Held(self._store, claim)
-        self._held[claim.job.id] = job
+        job = LeasedJob(self._store, claim)
+        self._leased[claim.job.id] = job
         try:
             with structlog.contextvars.bound_contextvars(request_id=claim.job.request_id, job=claim.job.id):
                 await self._run(job, room=claim.room)
         finally:
-            if self._held.get(claim.job.id) is job:
-                del self._held[claim.job.id]
+            if self._leased.get(claim.job.id) is job:
+                del self._leased[claim.job.id]
 
     async def cancel(self, job_id: str) -> None:
         """Somebody asked for the end of a job in our hands: it ends now, and what an open call brings is salvaged."""
-        job = self._held.get(job_id)
+        job = self._leased.get(job_id)
         if job is not None:
             await job.look()
             with contextlib.suppress(moves.MoveRefused, Fenced):
                 await job.apply(moves.stop)
 
-    async def _run(self, job: Held, *, room: bool) -> None:
+    async def _run(self, job: LeasedJob, *, room: bool) -> None:
         try:
             if not room and job.now.status is Status.QUEUED and not ledger.open_rows(job.now):
                 await self._fall_back(job, fallback.SHUT)
@@ -95,7 +95,7 @@ class Runner:
         except moves.MoveRefused as refused:
             _log.info("the job moved on without us", status=str(refused.job.status))
 
-    async def _begin(self, job: Held) -> None:
+    async def _begin(self, job: LeasedJob) -> None:
         if ledger.open_rows(job.now):  # before its deadline counts: what is stored was paid for
             if job.now.status is Status.QUEUED:
                 await job.apply(moves.start)
@@ -105,7 +105,7 @@ class Runner:
         if job.now.status is Status.QUEUED:
             await job.apply(moves.start)
 
-    async def _recover(self, job: Held) -> None:
+    async def _recover(self, job: LeasedJob) -> None:
         """A worker died in a call: what it stored is taken, what lies on another's disk waits, the rest is lost."""
         for row in ledger.open_rows(job.now):
             told = [await self._salvager.recover(job, row.call, index) for index in row.indexes]
@@ -118,7 +118,7 @@ class Runner:
         if any(row.spool in {None, own} for row in ledger.open_rows(job.now)):
             await job.apply(partial(moves.lose, spool=own))
 
-    async def _make_missing(self, job: Held) -> None:
+    async def _make_missing(self, job: LeasedJob) -> None:
         if job.now.status is not Status.RUNNING:
             return
         missing = ledger.to_make(job.now)
@@ -141,7 +141,7 @@ class Runner:
             if trouble is not None:
                 raise trouble
 
-    async def _load(self, job: Held) -> Loaded:
+    async def _load(self, job: LeasedJob) -> Loaded:
         """The input pictures in hand; a blob store that is down is waited for."""
         while True:
             try:
@@ -151,7 +151,7 @@ class Runner:
                     raise InvalidPicture("the picture could not be read in time", field="referenceImage") from None
                 await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _conclude(self, job: Held, *, room: bool) -> None:
+    async def _conclude(self, job: LeasedJob, *, room: bool) -> None:
         """Everything has been tried that may be tried now."""
         if job.now.status.terminal:
             return
@@ -172,7 +172,7 @@ class Runner:
         else:
             await job.apply(lambda j, now: moves.fail(j, now, _final(j)))
 
-    async def _fall_back(self, job: Held, why: str) -> None:
+    async def _fall_back(self, job: LeasedJob, why: str) -> None:
         left = job.now.request
         await job.apply(lambda j, now: moves.fall_back(j, now, why))
         _log.info("job goes on elsewhere", left=left.provider, to=job.now.request.provider, why=why)

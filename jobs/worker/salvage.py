@@ -18,7 +18,7 @@ from jobs.pictures.convert import converted_apart
 from jobs.pictures.names import names_of, stem_of
 from jobs.pictures.sniff import NotAPicture, measure
 from jobs.store.outcomes import Stale
-from jobs.worker.lease import PAUSE_SECONDS, Held
+from jobs.worker.lease import PAUSE_SECONDS, LeasedJob
 
 if TYPE_CHECKING:
     from jobs.blobs.spool import Spool
@@ -48,7 +48,7 @@ class Salvager:
         self._writer = writer
         self._converter = converter
 
-    async def recover(self, job: Held, call: int, index: int) -> Warning_ | None:
+    async def recover(self, job: LeasedJob, call: int, index: int) -> Warning_ | None:
         """Take the picture of a call whose end nobody saw: from the blob store, or from this machine's disk.
 
         On disk it is as it came: it is made what was asked for now.

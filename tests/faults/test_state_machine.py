@@ -448,7 +448,7 @@ class Engine(RuleBasedStateMachine):
             self.apply(what, able[pick % len(able)], move, how)
 
     def apply(self, what, holding, move, how):
-        """As `run.Held.apply` does: on the record last seen, and again on the newest when another move came first."""
+        """As `LeasedJob.apply` does: on the record last seen, and on the newest when another move came first."""
         while (changed := attempt(move, holding.seen, self.now)) is not None:
             refused = self.write(what, holding.seen, changed, holding.claim.fence, how)
             if refused is None and how != "held up":

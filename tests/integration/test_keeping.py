@@ -21,7 +21,7 @@ from jobs.model.times import now_ms
 from jobs.pictures.names import stem_of
 from jobs.store.jobs import RedisJobStore
 from jobs.worker import output_format, results
-from jobs.worker.lease import Held
+from jobs.worker.lease import LeasedJob
 from jobs.worker.output_format import Converter
 from jobs.worker.results import ResultWriter
 from jobs.worker.salvage import Salvager
@@ -84,7 +84,7 @@ class Parts:
         """A job with one open call of `n` pictures."""
         job = new_job(request=ImageRequest(provider="openai", model="gpt-image-2", prompt="p", n=n, **asked))
         await self.store.create(job)
-        held = Held(self.store, await self.store.claim_next("turn", "worker", 15_000))
+        held = LeasedJob(self.store, await self.store.claim_next("turn", "worker", 15_000))
         await held.apply(moves.start)
         await held.apply(lambda j, now: moves.intend(j, now, tuple(range(n))))
         return held

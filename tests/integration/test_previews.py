@@ -16,7 +16,7 @@ from jobs.model.picture import Picture
 from jobs.pictures.sniff import MOST_BYTES
 from jobs.settings import Settings
 from jobs.store.claims import Claim
-from jobs.worker.lease import Held
+from jobs.worker.lease import LeasedJob
 from jobs.worker.previews import Previews
 from tests.jobs import new_job
 
@@ -40,7 +40,7 @@ class Downed:
 
 @pytest.fixture
 def held(store):
-    return Held(store, Claim(JOB, 1, "turn"))
+    return LeasedJob(store, Claim(JOB, 1, "turn"))
 
 
 async def test_a_preview_is_due_for_deletion_before_its_bytes_are_on_their_way(redis, held):
