@@ -37,7 +37,7 @@ SALVAGE_SECONDS: Final = 10.0
 _log = structlog.get_logger()
 
 
-class Hands:
+class JobLoop:
     """What one worker process does beside arq: turns, heartbeat, and looking after the lost."""
 
     def __init__(  # noqa: PLR0913, PLR0917  # the composition root hands over each part

@@ -30,7 +30,7 @@ from jobs.webhooks.poster import poster
 from jobs.worker.arq_worker import WakeWorker
 from jobs.worker.call import CallContext
 from jobs.worker.inputs import InputLoader
-from jobs.worker.loop import Hands
+from jobs.worker.loop import JobLoop
 from jobs.worker.output_format import Converter
 from jobs.worker.previews import Previews
 from jobs.worker.results import ResultWriter
@@ -75,13 +75,13 @@ async def _serve(settings: Settings) -> None:
     providers = await open_providers(settings)
     blobs = blob_store(settings)
     await blobs.open()
-    hands = _hands(settings, redis, arq, endpoints, blobs, providers)
-    worker = _arq_worker(settings, arq, hands)
+    job_loop = _job_loop(settings, redis, arq, endpoints, blobs, providers)
+    worker = _arq_worker(settings, arq, job_loop)
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, _drain, worker, hands, number)
+        asyncio.get_running_loop().add_signal_handler(number, _drain, worker, job_loop, number)
     try:
         await _until_reached(redis)
-        async with hands, _courier(settings, redis, endpoints):
+        async with job_loop, _courier(settings, redis, endpoints):
             await worker.async_run()
     finally:
         with contextlib.suppress(asyncio.CancelledError, RedisError):
@@ -92,14 +92,14 @@ async def _serve(settings: Settings) -> None:
         await pool.disconnect()
 
 
-def _hands(  # noqa: PLR0913, PLR0917  # the composition root hands over each part
+def _job_loop(  # noqa: PLR0913, PLR0917  # the composition root hands over each part
     settings: Settings,
     redis: Redis,
     arq: ArqRedis,
     endpoints: Endpoints,
     blobs: BlobStore,
     providers: dict[str, Provider],
-) -> Hands:
+) -> JobLoop:
     store = job_store(redis, settings, endpoints.enabled)
     catalog = Catalog.load(settings.models_file)
     expiry = Expiring(redis, settings.redis_prefix, blobs)
@@ -123,10 +123,10 @@ def _hands(  # noqa: PLR0913, PLR0917  # the composition root hands over each pa
         expiry=expiry,
         absorb_seconds=settings.absorb_seconds,
     )
-    return Hands(store, runner, salvager, expiry, Turns(arq, settings.redis_prefix), settings)
+    return JobLoop(store, runner, salvager, expiry, Turns(arq, settings.redis_prefix), settings)
 
 
-def _arq_worker(settings: Settings, arq: ArqRedis, hands: Hands) -> WakeWorker:
+def _arq_worker(settings: Settings, arq: ArqRedis, job_loop: JobLoop) -> WakeWorker:
     return WakeWorker(
         functions=[func(_turn, name=TURN, timeout=TURN_TIMEOUT_SECONDS, max_tries=1, keep_result=0)],
         queue_name=queue_name(settings.redis_prefix),
@@ -141,15 +141,15 @@ def _arq_worker(settings: Settings, arq: ArqRedis, hands: Hands) -> WakeWorker:
         queue_read_limit=1_000,
         job_completion_wait=max(1, settings.drain_seconds),
         health_check_interval=60,
-        health_check_key=f"{settings.redis_prefix}arq:health:{hands.name}",
+        health_check_key=f"{settings.redis_prefix}arq:health:{job_loop.name}",
         log_results=False,
-        ctx={"hands": hands},
+        ctx={"job_loop": job_loop},
     )
 
 
 async def _turn(ctx: dict[str, Any]) -> None:
-    hands: Hands = ctx["hands"]
-    await hands.turn(ctx["job_id"])
+    job_loop: JobLoop = ctx["job_loop"]
+    await job_loop.turn(ctx["job_id"])
 
 
 def _courier(settings: Settings, redis: Redis, endpoints: Endpoints) -> Courier:
@@ -162,8 +162,8 @@ def _courier(settings: Settings, redis: Redis, endpoints: Endpoints) -> Courier:
     )
 
 
-def _drain(worker: WakeWorker, hands: Hands, number: signal.Signals) -> None:
-    hands.draining = True
+def _drain(worker: WakeWorker, job_loop: JobLoop, number: signal.Signals) -> None:
+    job_loop.draining = True
     worker.handle_sig_wait_for_completion(number)
 
 
