@@ -28,7 +28,7 @@ from app.live.sockets import Sockets, mounted
 from jobs.access.keys import Keys
 from jobs.access.orgs import Orgs
 from jobs.access.rates import Rates
-from jobs.blobs.expiry import Expiring
+from jobs.blobs.expiry import BlobExpiry
 from jobs.blobs.links import OwnLinks
 from jobs.blobs.local import LocalBlobs
 from jobs.blobs.opening import blob_store
@@ -70,7 +70,7 @@ def create_app(settings: Settings) -> Litestar:
     rates = Rates(pool, settings.redis_prefix)
     outbox, endpoints = Outbox(redis, settings.redis_prefix), open_endpoints(redis, settings)
     store = job_store(redis, settings, endpoints.enabled)
-    expiry, links = Expiring(redis, settings.redis_prefix, blobs), OwnLinks(blobs, settings)
+    expiry, links = BlobExpiry(redis, settings.redis_prefix, blobs), OwnLinks(blobs, settings)
     inputs = InputStager(expiry=expiry, blobs=blobs, links=links, settings=settings)
     gauges = Gauges(redis, settings.redis_prefix)
     jobs = Jobs(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 
-class Expiring:
+class BlobExpiry:
     """One sorted set of names by time, in which `RedisJobStore` writes, too, with a job's end."""
 
     def __init__(self, redis: Redis, prefix: str, blobs: BlobStore) -> None:

@@ -27,7 +27,7 @@ from jobs.store.durations import ADOPT_MS
 from jobs.store.outcomes import Adopted, CircuitOpen, Created, Full, Key, Known, Stale
 
 if TYPE_CHECKING:
-    from jobs.blobs.expiry import Expiring
+    from jobs.blobs.expiry import BlobExpiry
     from jobs.blobs.links import OwnLinks
     from jobs.blobs.store import BlobInfo, BlobStore
     from jobs.catalog.families import Catalog
@@ -62,7 +62,7 @@ class Jobs:
         waiting: Waiting,
         catalog: Catalog,
         blobs: BlobStore,
-        expiry: Expiring,
+        expiry: BlobExpiry,
         links: OwnLinks,
         outbox: Outbox,
         drafts: Drafts,

@@ -21,7 +21,7 @@ from jobs.pictures.gate import Admitted
 from jobs.pictures.sniff import EXTENSIONS
 
 if TYPE_CHECKING:
-    from jobs.blobs.expiry import Expiring
+    from jobs.blobs.expiry import BlobExpiry
     from jobs.blobs.links import OwnLinks
     from jobs.blobs.store import BlobStore
     from jobs.settings import Settings
@@ -45,7 +45,7 @@ class Given(Struct, frozen=True, kw_only=True):
 class InputStager:
     """Checks and stages input pictures. `blobs` must be open before the first call."""
 
-    def __init__(self, *, expiry: Expiring, blobs: BlobStore, links: OwnLinks, settings: Settings) -> None:
+    def __init__(self, *, expiry: BlobExpiry, blobs: BlobStore, links: OwnLinks, settings: Settings) -> None:
         self._expiry = expiry
         self._blobs = blobs
         self._links = links

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 import structlog
 from redis.exceptions import RedisError
 
-from jobs.blobs.expiry import Expiring
+from jobs.blobs.expiry import BlobExpiry
 from jobs.errors import DarkroomError, ServiceUnavailable
 from jobs.ids import new_id
 from jobs.model import moves
@@ -45,7 +45,7 @@ class JobLoop:
         store: RedisJobStore,
         runner: Runner,
         salvager: Salvager,
-        expiry: Expiring,
+        expiry: BlobExpiry,
         turns: Turns,
         settings: Settings,
     ) -> None:

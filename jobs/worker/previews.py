@@ -17,7 +17,7 @@ from jobs.pictures.sniff import EXTENSIONS, MOST_BYTES, NotAPicture, measure
 from jobs.store.outcomes import Fenced
 
 if TYPE_CHECKING:
-    from jobs.blobs.expiry import Expiring
+    from jobs.blobs.expiry import BlobExpiry
     from jobs.blobs.store import BlobStore
     from jobs.worker.lease import LeasedJob
 
@@ -31,7 +31,7 @@ _log = structlog.get_logger()
 class Previews:
     """Stores previews, and tells their jobs where they are."""
 
-    def __init__(self, *, blobs: BlobStore, expiry: Expiring) -> None:
+    def __init__(self, *, blobs: BlobStore, expiry: BlobExpiry) -> None:
         self._blobs = blobs
         self._expiry = expiry
 

@@ -12,7 +12,7 @@ from arq.worker import func
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from jobs.blobs.expiry import Expiring
+from jobs.blobs.expiry import BlobExpiry
 from jobs.blobs.opening import blob_store
 from jobs.blobs.spool import Spool
 from jobs.catalog.families import Catalog
@@ -102,7 +102,7 @@ def _job_loop(  # noqa: PLR0913, PLR0917  # the composition root hands over each
 ) -> JobLoop:
     store = job_store(redis, settings, endpoints.enabled)
     catalog = Catalog.load(settings.models_file)
-    expiry = Expiring(redis, settings.redis_prefix, blobs)
+    expiry = BlobExpiry(redis, settings.redis_prefix, blobs)
     spool, converter = Spool(settings.data_dir / "spool"), Converter(catalog)
     writer = ResultWriter(store=store, blobs=blobs, spool=spool, expiry=expiry, converter=converter)
     salvager = Salvager(store=store, blobs=blobs, spool=spool, writer=writer, converter=converter)

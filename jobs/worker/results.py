@@ -22,7 +22,7 @@ from jobs.store.outcomes import Fenced
 from jobs.worker.lease import PAUSE_SECONDS, LeasedJob
 
 if TYPE_CHECKING:
-    from jobs.blobs.expiry import Expiring
+    from jobs.blobs.expiry import BlobExpiry
     from jobs.blobs.spool import Spool
     from jobs.blobs.store import BlobStore
     from jobs.model.job import Job
@@ -42,7 +42,7 @@ class ResultWriter:
     """Puts pictures into the blob store, by way of the spool on disk while that does not take them."""
 
     def __init__(
-        self, *, store: RedisJobStore, blobs: BlobStore, spool: Spool, expiry: Expiring, converter: Converter
+        self, *, store: RedisJobStore, blobs: BlobStore, spool: Spool, expiry: BlobExpiry, converter: Converter
     ) -> None:
         self._store = store
         self._blobs = blobs

@@ -21,7 +21,7 @@ from jobs.worker.call import CallContext, ProviderCall
 from jobs.worker.lease import PAUSE_SECONDS, LeasedJob
 
 if TYPE_CHECKING:
-    from jobs.blobs.expiry import Expiring
+    from jobs.blobs.expiry import BlobExpiry
     from jobs.store.claims import Claim
     from jobs.store.jobs import RedisJobStore
     from jobs.worker.inputs import InputLoader, Loaded
@@ -45,7 +45,7 @@ class Runner:
         context: CallContext,
         salvager: Salvager,
         inputs: InputLoader,
-        expiry: Expiring,
+        expiry: BlobExpiry,
         absorb_seconds: float,
     ) -> None:
         self._store = store

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from redis.asyncio import Redis
 
 from app.simulator.server import running_simulator
-from jobs.blobs.expiry import Expiring
+from jobs.blobs.expiry import BlobExpiry
 from jobs.blobs.links import OwnLinks
 from jobs.blobs.opening import blob_store
 from jobs.catalog.families import Catalog
@@ -75,7 +75,7 @@ async def measure(redis: RedisServer, environment: dict[str, str]) -> int:
     store = RedisJobStore(connection, settings.redis_prefix, settings.public_base_url)
     gauges, catalog = Gauges(connection, settings.redis_prefix), Catalog.load()
     blobs = blob_store(settings)
-    expiry, links = Expiring(connection, settings.redis_prefix, blobs), OwnLinks(blobs, settings)
+    expiry, links = BlobExpiry(connection, settings.redis_prefix, blobs), OwnLinks(blobs, settings)
     inputs = InputStager(expiry=expiry, blobs=blobs, links=links, settings=settings)
     endpoints = open_endpoints(connection, settings)
     jobs = Jobs(

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from app.simulator.draw import draw
-from jobs.blobs.expiry import Expiring
+from jobs.blobs.expiry import BlobExpiry
 from jobs.blobs.local import LocalBlobs
 from jobs.blobs.spool import Spool
 from jobs.blobs.store import BlobStoreDown
@@ -69,7 +69,7 @@ class Parts:
         self.store = Store(redis, "{test}:", "http://localhost")
         self.blobs = Blobs(folder, "files", "http://localhost", public=True, signing_key=bytes(32))
         self.spool = Spool(folder / "spool")
-        self.expiry = Expiring(redis, "{test}:", self.blobs)
+        self.expiry = BlobExpiry(redis, "{test}:", self.blobs)
         self.writer, self.salvager = self.of_a_worker()
         _, self.other_salvager = self.of_a_worker()
 

@@ -7,7 +7,7 @@ import pytest
 
 from app.main import create_app
 from app.simulator.draw import draw
-from jobs.blobs.expiry import Expiring
+from jobs.blobs.expiry import BlobExpiry
 from jobs.blobs.local import LocalBlobs
 from jobs.blobs.opening import blob_store
 from jobs.blobs.store import BlobStoreDown
@@ -45,7 +45,7 @@ def held(store):
 
 async def test_a_preview_is_due_for_deletion_before_its_bytes_are_on_their_way(redis, held):
     blobs = Downed(redis)
-    previews = Previews(blobs=blobs, expiry=Expiring(redis, "{test}:", blobs))
+    previews = Previews(blobs=blobs, expiry=BlobExpiry(redis, "{test}:", blobs))
 
     await previews.keep(held, (0,), Picture(data=PNG, media_type="image/png"), 0)
 
@@ -62,7 +62,7 @@ async def test_a_preview_is_due_for_deletion_before_its_bytes_are_on_their_way(r
 )
 async def test_a_preview_that_is_unfit_is_dropped_without_a_trace(redis, held, tmp_path, data, index):
     blobs = LocalBlobs(tmp_path, "files", "http://localhost", public=True, signing_key=bytes(32))
-    previews = Previews(blobs=blobs, expiry=Expiring(redis, "{test}:", blobs))
+    previews = Previews(blobs=blobs, expiry=BlobExpiry(redis, "{test}:", blobs))
 
     await previews.keep(held, (0,), Picture(data=data, media_type="image/png", index=index), 0)
 

@@ -6,7 +6,7 @@ import random
 import pytest
 from PIL import Image as Pillow
 
-from jobs.blobs.expiry import Expiring
+from jobs.blobs.expiry import BlobExpiry
 from jobs.blobs.local import LocalBlobs
 from jobs.blobs.spool import Spool
 from jobs.catalog.families import Catalog
@@ -62,7 +62,7 @@ class Parts:
         self.store = RedisJobStore(redis, "{test}:", "http://here")
         self.gauges = Gauges(redis, "{test}:")
         self.blobs = LocalBlobs(folder / "blobs", "files", "http://here", public=True, signing_key=b"k" * 32)
-        expiry, catalog = Expiring(redis, "{test}:", self.blobs), Catalog.load(None)
+        expiry, catalog = BlobExpiry(redis, "{test}:", self.blobs), Catalog.load(None)
         parts = {
             "store": self.store,
             "blobs": self.blobs,
