@@ -8,7 +8,7 @@ import pybase64
 from msgspec import Struct
 
 from app.http.base64_fields import Base64Text
-from jobs.client.inputs import Given
+from jobs.client.inputs import InputImage
 from jobs.errors import InvalidPicture, PayloadTooLarge
 from jobs.pictures.sniff import MOST_BYTES
 
@@ -31,27 +31,27 @@ class Mask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename
     b64: Base64Text | None = None
 
 
-def reference(image: ReferenceImage, field: str) -> Given:
+def reference(image: ReferenceImage, field: str) -> InputImage:
     """A reference image as it was handed in. Raises `InvalidPicture`, `PayloadTooLarge`."""
     if image.mime_type not in MEDIA_TYPES:
         raise InvalidPicture(f"must be {' or '.join(MEDIA_TYPES)}", field=f"{field}.mimeType")
-    return _given(image, field, image.mime_type)
+    return _input_image(image, field, image.mime_type)
 
 
-def mask(image: Mask, field: str = "mask") -> Given:
+def mask(image: Mask, field: str = "mask") -> InputImage:
     """A mask as it was handed in; always a PNG. Raises `InvalidPicture`, `PayloadTooLarge`."""
-    return _given(image, field, "image/png")
+    return _input_image(image, field, "image/png")
 
 
-def _given(image: ReferenceImage | Mask, field: str, media_type: str) -> Given:
+def _input_image(image: ReferenceImage | Mask, field: str, media_type: str) -> InputImage:
     if (image.url is None) is (image.b64 is None):
         raise InvalidPicture("give either url or b64", field=field)
     if image.url is None:
         text = Base64Text("") if image.b64 is None else image.b64
-        return Given(field=field, media_type=media_type, data=_decoded(text.content, f"{field}.b64"))
+        return InputImage(field=field, media_type=media_type, data=_decoded(text.content, f"{field}.b64"))
     if len(image.url) > LONGEST_URL:
         raise InvalidPicture(f"must be at most {LONGEST_URL} characters", field=f"{field}.url")
-    return Given(field=field, media_type=media_type, url=image.url)
+    return InputImage(field=field, media_type=media_type, url=image.url)
 
 
 def _decoded(text: str | memoryview, field: str) -> bytes:

@@ -17,7 +17,7 @@ from jobs.model.request import STAGED, Blob, Link, Source
 from jobs.model.times import now_ms
 from jobs.outside.address import OutsideError, check, parse, reference_policy
 from jobs.pictures.decoding import Decoder
-from jobs.pictures.gate import Admitted
+from jobs.pictures.gate import CleanPicture
 from jobs.pictures.sniff import EXTENSIONS
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ ORPHAN_SECONDS: Final = 3_600
 _log = structlog.get_logger()
 
 
-class Given(Struct, frozen=True, kw_only=True):
+class InputImage(Struct, frozen=True, kw_only=True):
     """A picture as a caller handed it in: an address, or bytes. `field` is its place in the body."""
 
     field: str
@@ -53,17 +53,17 @@ class InputStager:
         self._decoder = Decoder()
 
     async def take(
-        self, org: str, images: tuple[Given, ...], mask: Given | None, seconds: int, *, stage: bool = True
+        self, org: str, images: tuple[InputImage, ...], mask: InputImage | None, seconds: int, *, stage: bool = True
     ) -> tuple[tuple[Source, ...], Source | None]:
         """Check pictures as far as that goes without dialling, and `stage` those that came as bytes.
 
         `seconds` is how long their job lives at most. Raises `InvalidPicture` naming the field; nothing is
         stored then.
         """
-        checked = [await self._checked(org, given, self._picture) for given in images]
+        checked = [await self._checked(org, image, self._picture) for image in images]
         first = checked[0] if checked else None
-        size = (first.width, first.height) if isinstance(first, Admitted) else None
-        cut = None if mask is None else await self._checked(org, mask, lambda given: self._mask(given, size))
+        size = (first.width, first.height) if isinstance(first, CleanPicture) else None
+        cut = None if mask is None else await self._checked(org, mask, lambda image: self._mask(image, size))
         if not stage:
             return tuple(map(_unstaged, checked)), None if cut is None else _unstaged(cut)
         until_ms = now_ms() + (seconds + ORPHAN_SECONDS) * 1000
@@ -71,43 +71,43 @@ class InputStager:
         return kept, None if cut is None else await self._staged(org, cut, until_ms)
 
     async def _checked(
-        self, org: str, given: Given, decode: Callable[[Given], Awaitable[Admitted]]
-    ) -> Admitted | Source:
-        if given.data is not None:
-            return await decode(given)
-        url = given.url or ""
+        self, org: str, image: InputImage, decode: Callable[[InputImage], Awaitable[CleanPicture]]
+    ) -> CleanPicture | Source:
+        if image.data is not None:
+            return await decode(image)
+        url = image.url or ""
         name = self._links.name_of(url)
         if name is not None:
-            return await self._own(org, given, name)
+            return await self._own(org, image, name)
         try:
             check(parse(url), reference_policy(self._settings, self._blobs.host))
         except OutsideError as error:
-            _log.info("address refused", field=given.field, rule=error.rule)
-            raise InvalidPicture(_NOT_FETCHED, field=f"{given.field}.url") from None
-        return Link(url, given.media_type or "")
+            _log.info("address refused", field=image.field, rule=error.rule)
+            raise InvalidPicture(_NOT_FETCHED, field=f"{image.field}.url") from None
+        return Link(url, image.media_type or "")
 
-    async def _picture(self, given: Given) -> Admitted:
-        return await self._decoder.picture(given.data or b"", given.media_type, field=given.field)
+    async def _picture(self, image: InputImage) -> CleanPicture:
+        return await self._decoder.picture(image.data or b"", image.media_type, field=image.field)
 
-    async def _mask(self, given: Given, size: tuple[int, int] | None) -> Admitted:
-        return await self._decoder.mask(given.data or b"", size, field=given.field)
+    async def _mask(self, image: InputImage, size: tuple[int, int] | None) -> CleanPicture:
+        return await self._decoder.mask(image.data or b"", size, field=image.field)
 
-    async def _own(self, org: str, given: Given, name: str) -> Blob:
+    async def _own(self, org: str, image: InputImage, name: str) -> Blob:
         """A picture of ours: only the caller's own, and whether another org's exists is told to nobody."""
-        missing = InvalidPicture("there is no picture of yours at this address", field=f"{given.field}.url")
+        missing = InvalidPicture("there is no picture of yours at this address", field=f"{image.field}.url")
         if not name.startswith(f"images/{org}/"):
             raise missing
         try:
             info = await self._blobs.info(name)
         except BlobMissing:
             raise missing from None
-        if given.media_type not in {None, info.media_type}:
-            message = f"the picture is {info.media_type}, not the declared {given.media_type}"
-            raise InvalidPicture(message, field=f"{given.field}.mimeType")
+        if image.media_type not in {None, info.media_type}:
+            message = f"the picture is {info.media_type}, not the declared {image.media_type}"
+            raise InvalidPicture(message, field=f"{image.field}.mimeType")
         return Blob(name, info.media_type)
 
-    async def _staged(self, org: str, picture: Admitted | Source, until_ms: int) -> Source:
-        if not isinstance(picture, Admitted):
+    async def _staged(self, org: str, picture: CleanPicture | Source, until_ms: int) -> Source:
+        if not isinstance(picture, CleanPicture):
             return picture
         name = f"{STAGED}{org}/{uuid.uuid4()}.{EXTENSIONS[picture.media_type]}"
         await self._expiry.add(until_ms, name)
@@ -116,8 +116,8 @@ class InputStager:
         return Blob(name, picture.media_type, digest)
 
 
-def _unstaged(picture: Admitted | Source) -> Source:
-    return Blob("", picture.media_type) if isinstance(picture, Admitted) else picture
+def _unstaged(picture: CleanPicture | Source) -> Source:
+    return Blob("", picture.media_type) if isinstance(picture, CleanPicture) else picture
 
 
 _NOT_FETCHED: Final = (

@@ -28,7 +28,7 @@ from jobs.webhooks.endpoints import NO_ADDRESS
 if TYPE_CHECKING:
     from jobs.catalog.checks import Checked
     from jobs.catalog.families import Catalog
-    from jobs.client.inputs import Given, InputStager
+    from jobs.client.inputs import InputImage, InputStager
     from jobs.settings import Settings
     from jobs.webhooks.endpoints import Endpoints
 
@@ -41,8 +41,8 @@ class Ask(Struct, frozen=True, kw_only=True):
     face: str
     request: ImageRequest
     """Without its input pictures: they are `images` and `mask`, as they were handed in."""
-    images: tuple[Given, ...] = ()
-    mask: Given | None = None
+    images: tuple[InputImage, ...] = ()
+    mask: InputImage | None = None
     options: Options = Options()
     idempotency_key: str | None = None
     metadata: dict[str, str] = {}
@@ -169,6 +169,6 @@ def _content(source: Source) -> Source:
     return replace(source, name="") if isinstance(source, Blob) and source.sha256 else source
 
 
-def _named(given: Given) -> Source:
+def _named(given: InputImage) -> Source:
     """A picture that nobody has looked at yet: that there is one is all that the catalog asks."""
     return Link(given.url or "", given.media_type or "")

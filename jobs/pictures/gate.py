@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PNG_AND_JPEG: Final = frozenset({"image/png", "image/jpeg"})
 
 
-class Admitted(Struct, frozen=True):
+class CleanPicture(Struct, frozen=True):
     """A picture that passed the gate, as it will be stored and sent."""
 
     data: bytes
@@ -39,7 +39,7 @@ class Admitted(Struct, frozen=True):
     height: int
 
 
-def admit(data: bytes, declared: str | None, taken: frozenset[str] = PNG_AND_JPEG) -> Admitted:
+def validate(data: bytes, declared: str | None, taken: frozenset[str] = PNG_AND_JPEG) -> CleanPicture:
     """Let a stranger's picture in, or say why not. Blocks for as long as decoding takes: call it in a thread.
 
     `declared` is the media type that the sender claims (None: no claim). Raises `NotAPicture`.
@@ -54,7 +54,7 @@ def admit(data: bytes, declared: str | None, taken: frozenset[str] = PNG_AND_JPE
     return _READERS[media_type](data)
 
 
-def admit_mask(data: bytes, size: tuple[int, int] | None) -> Admitted:
+def validate_mask(data: bytes, size: tuple[int, int] | None) -> CleanPicture:
     """A mask as 8-bit RGBA PNG with something to repaint; `size` is the reference's, None where it is not known yet.
 
     Blocks. Raises `NotAPicture`.
@@ -75,13 +75,13 @@ def admit_mask(data: bytes, size: tuple[int, int] | None) -> Admitted:
     return _as_png(rgba)
 
 
-def _read_png(data: bytes) -> Admitted:
+def _read_png(data: bytes) -> CleanPicture:
     png = _strict_png(data)
     with opened(png.data, "image/png"):
-        return Admitted(png.data, "image/png", png.width, png.height)
+        return CleanPicture(png.data, "image/png", png.width, png.height)
 
 
-def _read_jpeg(data: bytes) -> Admitted:
+def _read_jpeg(data: bytes) -> CleanPicture:
     from PIL import ImageOps
 
     try:
@@ -91,13 +91,13 @@ def _read_jpeg(data: bytes) -> Admitted:
     with opened(jpeg.data, "image/jpeg") as picture:
         cmyk = jpeg.components == 4
         if jpeg.orientation == 1 and not cmyk:
-            return Admitted(jpeg.data, "image/jpeg", jpeg.width, jpeg.height)
+            return CleanPicture(jpeg.data, "image/jpeg", jpeg.width, jpeg.height)
         picture.getexif()[_ORIENTATION] = jpeg.orientation
         upright = ImageOps.exif_transpose(picture)
         return _as_png(upright.convert("RGB") if cmyk else upright)
 
 
-def _read_webp(data: bytes) -> Admitted:
+def _read_webp(data: bytes) -> CleanPicture:
     with opened(data, "image/webp") as picture:
         if getattr(picture, "n_frames", 1) != 1:
             raise NotAPicture("it is an animation")
@@ -115,11 +115,11 @@ def _strict_png(data: bytes) -> Png:
         raise NotAPicture(str(error)) from None
 
 
-def _as_png(picture: Image.Image) -> Admitted:
+def _as_png(picture: Image.Image) -> CleanPicture:
     out = io.BytesIO()
     picture.info.clear()
     picture.save(out, "PNG", compress_level=3)
-    return Admitted(out.getvalue(), "image/png", picture.width, picture.height)
+    return CleanPicture(out.getvalue(), "image/png", picture.width, picture.height)
 
 
 def _listed(taken: frozenset[str]) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jobs.providers.base import Provider, Step
     from jobs.store.breaker import Breaker
     from jobs.store.stats import Gauges
-    from jobs.worker.inputs import Loaded
+    from jobs.worker.inputs import LoadedInputs
     from jobs.worker.lease import LeasedJob
     from jobs.worker.previews import Previews
     from jobs.worker.results import ResultWriter
@@ -71,7 +71,7 @@ class Answer:
 class ProviderCall:
     """A call of a job for the pictures `indexes`, which is made once."""
 
-    def __init__(self, context: CallContext, job: LeasedJob, indexes: tuple[int, ...], inputs: Loaded) -> None:
+    def __init__(self, context: CallContext, job: LeasedJob, indexes: tuple[int, ...], inputs: LoadedInputs) -> None:
         self._context = context
         self._job = job
         self._indexes = indexes

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jobs.settings import Settings
 
 
-class Loaded(Struct, frozen=True):
+class LoadedInputs(Struct, frozen=True):
     """A request's input pictures in hand, fit to be sent."""
 
     images: tuple[Picture, ...] = ()
@@ -37,7 +37,7 @@ class InputLoader:
         self._settings = settings
         self._decoder = Decoder()
 
-    async def load(self, request: ImageRequest) -> Loaded:
+    async def load(self, request: ImageRequest) -> LoadedInputs:
         """Bring the request's pictures home. Raises `InvalidPicture`, `BlobStoreDown`."""
         several = len(request.images) > 1
         names = [f"referenceImages[{i}]" if several else "referenceImage" for i in range(len(request.images))]
@@ -48,7 +48,7 @@ class InputLoader:
         except BaseExceptionGroup as several_failed:
             raise several_failed.exceptions[0] from None
         images = tuple(task.result() for task in tasks)
-        return Loaded(images, None if request.mask is None else await self._mask(request.mask, images[0]))
+        return LoadedInputs(images, None if request.mask is None else await self._mask(request.mask, images[0]))
 
     async def _picture(self, source: Source, field: str) -> Picture:
         data = await self._bytes(source, field)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jobs.blobs.expiry import BlobExpiry
     from jobs.store.claims import Claim
     from jobs.store.jobs import RedisJobStore
-    from jobs.worker.inputs import InputLoader, Loaded
+    from jobs.worker.inputs import InputLoader, LoadedInputs
     from jobs.worker.salvage import Salvager
 
 MOST_UNKNOWN: Final = 5
@@ -141,7 +141,7 @@ class Runner:
             if trouble is not None:
                 raise trouble
 
-    async def _load(self, job: LeasedJob) -> Loaded:
+    async def _load(self, job: LeasedJob) -> LoadedInputs:
         """The input pictures in hand; a blob store that is down is waited for."""
         while True:
             try:

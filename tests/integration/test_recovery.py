@@ -23,7 +23,7 @@ from jobs.store.breaker import Breaker
 from jobs.store.jobs import RedisJobStore
 from jobs.store.stats import Gauges
 from jobs.worker.call import CallContext
-from jobs.worker.inputs import Loaded
+from jobs.worker.inputs import LoadedInputs
 from jobs.worker.output_format import Converter
 from jobs.worker.previews import Previews
 from jobs.worker.results import ResultWriter
@@ -51,7 +51,7 @@ class FarEnd:
 
 class NoInputs:
     async def load(self, _):
-        return Loaded()
+        return LoadedInputs()
 
 
 class Parts:

@@ -18,7 +18,7 @@ from jobs.webhooks.delivery import ENDINGS
 
 if TYPE_CHECKING:
     from app.auth.caller import Caller
-    from jobs.client.inputs import Given
+    from jobs.client.inputs import InputImage
 
 FACE: Final = "jobs"
 MOST_PICTURES: Final = 10
@@ -108,7 +108,7 @@ def _image_request(body: NewJob) -> ImageRequest:
     return ImageRequest(**fields)
 
 
-def _references(body: NewJob) -> tuple[Given, ...]:
+def _references(body: NewJob) -> tuple[InputImage, ...]:
     one, several = body.reference_image, body.reference_images
     if one is not None and several is not None:
         raise InvalidPicture("give either referenceImage or referenceImages", field="referenceImages")

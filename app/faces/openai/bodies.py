@@ -13,7 +13,7 @@ from app.http.base64_fields import Base64Text
 from app.http.input_images import LONGEST_URL, decoded
 from app.http.json_body import converted, read_json
 from app.http.multipart import MEDIA_TYPE, Part, read_form
-from jobs.client.inputs import Given
+from jobs.client.inputs import InputImage
 from jobs.errors import InvalidInput, InvalidPicture
 from jobs.model.request import ImageRequest, Target
 
@@ -76,8 +76,8 @@ class Wish(Struct, frozen=True, kw_only=True):
 
     model: str
     fields: Generation
-    images: tuple[Given, ...] = ()
-    mask: Given | None = None
+    images: tuple[InputImage, ...] = ()
+    mask: InputImage | None = None
 
     @property
     def streams(self) -> bool:
@@ -134,24 +134,24 @@ def _form_edit(parts: Sequence[Part], model: str | None) -> Wish:
     return replace(wish, images=_named(given), mask=_file(masks[0], "mask") if masks else None)
 
 
-def _file(part: Part, place: str) -> Given:
+def _file(part: Part, place: str) -> InputImage:
     if part.text is not None:
         return _pointed(Pointed(image_url=Base64Text(part.text)), place)
-    return Given(field=place, data=part.data)
+    return InputImage(field=place, data=part.data)
 
 
-def _pointed(picture: Pointed, place: str) -> Given:
+def _pointed(picture: Pointed, place: str) -> InputImage:
     if picture.file_id is not None:
         raise InvalidPicture("files by id are not known on this path: send the picture", field=f"{place}.file_id")
     if picture.image_url is None:
         raise InvalidPicture("give an https URL or a data: URL", field=f"{place}.image_url")
     text = picture.image_url.content
     if _head(text)[:5].lower() == b"data:":
-        return Given(field=place, data=_data_url(text, place))
+        return InputImage(field=place, data=_data_url(text, place))
     url = bytes(text).decode(errors="replace") if isinstance(text, memoryview) else text
     if len(url) > LONGEST_URL:
         raise InvalidPicture(f"must be at most {LONGEST_URL} characters", field=place)
-    return Given(field=place, url=url)
+    return InputImage(field=place, url=url)
 
 
 def _data_url(text: str | memoryview, place: str) -> bytes:
@@ -175,7 +175,7 @@ def _check_count(images: Sequence[object]) -> None:
         raise InvalidPicture(f"may be at most {MOST_REFERENCES} pictures", field="image")
 
 
-def _named(images: tuple[Given, ...]) -> tuple[Given, ...]:
+def _named(images: tuple[InputImage, ...]) -> tuple[InputImage, ...]:
     """A single picture is `image`, without a number."""
     return images if len(images) > 1 else (replace(images[0], field="image"),)
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from jobs.pictures.gate import admit_mask
+from jobs.pictures.gate import validate_mask
 from jobs.pictures.sniff import MOST_BYTES, NotAPicture
 from tests.unit.jobs.picture_files import IEND, chunk, gradient, header, png, rows, samples, saved
 
@@ -52,7 +52,7 @@ MASKS = {
 
 @pytest.mark.parametrize("what", MASKS)
 def test_every_way_to_write_transparency_is_a_mask_and_goes_on_as_rgba(what):
-    mask = admit_mask(MASKS[what], SIZE)
+    mask = validate_mask(MASKS[what], SIZE)
 
     assert (opened(mask.data).mode, opened(mask.data).size, mask.media_type) == ("RGBA", SIZE, "image/png")
     expected = opened(MASKS[what]).convert("RGBA").getchannel("A").tobytes()
@@ -80,11 +80,11 @@ def test_every_way_to_write_transparency_is_a_mask_and_goes_on_as_rgba(what):
 )
 def test_what_cannot_be_a_mask_is_told_why(data, words):
     with pytest.raises(NotAPicture, match=words):
-        admit_mask(data, SIZE)
+        validate_mask(data, SIZE)
 
 
 def test_without_a_known_reference_any_size_will_do():
-    assert admit_mask(saved(rgba(size=(2, 8))), None).width == 2
+    assert validate_mask(saved(rgba(size=(2, 8))), None).width == 2
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_colour_key_that_pillow_does_not_read_exactly_is_no_mask(colour, depth
     )
 
     with pytest.raises(NotAPicture, match="must have an alpha channel"):
-        admit_mask(keyed, SIZE)
+        validate_mask(keyed, SIZE)
 
 
 @settings(max_examples=300, deadline=None)
@@ -123,7 +123,7 @@ def test_a_transparent_colour_makes_exactly_its_own_pixels_transparent(kind, sid
     )
 
     try:
-        mask = admit_mask(keyed, (side, side))
+        mask = validate_mask(keyed, (side, side))
     except NotAPicture:
         assert key not in pixels
     else:
@@ -143,7 +143,7 @@ def test_a_mask_is_taken_exactly_when_it_fits_and_has_a_hole_and_its_alpha_stays
     fits = size == reference and 0 in alphas
 
     try:
-        mask = admit_mask(saved(rgba(alphas, size).convert(mode)), reference)
+        mask = validate_mask(saved(rgba(alphas, size).convert(mode)), reference)
     except NotAPicture:
         assert not fits
     else:

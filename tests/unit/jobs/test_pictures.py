@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from jobs.pictures.gate import PNG_AND_JPEG, admit
+from jobs.pictures.gate import PNG_AND_JPEG, validate
 from jobs.pictures.sniff import MOST_BYTES, NotAPicture, measure, sniff
 from tests.unit.jobs.picture_files import (
     IDAT,
@@ -63,17 +63,17 @@ def test_the_suite_is_whole():
 def test_every_sound_file_of_pngsuite_is_let_in_and_keeps_its_pixels(path):
     before = path.read_bytes()
 
-    admitted = admit(before, "image/png")
+    validated = validate(before, "image/png")
 
-    assert (admitted.media_type, (admitted.width, admitted.height)) == ("image/png", opened(before).size)
-    assert opened(admitted.data).mode == opened(before).mode
-    same_pixels(opened(admitted.data), opened(before))
+    assert (validated.media_type, (validated.width, validated.height)) == ("image/png", opened(before).size)
+    assert opened(validated.data).mode == opened(before).mode
+    same_pixels(opened(validated.data), opened(before))
 
 
 @pytest.mark.parametrize("path", CORRUPT, ids=lambda path: path.stem)
 def test_every_corrupt_file_of_pngsuite_is_refused(path):
     with pytest.raises(NotAPicture):
-        admit(path.read_bytes(), "image/png")
+        validate(path.read_bytes(), "image/png")
 
 
 JPEG = saved(gradient(), "JPEG", quality=90)
@@ -203,14 +203,14 @@ ACCEPTED = {
 def test_what_is_let_in_has_the_pixels_that_it_had_and_nothing_beside_them(what):
     data, clean = ACCEPTED[what]
 
-    admitted = admit(data, None)
+    validated = validate(data, None)
 
-    same_pixels(opened(admitted.data), opened(clean or data))
+    same_pixels(opened(validated.data), opened(clean or data))
     if clean is not None and "many chunks" not in what and "empty chunk" not in what:
-        assert admitted.data == admit(clean, None).data
-    assert sniff(admitted.data[:12]) == admitted.media_type
+        assert validated.data == validate(clean, None).data
+    assert sniff(validated.data[:12]) == validated.media_type
     for unwanted in (b"script", b"PK\x03\x04", b"secret", b"ICC_PROFILE", b"Exif", b"GIF89a", b"GPS"):
-        assert unwanted not in admitted.data
+        assert unwanted not in validated.data
 
 
 REFUSED = {
@@ -377,7 +377,7 @@ def test_what_is_refused_is_told_why(what):
     data, words = REFUSED[what]
 
     with pytest.raises(NotAPicture, match=words):
-        admit(data, None)
+        validate(data, None)
 
 
 def test_there_are_as_many_files_as_were_promised():
@@ -398,16 +398,16 @@ def test_there_are_as_many_files_as_were_promised():
     ids=["20 MiB", "PNG of 50 megapixels", "JPEG of 50 megapixels"],
 )
 def test_what_is_just_as_large_as_may_be_is_let_in(data, size):
-    admitted = admit(data, None)
+    validated = validate(data, None)
 
-    assert (admitted.width, admitted.height) == size
+    assert (validated.width, validated.height) == size
 
 
 @pytest.mark.parametrize("whole", [PLAIN, ACCEPTED["PNG with alpha"][0], JPEG, PROGRESSIVE, CMYK])
 def test_wherever_a_file_is_cut_it_is_refused(whole):
     for end in range(len(whole)):
         with pytest.raises(NotAPicture):
-            admit(whole[:end], None)
+            validate(whole[:end], None)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -416,16 +416,16 @@ def test_a_jpeg_that_exif_turns_is_made_upright(orientation, order):
     turned = with_segment(0xE1, exif(orientation, order))
     upright = ImageOps.exif_transpose(opened(turned))
 
-    admitted = admit(turned, "image/jpeg")
+    validated = validate(turned, "image/jpeg")
 
-    assert admitted.media_type == "image/png"
-    assert (admitted.width, admitted.height) == upright.size == ((48, 32) if orientation < 5 else (32, 48))
-    same_pixels(opened(admitted.data), upright)
+    assert validated.media_type == "image/png"
+    assert (validated.width, validated.height) == upright.size == ((48, 32) if orientation < 5 else (32, 48))
+    same_pixels(opened(validated.data), upright)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_a_jpeg_that_exif_leaves_upright_stays_as_it_is_but_for_its_exif(order):
-    assert admit(with_segment(0xE1, exif(1, order)), None).data == JPEG
+    assert validate(with_segment(0xE1, exif(1, order)), None).data == JPEG
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
@@ -434,36 +434,36 @@ def test_a_cmyk_jpeg_is_made_rgb(orientation, transform):
     colours = CMYK.index(b"Adobe") + 11
     data = CMYK[:2] + segment(0xE1, exif(orientation)) + CMYK[2:colours] + bytes([transform]) + CMYK[colours + 1 :]
 
-    admitted = admit(data, "image/jpeg")
+    validated = validate(data, "image/jpeg")
 
-    assert (admitted.media_type, opened(admitted.data).mode) == ("image/png", "RGB")
-    same_pixels(opened(admitted.data), ImageOps.exif_transpose(opened(data)).convert("RGB"))
+    assert (validated.media_type, opened(validated.data).mode) == ("image/png", "RGB")
+    same_pixels(opened(validated.data), ImageOps.exif_transpose(opened(data)).convert("RGB"))
 
 
 def test_of_an_animation_the_first_picture_is_kept():
     frames = [gradient("RGB"), Image.new("RGB", (48, 32), "blue")]
     animated = saved(frames[0], save_all=True, append_images=frames[1:])
 
-    admitted = admit(animated, "image/png")
+    validated = validate(animated, "image/png")
 
-    assert not hasattr(opened(admitted.data), "n_frames") or opened(admitted.data).n_frames == 1
-    same_pixels(opened(admitted.data), frames[0])
+    assert not hasattr(opened(validated.data), "n_frames") or opened(validated.data).n_frames == 1
+    same_pixels(opened(validated.data), frames[0])
 
 
 @pytest.mark.parametrize(("data", "mode"), [(WEBP, "RGB"), (saved(gradient("RGBA"), "WEBP", lossless=True), "RGBA")])
 def test_a_webp_is_made_png_where_it_is_taken(data, mode):
-    admitted = admit(data, "image/webp", ALL)
+    validated = validate(data, "image/webp", ALL)
 
-    assert (admitted.media_type, admitted.width, admitted.height) == ("image/png", 48, 32)
-    assert opened(admitted.data).mode in {mode, "RGB"}
-    same_pixels(opened(admitted.data), opened(data))
+    assert (validated.media_type, validated.width, validated.height) == ("image/png", 48, 32)
+    assert opened(validated.data).mode in {mode, "RGB"}
+    same_pixels(opened(validated.data), opened(data))
 
 
 def test_an_animated_webp_is_refused():
     frames = [gradient(), Image.new("RGB", (48, 32), "blue")]
 
     with pytest.raises(NotAPicture, match="animation"):
-        admit(saved(frames[0], "WEBP", save_all=True, append_images=frames[1:]), None, ALL)
+        validate(saved(frames[0], "WEBP", save_all=True, append_images=frames[1:]), None, ALL)
 
 
 @pytest.mark.parametrize(
@@ -478,7 +478,7 @@ def test_an_animated_webp_is_refused():
 )
 def test_a_declared_type_that_the_bytes_deny_is_refused_naming_both(data, declared, is_):
     with pytest.raises(NotAPicture, match=rf"{is_}, not the declared {declared}"):
-        admit(data, declared, ALL)
+        validate(data, declared, ALL)
 
 
 @pytest.mark.parametrize(
@@ -497,7 +497,7 @@ def test_a_declared_type_that_the_bytes_deny_is_refused_naming_both(data, declar
 def test_a_bomb_costs_no_memory(bomb):
     tracemalloc.start()
     try:
-        admit(bomb, None, ALL)
+        validate(bomb, None, ALL)
     except NotAPicture:
         pass
     finally:
@@ -523,7 +523,7 @@ def test_twenty_megabytes_of_nothing_cost_less_than_a_second(head, unit, times, 
     began = time.process_time()
 
     try:
-        admit(flood, None)
+        validate(flood, None)
     except NotAPicture as error:
         assert "too many pieces" in str(error)  # noqa: PT017  # the fill bytes are let in
 
@@ -532,9 +532,9 @@ def test_twenty_megabytes_of_nothing_cost_less_than_a_second(head, unit, times, 
 
 def test_threads_that_let_pictures_in_leave_the_warnings_of_the_process_alone():
     large = saved(gradient(size=(600, 600)))
-    admit(large, None)
+    validate(large, None)
     before = list(warnings.filters)
-    threads = [threading.Thread(target=lambda: [admit(large, None) for _ in range(10)]) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: [validate(large, None) for _ in range(10)]) for _ in range(8)]
 
     for thread in threads:
         thread.start()
@@ -547,7 +547,7 @@ def test_threads_that_let_pictures_in_leave_the_warnings_of_the_process_alone():
 @pytest.mark.parametrize("size", [(8_000, 8_000), (10_000, 10_000), (16_383, 16_383)])
 def test_a_webp_that_says_it_is_over_50_megapixels_is_refused(size):
     with pytest.raises(NotAPicture, match=r"more than 50000000|cannot be read"):
-        admit(wide(WEBP, *size), None, ALL)
+        validate(wide(WEBP, *size), None, ALL)
 
 
 @pytest.mark.parametrize(
@@ -611,9 +611,9 @@ def held(data):
     """Let the bytes in or refuse them, and nothing else, and that soon."""
     began = time.process_time()
     try:
-        admitted = admit(data, None, ALL)
-        assert opened(admitted.data).size == (admitted.width, admitted.height)
-        assert sniff(admitted.data[:12]) == admitted.media_type == Image.MIME[opened(admitted.data).format]
+        validated = validate(data, None, ALL)
+        assert opened(validated.data).size == (validated.width, validated.height)
+        assert sniff(validated.data[:12]) == validated.media_type == Image.MIME[opened(validated.data).format]
     except NotAPicture:
         pass
     with contextlib.suppress(NotAPicture):
