@@ -217,7 +217,7 @@ class Jobs:
 
         A picture of an open call may be stored by a worker that dies before it hears: it goes when no call can last.
         """
-        late = [name for place in ledger.to_come(job) for name in names_of(job, *place)]
+        late = [name for place in ledger.possibly_stored(job) for name in names_of(job, *place)]
         await self._expiry.add(now_ms() + LATE_MS, *late)
         await self._expiry.discard(*job.request.staged, *(image.blob for image in job.images))
         try:

@@ -59,7 +59,7 @@ def open_rows(job: Job) -> tuple[Attempt, ...]:
     return tuple(a for a in job.attempts if a.ended_ms is None)
 
 
-def to_come(job: Job) -> tuple[tuple[int, int], ...]:
+def possibly_stored(job: Job) -> tuple[tuple[int, int], ...]:
     """Pictures, by call and index, that a call may have stored, or may yet, of which the job does not know."""
     have = {i.index for i in job.images}
     rows = (a for a in job.attempts if a.ended_ms is None or a.outcome == Outcome.UNKNOWN or a.spool)

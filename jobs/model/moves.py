@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from jobs.errors import DarkroomError
 from jobs.model import fallback
 from jobs.model.job import Attempt, BillingState, Cancel, Failure, Job, Phase, Progress, Status
-from jobs.model.ledger import close_open, open_rows, row_of, to_come, with_row
+from jobs.model.ledger import close_open, open_rows, possibly_stored, row_of, with_row
 from jobs.model.picture import Image, Preview, Usage
 from jobs.model.request import Warning_
 
@@ -320,9 +320,9 @@ def failure_of(error: DarkroomError, *, provider: str, safe_to_retry: bool) -> F
     )
 
 
-def unseen(job: Job) -> tuple[tuple[int, int], ...]:
+def salvageable(job: Job) -> tuple[tuple[int, int], ...]:
     """Pictures, by call and index, that may yet be stored although the job has ended without them."""
-    return () if TABLE[Move.SALVAGE][_COLUMN[job.status]] is None else to_come(job)
+    return () if TABLE[Move.SALVAGE][_COLUMN[job.status]] is None else possibly_stored(job)
 
 
 def _moved(job: Job, move: Move, now: int) -> Job:

@@ -118,7 +118,7 @@ class JobLoop:
         while True:
             try:
                 await self._salvager.salvage()
-                await self._salvager.seek()
+                await self._salvager.find_missing()
             except (DarkroomError, OSError) as error:
                 _log.warning("spool not emptied", error=str(error))
             await asyncio.sleep(SALVAGE_SECONDS)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from jobs.worker.output_format import Converter
     from jobs.worker.results import ResultWriter
 
-SEEK_AGAIN_MS: Final = 60_000
-SOUGHT_MS: Final = 600_000
+LOOK_AGAIN_MS: Final = 60_000
+LOOK_FOR_MS: Final = 600_000
 """How long a picture is sought whose call was open when its job ended: no call takes longer."""
 
 _log = structlog.get_logger()
@@ -76,17 +76,17 @@ class Salvager:
             except (BlobRefused, NotAPicture) as error:
                 _log.warning("spooled picture refused", blob=name, error=str(error))
 
-    async def seek(self) -> None:
+    async def find_missing(self) -> None:
         """Look for pictures of calls that were open when their jobs ended: whoever made them may have died since."""
         for job_id in await self._store.sought():
             try:
-                again = await self._seek(job_id)
+                again = await self._find_missing(job_id)
             except BlobStoreDown:
                 return
             except (BlobRefused, NotAPicture) as error:
                 _log.warning("sought picture not to be had", job=job_id, error=str(error))
                 again = False
-            await self._store.seek_again(job_id, now_ms() + SEEK_AGAIN_MS if again else None)
+            await self._store.seek_again(job_id, now_ms() + LOOK_AGAIN_MS if again else None)
 
     async def own_spool(self) -> str:
         """The name of the spool on this machine's disk."""
@@ -112,12 +112,12 @@ class Salvager:
                 await self._record_late(job, place[0], found[0])
         await asyncio.to_thread(self._spool.drop, name)
 
-    async def _seek(self, job_id: str) -> bool:
+    async def _find_missing(self, job_id: str) -> bool:
         """Salvage what is there of a job that has ended without it; whether more may come."""
         job = await self._store.get(job_id)
         if job is None:
             return False
-        for call, index in moves.unseen(job):
+        for call, index in moves.salvageable(job):
             name, data = await self._on_disk(job, call, index)
             found = await self._stored(job, call, index, data)
             if found is not None:
@@ -125,8 +125,8 @@ class Salvager:
                 if data is not None:
                     await asyncio.to_thread(self._spool.drop, name)
         newest = await self._store.get(job_id)
-        young = now_ms() - (job.finished_ms or 0) < SOUGHT_MS
-        return young and newest is not None and bool(moves.unseen(newest))
+        young = now_ms() - (job.finished_ms or 0) < LOOK_FOR_MS
+        return young and newest is not None and bool(moves.salvageable(newest))
 
     async def _on_disk(self, job: Job, call: int, index: int) -> tuple[str, bytes | None]:
         """The picture as it came, and under which name; None where this machine's disk has nothing of it."""

@@ -219,7 +219,7 @@ async def test_a_picture_that_was_stored_is_salvaged_when_its_lost_job_was_close
     assert await parts.look_after_the_lost() == [job.id]
     closed = await parts.store.commit(job, moves.overdue(job, now_ms()))
 
-    await parts.salvager.seek()
+    await parts.salvager.find_missing()
 
     late = await parts.store.get(job.id)
     assert (closed.status, late.status) == (Status.FAILED, Status.FAILED)
@@ -233,13 +233,13 @@ async def test_a_picture_that_comes_later_is_looked_for_again_and_not_for_ever(p
     await asyncio.sleep(0.4)
     await parts.store.commit(job, moves.overdue(job, now_ms()))
 
-    await parts.salvager.seek()
+    await parts.salvager.find_missing()
 
     again = await parts.redis.zscore("{test}:sought", job.id)
     assert again > now_ms() + 30_000
     await parts.redis.zadd("{test}:sought", {job.id: 0})
-    monkeypatch.setattr("jobs.worker.salvage.SOUGHT_MS", 0)
-    await parts.salvager.seek()
+    monkeypatch.setattr("jobs.worker.salvage.LOOK_FOR_MS", 0)
+    await parts.salvager.find_missing()
     assert await parts.redis.zscore("{test}:sought", job.id) is None
 
 
