@@ -43,7 +43,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     networks: tuple[IPv4Network, ...] = ()
 
 
-class Target(Struct, frozen=True):
+class Address(Struct, frozen=True):
     """A URL taken apart; `path` includes the query."""
 
     scheme: str
@@ -64,7 +64,7 @@ def webhook_policy(settings: Settings) -> Policy:
     return Policy(ports=frozenset({443, 8443}), networks=settings.webhook_allowed_networks)
 
 
-def parse(url: str) -> Target:
+def parse(url: str) -> Address:
     """Take a URL apart by one strict ASCII grammar. Raises `AddressRefused`."""
     if len(url) > LONGEST_URL:
         raise AddressRefused("too long")
@@ -80,48 +80,47 @@ def parse(url: str) -> Target:
     if not 0 < port < 65_536:  # noqa: PLR2004  # RFC 793
         raise AddressRefused("port form")
     path = found["path"] or "/"
-    return Target(scheme, host, port, path if path.startswith("/") else f"/{path}", literal)
+    return Address(scheme, host, port, path if path.startswith("/") else f"/{path}", literal)
 
 
-def check(target: Target, policy: Policy) -> None:
+def check(address: Address, policy: Policy) -> None:
     """Everything that can be said without asking the network. Raises `AddressRefused`."""
-    if policy.hosts is not None and target.host not in policy.hosts:
+    if policy.hosts is not None and address.host not in policy.hosts:
         raise AddressRefused("host not allowed")
-    if target.literal is not None:
-        check_address(target, target.literal, policy)
+    if address.literal is not None:
+        check_ip(address, address.literal, policy)
     elif not policy.networks:
-        _check_port(target, policy)
+        _check_port(address, policy)
 
 
-def public(address: IPv4Address) -> bool:
-    """Whether an address is one of the public internet; `is_global` alone passes metadata servers and multicast."""
-    return address.is_global and not any(address in network for network in _NOT_PUBLIC)
+def public(ip: IPv4Address) -> bool:
+    """Whether an IP is one of the public internet; `is_global` alone passes metadata servers and multicast."""
+    return ip.is_global and not any(ip in network for network in _NOT_PUBLIC)
 
 
-def check_address(target: Target, address: IPv4Address, policy: Policy) -> None:
-    """Whether a resolved address may be dialled. Raises `AddressRefused`."""
-    if any(address in network for network in policy.networks):
+def check_ip(address: Address, ip: IPv4Address, policy: Policy) -> None:
+    """Whether an IP that an address resolved to may be dialled. Raises `AddressRefused`."""
+    if any(ip in network for network in policy.networks):
         return
-    if not public(address):
+    if not public(ip):
         raise AddressRefused("address")
-    _check_port(target, policy)
+    _check_port(address, policy)
 
 
-def _check_port(target: Target, policy: Policy) -> None:
-    if target.port not in (policy.ports if target.scheme == "https" else policy.plain_ports):
+def _check_port(address: Address, policy: Policy) -> None:
+    if address.port not in (policy.ports if address.scheme == "https" else policy.plain_ports):
         raise AddressRefused("scheme or port")
 
 
 def _literal(host: str) -> IPv4Address | None:
-    """The address that a host in digits is; only the canonical dotted quad is taken for one (no `0x7f.1`, `127.1`)."""
+    """The IP that a host in digits is; only the canonical dotted quad is taken for one (no `0x7f.1`, `127.1`)."""
     last = host.rpartition(".")[2]
     if not (last.isdigit() or last.startswith("0x")):
         return None
     try:
-        address = IPv4Address(host)
+        return IPv4Address(host)
     except ValueError:
         raise AddressRefused("number form") from None
-    return address
 
 
 PORTS: Final = {"http": 80, "https": 443}

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 import httpcore
 from msgspec import Struct
 
-from jobs.outside.address import PORTS, AddressRefused, FetchFailed, Policy, Target, check, check_address, parse
+from jobs.outside.address import PORTS, Address, AddressRefused, FetchFailed, Policy, check, check_ip, parse
 
 GET_SECONDS: Final = 10.0
 POST_SECONDS: Final = 15.0
@@ -68,10 +68,10 @@ class Outside:
         return await _in_time(self._post(url, headers, body), seconds)
 
     async def _get(self, url: str, most: int, accept: Callable[[bytes], bool] | None) -> bytes:
-        target = parse(url)
+        address = parse(url)
         async with (
-            self._pool(await self._checked(target)) as pool,
-            pool.stream("GET", _url(target), headers=_headers(target)) as answer,
+            self._pool(await self._checked(address)) as pool,
+            pool.stream("GET", _url(address), headers=_headers(address)) as answer,
         ):
             if answer.status != 200:  # noqa: PLR2004  # a 206 or 204 is no whole picture
                 raise FetchFailed(f"status {answer.status}")
@@ -79,33 +79,33 @@ class Outside:
             return await _whole(answer.aiter_stream(), length, most, accept)
 
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        target = parse(url)
-        sent = [*_headers(target), (b"Content-Length", str(len(body)).encode())]
+        address = parse(url)
+        sent = [*_headers(address), (b"Content-Length", str(len(body)).encode())]
         sent += [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
         async with (
-            self._pool(await self._checked(target)) as pool,
-            pool.stream("POST", _url(target), headers=sent, content=body) as answer,
+            self._pool(await self._checked(address)) as pool,
+            pool.stream("POST", _url(address), headers=sent, content=body) as answer,
         ):
             got = await _beginning(answer.aiter_stream())
             read = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
             return Answer(answer.status, read, got)
 
-    async def _checked(self, target: Target) -> str:
-        """The one address that will be dialled. Every address that the name has must be fit."""
-        check(target, self._policy)
-        if target.literal is not None:
-            return str(target.literal)
+    async def _checked(self, address: Address) -> str:
+        """The one IP that will be dialled. Every IP that the name has must be fit."""
+        check(address, self._policy)
+        if address.literal is not None:
+            return str(address.literal)
         try:
-            found = [IPv4Address(a) for a in await self._resolve(target.host, target.port)]
+            found = [IPv4Address(ip) for ip in await self._resolve(address.host, address.port)]
         except (OSError, ValueError, UnicodeError) as error:
             raise AddressRefused("name not resolved") from error
         if not found:
             raise AddressRefused("name not resolved")
-        for address in found:
-            check_address(target, address, self._policy)
+        for ip in found:
+            check_ip(address, ip, self._policy)
         return str(found[0])
 
-    def _pool(self, address: str) -> httpcore.AsyncConnectionPool:
+    def _pool(self, ip: str) -> httpcore.AsyncConnectionPool:
         context = self._ssl_context or _context()
         return httpcore.AsyncConnectionPool(
             ssl_context=context,
@@ -114,15 +114,15 @@ class Outside:
             http1=True,
             http2=False,
             retries=0,
-            network_backend=_Pinned(address, self._backend or httpcore.AnyIOBackend()),
+            network_backend=_Pinned(ip, self._backend or httpcore.AnyIOBackend()),
         )
 
 
 class _Pinned(httpcore.AsyncNetworkBackend):
-    """Dials the checked address, whatever it is asked for: the URL keeps the name for SNI, certificate and Host."""
+    """Dials the checked IP, whatever it is asked for: the URL keeps the name for SNI, certificate and Host."""
 
-    def __init__(self, address: str, backend: httpcore.AsyncNetworkBackend) -> None:
-        self._address = address
+    def __init__(self, ip: str, backend: httpcore.AsyncNetworkBackend) -> None:
+        self._ip = ip
         self._backend = backend
 
     async def connect_tcp(
@@ -133,12 +133,12 @@ class _Pinned(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect to the one address that was checked."""
+        """Connect to the one IP that was checked."""
         stream = await self._backend.connect_tcp(
-            self._address, port, timeout=timeout, local_address=local_address, socket_options=socket_options
+            self._ip, port, timeout=timeout, local_address=local_address, socket_options=socket_options
         )
         reached = stream.get_extra_info("server_addr")
-        if reached is not None and reached[0] != self._address:
+        if reached is not None and reached[0] != self._ip:
             await stream.aclose()
             raise FetchFailed("another address was reached")
         return stream
@@ -172,19 +172,19 @@ async def _resolve(host: str, port: int) -> list[str]:
     found = await asyncio.get_running_loop().getaddrinfo(
         host, port, family=socket.AF_INET, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
     )
-    return [str(address[0]) for *_, address in found]
+    return [str(socket_address[0]) for *_, socket_address in found]
 
 
-def _url(target: Target) -> httpcore.URL:
+def _url(address: Address) -> httpcore.URL:
     return httpcore.URL(
-        scheme=target.scheme.encode(), host=target.host.encode(), port=target.port, target=target.path.encode()
+        scheme=address.scheme.encode(), host=address.host.encode(), port=address.port, target=address.path.encode()
     )
 
 
-def _headers(target: Target) -> list[tuple[bytes, bytes]]:
-    default = target.port == PORTS[target.scheme]
+def _headers(address: Address) -> list[tuple[bytes, bytes]]:
+    default = address.port == PORTS[address.scheme]
     return [
-        (b"Host", (target.host if default else f"{target.host}:{target.port}").encode()),
+        (b"Host", (address.host if default else f"{address.host}:{address.port}").encode()),
         (b"User-Agent", b"Darkroom"),
         (b"Accept", b"*/*"),
         (b"Accept-Encoding", b"identity"),

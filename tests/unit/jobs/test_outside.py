@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from jobs.outside.address import (
     LONGEST_URL,
+    Address,
     AddressRefused,
     FetchFailed,
     Policy,
-    Target,
     check,
     parse,
     public,
@@ -708,32 +708,32 @@ well_formed = st.from_regex(
 @example("https://1.2.3.4?x")
 def test_an_address_is_refused_or_read_as_every_other_parser_reads_it(url):
     try:
-        target = parse(url)
+        address = parse(url)
     except AddressRefused:
         return
 
     split = urlsplit(url)
-    rebuilt = f"{target.scheme}://{target.host}:{target.port}{target.path}"
-    assert parse(rebuilt) == target
-    assert target.host.isascii()
-    assert not set(target.host) & set("@\\#%/?:[]")
+    rebuilt = f"{address.scheme}://{address.host}:{address.port}{address.path}"
+    assert parse(rebuilt) == address
+    assert address.host.isascii()
+    assert not set(address.host) & set("@\\#%/?:[]")
     assert not any(c.isspace() or not c.isprintable() for c in rebuilt)
-    assert (target.scheme, target.host) == (split.scheme, split.hostname)
-    assert target.port == (split.port or {"http": 80, "https": 443}[target.scheme])
-    assert target.path in (wanted := url[len(split.scheme) + 3 + len(split.netloc) :] or "/", f"/{wanted}")
+    assert (address.scheme, address.host) == (split.scheme, split.hostname)
+    assert address.port == (split.port or {"http": 80, "https": 443}[address.scheme])
+    assert address.path in (wanted := url[len(split.scheme) + 3 + len(split.netloc) :] or "/", f"/{wanted}")
     assert (split.username, split.password, split.fragment) == (None, None, "")
 
 
 @given(st.ip_addresses(v=4), st.sampled_from([443, 8443]))
-def test_a_literal_is_dialled_only_when_it_is_public(address, port):
-    target = parse(f"https://{address}:{port}/")
+def test_a_literal_is_dialled_only_when_it_is_public(ip, port):
+    address = parse(f"https://{ip}:{port}/")
 
-    assert target == Target("https", str(address), port, "/", address)
-    if public(address):
-        check(target, WEBHOOKS)
+    assert address == Address("https", str(ip), port, "/", ip)
+    if public(ip):
+        check(address, WEBHOOKS)
     else:
         with pytest.raises(AddressRefused, match=r"^address$"):
-            check(target, WEBHOOKS)
+            check(address, WEBHOOKS)
 
 
 pieces = st.sampled_from(
