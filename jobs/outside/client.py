@@ -19,16 +19,16 @@ from jobs.outside.address import PORTS, Address, AddressRefused, FetchFailed, Po
 GET_SECONDS: Final = 10.0
 POST_SECONDS: Final = 15.0
 BODY_SECONDS: Final = 2.0
-"""What the body of an answer to a post may take."""
+"""What the body of a response to a post may take."""
 MOST_BYTES: Final = 20 * 1024 * 1024
-MOST_ANSWER_BYTES: Final = 64 * 1024
+MAX_RESPONSE_BYTES: Final = 64 * 1024
 
 T = TypeVar("T")
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 """A host name's IPv4 addresses; the port is passed on for the resolver's sake."""
 
 
-class Answer(Struct, frozen=True):
+class Response(Struct, frozen=True):
     """What a post was answered: status, headers in lower case, and at most 64 KiB of the body."""
 
     status: int
@@ -63,32 +63,34 @@ class Outside:
         """The body of a 200, whole and at most `most` bytes; `accept` looks at its first 12. Raises `OutsideError`."""
         return await _in_time(self._get(url, most, accept), seconds)
 
-    async def post(self, url: str, *, headers: Mapping[str, str], body: bytes, seconds: float = POST_SECONDS) -> Answer:
-        """Post `body`; any status is an answer, redirects are not followed. Raises `OutsideError`."""
+    async def post(
+        self, url: str, *, headers: Mapping[str, str], body: bytes, seconds: float = POST_SECONDS
+    ) -> Response:
+        """Post `body`; any status is a response, redirects are not followed. Raises `OutsideError`."""
         return await _in_time(self._post(url, headers, body), seconds)
 
     async def _get(self, url: str, most: int, accept: Callable[[bytes], bool] | None) -> bytes:
         address = parse(url)
         async with (
             self._pool(await self._checked(address)) as pool,
-            pool.stream("GET", _url(address), headers=_headers(address)) as answer,
+            pool.stream("GET", _url(address), headers=_headers(address)) as response,
         ):
-            if answer.status != 200:  # noqa: PLR2004  # a 206 or 204 is no whole picture
-                raise FetchFailed(f"status {answer.status}")
-            length = _declared_length(answer, most)
-            return await _whole(answer.aiter_stream(), length, most, accept)
+            if response.status != 200:  # noqa: PLR2004  # a 206 or 204 is no whole picture
+                raise FetchFailed(f"status {response.status}")
+            length = _declared_length(response, most)
+            return await _whole(response.aiter_stream(), length, most, accept)
 
-    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> Response:
         address = parse(url)
         sent = [*_headers(address), (b"Content-Length", str(len(body)).encode())]
         sent += [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
         async with (
             self._pool(await self._checked(address)) as pool,
-            pool.stream("POST", _url(address), headers=sent, content=body) as answer,
+            pool.stream("POST", _url(address), headers=sent, content=body) as response,
         ):
-            got = await _beginning(answer.aiter_stream())
-            read = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
-            return Answer(answer.status, read, got)
+            got = await _beginning(response.aiter_stream())
+            read = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+            return Response(response.status, read, got)
 
     async def _checked(self, address: Address) -> str:
         """The one IP that will be dialled. Every IP that the name has must be fit."""
@@ -192,9 +194,9 @@ def _headers(address: Address) -> list[tuple[bytes, bytes]]:
     ]
 
 
-def _declared_length(answer: httpcore.Response, most: int) -> int | None:
-    """`Content-Length` of an answer that may be read; None: it did not say. Raises `FetchFailed`."""
-    headers = [(name.lower(), value.strip()) for name, value in answer.headers]
+def _declared_length(response: httpcore.Response, most: int) -> int | None:
+    """`Content-Length` of a response that may be read; None: it did not say. Raises `FetchFailed`."""
+    headers = [(name.lower(), value.strip()) for name, value in response.headers]
     if any(name == b"content-encoding" and value.lower() not in {b"", b"identity"} for name, value in headers):
         raise FetchFailed("content encoding")
     lengths = [value for name, value in headers if name == b"content-length"]
@@ -226,15 +228,15 @@ async def _whole(
 
 
 async def _beginning(pieces: AsyncIterator[bytes]) -> bytes:
-    """What there is of an answer's body, within its own short time: the status has been said, the rest is courtesy."""
+    """What there is of a body, within its own short time: the status has been said, the rest is courtesy."""
     got = bytearray()
     with contextlib.suppress(TimeoutError, *_CUT):
         async with asyncio.timeout(BODY_SECONDS):
             async for piece in pieces:
                 got += piece
-                if len(got) >= MOST_ANSWER_BYTES:
+                if len(got) >= MAX_RESPONSE_BYTES:
                     break
-    return bytes(got[:MOST_ANSWER_BYTES])
+    return bytes(got[:MAX_RESPONSE_BYTES])
 
 
 def _look(head: bytes, accept: Callable[[bytes], bool] | None) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jobs.encryption import SealBroken, Sealer
 from jobs.model.times import now_ms
 from jobs.outside.address import OutsideError, webhook_policy
-from jobs.outside.client import Answer, Outside
+from jobs.outside.client import Outside, Response
 from jobs.outside.retry_after import retry_after
 from jobs.webhooks.delivery import MOST_NOTED, Delivery, DeliveryAttempt
 from jobs.webhooks.endpoint import SECRETS
@@ -30,12 +30,12 @@ class Poster:
     async def post(self, delivery: Delivery, sealed: Sequence[str]) -> tuple[DeliveryAttempt, float | None]:
         """One attempt, signed by each of the `sealed` secrets, and how long the receiver wants to be left alone."""
         at, began = now_ms(), time.monotonic()
-        answer: Answer | None = None
+        response: Response | None = None
         error: str | None = None
         try:
             signed = self._signer.headers(delivery, [self._sealer.open(s) for s in sealed], at // 1000)
             headers = {"Content-Type": "application/json", **signed}
-            answer = await self._outside.post(delivery.url, headers=headers, body=delivery.body.encode())
+            response = await self._outside.post(delivery.url, headers=headers, body=delivery.body.encode())
         except OutsideError as refused:
             error = refused.rule
         except SealBroken:
@@ -43,11 +43,11 @@ class Poster:
         attempt = DeliveryAttempt(
             at_ms=at,
             took_ms=round((time.monotonic() - began) * 1000),
-            status=None if answer is None else answer.status,
+            status=None if response is None else response.status,
             error=error,
-            response=None if answer is None else answer.body[:MOST_NOTED].decode(errors="replace"),
+            response=None if response is None else response.body[:MOST_NOTED].decode(errors="replace"),
         )
-        return attempt, None if answer is None else retry_after(answer.headers)
+        return attempt, None if response is None else retry_after(response.headers)
 
 
 def poster(settings: Settings) -> Poster:

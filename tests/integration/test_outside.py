@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from jobs.errors import InvalidPicture
 from jobs.outside.address import AddressRefused, FetchFailed, Policy
-from jobs.outside.client import MOST_ANSWER_BYTES, MOST_BYTES, Outside
+from jobs.outside.client import MAX_RESPONSE_BYTES, MOST_BYTES, Outside
 from jobs.outside.fetch import NOT_FETCHED, fetch_picture
 from tests.neighbours.bad_server import Authority, Recorder, Script, Turned, bad_server
 
@@ -401,7 +401,7 @@ async def test_the_environments_proxies_do_not_matter(monkeypatch):
         posted = await outside().post(f"http://good.example:{far.port}/", headers={}, body=b"{}")
 
     assert got == PICTURE
-    assert posted.body == PICTURE[:MOST_ANSWER_BYTES]
+    assert posted.body == PICTURE[:MAX_RESPONSE_BYTES]
     assert far.connections == 2
 
 
@@ -551,12 +551,12 @@ async def test_any_status_answers_a_post(status):
 @pytest.mark.parametrize(
     ("script", "size"),
     [
-        (Script(ok(bytes(MOST_ANSWER_BYTES - 1))), MOST_ANSWER_BYTES - 1),
-        (Script(ok(bytes(MOST_ANSWER_BYTES))), MOST_ANSWER_BYTES),
-        (Script(ok(bytes(MOST_ANSWER_BYTES + 1))), MOST_ANSWER_BYTES),
-        (Script(ok(bytes(MOST_ANSWER_BYTES), Content_Length="1000000000000"), then="hang"), MOST_ANSWER_BYTES),
-        (Script(head() + b"x", bytes(60_000)), MOST_ANSWER_BYTES),
-        (Script(head("Transfer-Encoding: chunked"), chunk(bytes(60_000))), MOST_ANSWER_BYTES),
+        (Script(ok(bytes(MAX_RESPONSE_BYTES - 1))), MAX_RESPONSE_BYTES - 1),
+        (Script(ok(bytes(MAX_RESPONSE_BYTES))), MAX_RESPONSE_BYTES),
+        (Script(ok(bytes(MAX_RESPONSE_BYTES + 1))), MAX_RESPONSE_BYTES),
+        (Script(ok(bytes(MAX_RESPONSE_BYTES), Content_Length="1000000000000"), then="hang"), MAX_RESPONSE_BYTES),
+        (Script(head() + b"x", bytes(60_000)), MAX_RESPONSE_BYTES),
+        (Script(head("Transfer-Encoding: chunked"), chunk(bytes(60_000))), MAX_RESPONSE_BYTES),
     ],
 )
 async def test_64_kib_of_an_answer_to_a_post_are_kept(script, size):
