@@ -56,7 +56,7 @@ class CallContext(Struct, frozen=True, kw_only=True):
     provider_seconds: float
 
 
-class Answer:
+class CallReport:
     """What a provider call has brought so far, beside its pictures."""
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class ProviderCall:
         self._inputs = inputs
         self._number = 0
         """Its row in the ledger; 0: it has none yet."""
-        self._report = Answer()
+        self._report = CallReport()
         self._writes: list[asyncio.Task[Warning_ | None]] = []
         """Pictures on their way to the blob store."""
         self._looks: list[asyncio.Task[None]] = []
