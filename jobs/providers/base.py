@@ -49,7 +49,7 @@ class Progressed(Struct, frozen=True, kw_only=True):
     steps: int | None = None
 
 
-class Preview(Struct, frozen=True):
+class PartialImage(Struct, frozen=True):
     """A picture on the way: not a result. `place` counts the previews of one picture, from 0."""
 
     picture: Picture
@@ -70,7 +70,7 @@ class Warned(Struct, frozen=True, kw_only=True):
     field: str | None = None
 
 
-Step = Accepted | Answered | Progressed | Preview | Picture | Usage | Text | Warned
+Step = Accepted | Answered | Progressed | PartialImage | Picture | Usage | Text | Warned
 
 
 class Provider(Protocol):

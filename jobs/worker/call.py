@@ -17,7 +17,7 @@ from jobs.model.job import Failure, Progress
 from jobs.model.picture import Picture, Usage
 from jobs.model.request import Warning_
 from jobs.model.times import now_ms
-from jobs.providers.base import Accepted, Answered, Order, Preview, Progressed, Text, Warned
+from jobs.providers.base import Accepted, Answered, Order, PartialImage, Progressed, Text, Warned
 from jobs.providers.outcomes import bad_response
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class ProviderCall:
             case Picture():
                 write = self._context.writer.write(job, self._number, self._indexes, step)
                 self._writes.append(asyncio.create_task(write))
-            case Preview():
+            case PartialImage():
                 look = self._context.previews.keep(job, self._indexes, step.picture, step.place)
                 self._looks.append(asyncio.create_task(look))
             case Answered():

@@ -9,7 +9,7 @@ import pytest
 from app.simulator.draw import draw
 from jobs.errors import Outcome
 from jobs.model.picture import Picture, Usage
-from jobs.providers.base import Answered, Preview
+from jobs.providers.base import Answered, PartialImage
 from tests.neighbours.far_end import CUT, OPENAI, b64, failed, failure, opened, order, response, success, told
 
 pytestmark = pytest.mark.anyio
@@ -47,7 +47,7 @@ def pictures(found):
 
 
 def previews(found):
-    return [(s.place, s.picture.data, s.picture.media_type) for s in found if isinstance(s, Preview)]
+    return [(s.place, s.picture.data, s.picture.media_type) for s in found if isinstance(s, PartialImage)]
 
 
 # --- what arrives ---
@@ -108,7 +108,7 @@ async def test_a_preview_is_there_before_the_picture_is(simulator):
         async for step in client.generate(order("openai", partial_images=2, size="256x256")):
             arrived.setdefault(type(step), time.monotonic())
 
-    assert arrived[Picture] - arrived[Preview] > 0.6
+    assert arrived[Picture] - arrived[PartialImage] > 0.6
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 
 from jobs.errors import Outcome, ProviderError, ServiceUnavailable
 from jobs.pictures.sniff import NotAPicture
-from jobs.providers.base import Preview, Step
+from jobs.providers.base import PartialImage, Step
 from jobs.providers.openai.errors import against_policy, counted, refused
 from jobs.providers.outcomes import bad_response, cut, refused_status
 from jobs.providers.replies import picture, told
@@ -53,7 +53,7 @@ async def read(pieces: AsyncIterator[bytes], previews: int, request_id: str | No
         if event.error or kind == "error":
             raise _failed(event, drawn, request_id)
         if kind.endswith(".partial_image"):
-            for preview in _preview(event, drawn, previews):
+            for preview in _partial_image(event, drawn, previews):
                 yield preview
             drawn += 1
         elif kind.endswith(".completed"):
@@ -77,13 +77,13 @@ def _completed(event: _Event) -> list[Step]:
     return [made, *counted(event.usage)]
 
 
-def _preview(event: _Event, drawn: int, previews: int) -> list[Step]:
+def _partial_image(event: _Event, drawn: int, previews: int) -> list[Step]:
     if drawn >= previews:
         return []
     said = told(event.partial_image_index, int)
     place = drawn if said is None or said not in range(previews) else said
     try:
-        return [Preview(picture(event.b64_json), place)]
+        return [PartialImage(picture(event.b64_json), place)]
     except NotAPicture as error:
         _log.warning("preview cannot be used", error=str(error))
         return []
