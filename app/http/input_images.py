@@ -10,7 +10,7 @@ from msgspec import Struct
 from app.http.base64_fields import Base64Text
 from jobs.client.inputs import InputImage
 from jobs.errors import InvalidPicture, PayloadTooLarge
-from jobs.pictures.sniff import MOST_BYTES
+from jobs.pictures.sniff import MAX_BYTES
 
 LONGEST_URL: Final = 2_048
 MEDIA_TYPES: Final = ("image/png", "image/jpeg")
@@ -62,8 +62,8 @@ def _decoded(text: str | memoryview, field: str) -> bytes:
 
 def decoded(text: str | memoryview, field: str) -> bytes:
     """Base64 (RFC 4648 section 4, padded, nothing else between). Raises `InvalidPicture`, `PayloadTooLarge`."""
-    if len(text) > (MOST_BYTES + 2) // 3 * 4:
-        raise PayloadTooLarge(f"a picture may have at most {MOST_BYTES} bytes", field=field, limit=MOST_BYTES)
+    if len(text) > (MAX_BYTES + 2) // 3 * 4:
+        raise PayloadTooLarge(f"a picture may have at most {MAX_BYTES} bytes", field=field, limit=MAX_BYTES)
     try:
         return pybase64.b64decode(text, validate=True)
     except ValueError:

@@ -11,7 +11,7 @@ from multipart import MultipartError, MultipartSegment, ParserLimitReached, Push
 
 from app.http.json_body import LARGEST, check_length, check_text, too_large
 from jobs.errors import InvalidInput, PayloadTooLarge, UnsupportedMediaType
-from jobs.pictures.sniff import MOST_BYTES
+from jobs.pictures.sniff import MAX_BYTES
 
 if TYPE_CHECKING:
     from litestar import Request
@@ -91,7 +91,7 @@ class _Form:
 
     @staticmethod
     def _check_size(segment: MultipartSegment, size: int) -> None:
-        most = LONGEST_TEXT if segment.filename is None else MOST_BYTES
+        most = LONGEST_TEXT if segment.filename is None else MAX_BYTES
         if size > most:
             name = segment.name[:LONGEST_NAME]
             raise PayloadTooLarge(f"{name}: may have at most {most} bytes", field=name, limit=most)

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 from typing import Final
 
-MOST_BYTES: Final = 1024**3
+MAX_BYTES: Final = 1024**3
 """Beyond this nothing more is spooled: the bytes wait in memory alone."""
-LONGEST_SECONDS: Final = 24 * 3_600
+MAX_AGE_SECONDS: Final = 24 * 3_600
 
 
 class Spool:
@@ -31,7 +31,7 @@ class Spool:
     def keep(self, name: str, job_id: str, data: bytes) -> bool:
         """Whether a job's bytes are on disk now under the blob's name; False when there is no room for them."""
         try:
-            if self._size() + len(data) > MOST_BYTES:
+            if self._size() + len(data) > MAX_BYTES:
                 return False
             self._write(self._path(name), job_id.encode() + b"\n" + data)
         except OSError:
@@ -63,7 +63,7 @@ class Spool:
         found = []
         for path in [*self._files(_ENDING), *self._files(_DRAFT)]:
             with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime > LONGEST_SECONDS:
+                if time.time() - path.stat().st_mtime > MAX_AGE_SECONDS:
                     path.unlink()
                 elif path.name.endswith(_ENDING):
                     found.append(path.name.removesuffix(_ENDING).replace("~", "/"))

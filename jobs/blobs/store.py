@@ -101,7 +101,7 @@ class BlobStore(Protocol):
 
 def valid_name(name: str) -> bool:
     """Whether a name is a path that stays below its container: ASCII, no empty, hidden or dot segments."""
-    return len(name) <= _LONGEST and _NAME.fullmatch(name) is not None
+    return len(name) <= _MAX_NAME and _NAME.fullmatch(name) is not None
 
 
 def own_name(url: str, base: str) -> str | None:
@@ -129,5 +129,5 @@ def _origin(url: SplitResult) -> tuple[str, int | None]:
 
 
 _PORTS: Final = {"http": 80, "https": 443}
-_LONGEST: Final = 1024
+_MAX_NAME: Final = 1024
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")

@@ -53,8 +53,8 @@ _ATTRIBUTES: Final = {
 
 _NO_WISH: Final = frozenset({"user", "safetyIdentifier"})
 """Dropped without a word where a provider has no such thing: who asks is no wish for the picture."""
-_MOST_IDENTIFIER: Final = 512
-_MOST_PREVIEWS: Final = 3
+_MAX_IDENTIFIER: Final = 512
+_MAX_PARTIAL_IMAGES: Final = 3
 
 
 def _without_ignored(request: ImageRequest, family: Family) -> tuple[ImageRequest, list[Warning_]]:
@@ -77,8 +77,8 @@ def _check_words(request: ImageRequest, family: Family) -> None:
     if len(request.prompt) > family.max_prompt:
         raise InvalidInput(f"must be at most {family.max_prompt} characters", field="prompt")
     for field in ("user", "safetyIdentifier"):
-        if len(getattr(request, _ATTRIBUTES[field]) or "") > _MOST_IDENTIFIER:
-            raise InvalidInput(f"must be at most {_MOST_IDENTIFIER} characters", field=field)
+        if len(getattr(request, _ATTRIBUTES[field]) or "") > _MAX_IDENTIFIER:
+            raise InvalidInput(f"must be at most {_MAX_IDENTIFIER} characters", field=field)
 
 
 def _check_choices(request: ImageRequest, family: Family, face: str) -> None:
@@ -97,8 +97,8 @@ def _check_choices(request: ImageRequest, family: Family, face: str) -> None:
         raise InvalidInput("a transparent background needs png or webp", field="background")
     if request.output_compression is not None and request.output_format not in {"jpeg", "webp"}:
         raise InvalidInput("needs outputFormat jpeg or webp", field="outputCompression")
-    if not 0 <= (request.partial_images or 0) <= _MOST_PREVIEWS:
-        raise InvalidInput(f"must be 0 to {_MOST_PREVIEWS}", field="partialImages")
+    if not 0 <= (request.partial_images or 0) <= _MAX_PARTIAL_IMAGES:
+        raise InvalidInput(f"must be 0 to {_MAX_PARTIAL_IMAGES}", field="partialImages")
 
 
 def _check_pictures(request: ImageRequest, family: Family) -> None:

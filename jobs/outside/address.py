@@ -11,7 +11,7 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from jobs.settings import Settings
 
-LONGEST_URL: Final = 2_048
+MAX_URL: Final = 2_048
 
 
 class OutsideError(Exception):
@@ -66,7 +66,7 @@ def webhook_policy(settings: Settings) -> Policy:
 
 def parse(url: str) -> Address:
     """Take a URL apart by one strict ASCII grammar. Raises `AddressRefused`."""
-    if len(url) > LONGEST_URL:
+    if len(url) > MAX_URL:
         raise AddressRefused("too long")
     found = _URL.fullmatch(url)
     if found is None:

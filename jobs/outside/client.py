@@ -20,7 +20,7 @@ GET_SECONDS: Final = 10.0
 POST_SECONDS: Final = 15.0
 BODY_SECONDS: Final = 2.0
 """What the body of a response to a post may take."""
-MOST_BYTES: Final = 20 * 1024 * 1024
+MAX_BYTES: Final = 20 * 1024 * 1024
 MAX_RESPONSE_BYTES: Final = 64 * 1024
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ class Outside:
         url: str,
         *,
         seconds: float = GET_SECONDS,
-        most: int = MOST_BYTES,
+        most: int = MAX_BYTES,
         accept: Callable[[bytes], bool] | None = None,
     ) -> bytes:
         """The body of a 200, whole and at most `most` bytes; `accept` looks at its first 12. Raises `OutsideError`."""

@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from jobs.pictures.jpeg import BadJpeg, read_jpeg
 from jobs.pictures.png import BadPng, Png, read_png
-from jobs.pictures.sniff import MOST_BYTES, MOST_PIXELS, NotAPicture, opened, sniff
+from jobs.pictures.sniff import MAX_BYTES, MAX_PIXELS, NotAPicture, opened, sniff
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -44,8 +44,8 @@ def validate(data: bytes, declared: str | None, taken: frozenset[str] = PNG_AND_
 
     `declared` is the media type that the sender claims (None: no claim). Raises `NotAPicture`.
     """
-    if len(data) > MOST_BYTES:
-        raise NotAPicture(f"it is larger than {MOST_BYTES} bytes")
+    if len(data) > MAX_BYTES:
+        raise NotAPicture(f"it is larger than {MAX_BYTES} bytes")
     media_type = sniff(data[:12])
     if media_type is None or media_type not in taken:
         raise NotAPicture(f"it is not {_listed(taken)}")
@@ -59,8 +59,8 @@ def validate_mask(data: bytes, size: tuple[int, int] | None) -> CleanPicture:
 
     Blocks. Raises `NotAPicture`.
     """
-    if len(data) > MOST_BYTES:
-        raise NotAPicture(f"it is larger than {MOST_BYTES} bytes")
+    if len(data) > MAX_BYTES:
+        raise NotAPicture(f"it is larger than {MAX_BYTES} bytes")
     if sniff(data[:12]) != "image/png":
         raise NotAPicture("it must be a PNG")
     png = _strict_png(data)
@@ -85,7 +85,7 @@ def _read_jpeg(data: bytes) -> CleanPicture:
     from PIL import ImageOps
 
     try:
-        jpeg = read_jpeg(data, MOST_PIXELS)
+        jpeg = read_jpeg(data, MAX_PIXELS)
     except BadJpeg as error:
         raise NotAPicture(str(error)) from None
     with opened(jpeg.data, "image/jpeg") as picture:
@@ -110,7 +110,7 @@ _ORIENTATION: Final = 0x0112
 
 def _strict_png(data: bytes) -> Png:
     try:
-        return read_png(data, MOST_PIXELS)
+        return read_png(data, MAX_PIXELS)
     except BadPng as error:
         raise NotAPicture(str(error)) from None
 

@@ -9,9 +9,9 @@ from typing import Final
 
 from msgspec import Struct
 
-MOST_SCANS: Final = 200
+MAX_SCANS: Final = 200
 """A progressive file has about ten; thousands cost seconds of decoding for a few kilobytes."""
-MOST_SEGMENTS: Final = 10_000
+MAX_SEGMENTS: Final = 10_000
 """20 MB of empty comments would cost seconds; an honest file of 20 MB has a few hundred segments."""
 
 
@@ -58,7 +58,7 @@ def read_jpeg(data: bytes, most_pixels: int) -> Jpeg:
             frame = _frame(body, most_pixels)
         elif marker == _SOS:
             scans += 1
-            if frame is None or scans > MOST_SCANS:
+            if frame is None or scans > MAX_SCANS:
                 raise BadJpeg("it has too many scans, or none of a picture")
         elif marker == _APP1 and body.startswith(b"Exif\0\0"):
             orientation = orientation or _orientation(body[6:])
@@ -80,7 +80,7 @@ def _colours(marker: int, body: bytes) -> bytes:
 def _segments(data: bytes) -> Iterator[tuple[int, bytes, memoryview]]:
     """Every segment up to EOI: its marker, its parameters, and all of it with the entropy-coded data after SOS."""
     view, at = memoryview(data), 2
-    for _ in range(MOST_SEGMENTS):
+    for _ in range(MAX_SEGMENTS):
         marker, at = _marker(data, at)
         if marker == _EOI:
             return

@@ -10,9 +10,9 @@ from typing import Final
 from msgspec import Struct
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
-MOST_ASIDE: Final = 4 * 1024 * 1024
+MAX_ANCILLARY_BYTES: Final = 4 * 1024 * 1024
 """Bytes of text, profiles and other ancillary chunks that a file may carry (they are dropped)."""
-MOST_CHUNKS: Final = 50_000
+MAX_CHUNKS: Final = 50_000
 """20 MB of empty chunks would cost 900 MB of memory; an honest file of 20 MB has a few thousand."""
 STEP: Final = 64 * 1024
 
@@ -88,7 +88,7 @@ def _chunks(data: memoryview) -> Iterator[_Chunk]:
     if bytes(data[: len(SIGNATURE)]) != SIGNATURE:
         raise BadPng("it has no PNG signature")
     at, aside = len(SIGNATURE), 0
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         if at + 12 > len(data):
             raise BadPng("it is truncated")
         (length,) = struct.unpack_from(">I", data, at)
@@ -101,7 +101,7 @@ def _chunks(data: memoryview) -> Iterator[_Chunk]:
         if zlib.crc32(data[at + 4 : end]) != told:
             raise BadPng("a chunk's checksum is wrong")
         aside += 0 if kind in _CRITICAL else length
-        if aside > MOST_ASIDE:
+        if aside > MAX_ANCILLARY_BYTES:
             raise BadPng("it carries more text and profiles than picture")
         yield _Chunk(kind, data[at + 8 : end], data[at : end + 4])
         if kind == b"IEND":

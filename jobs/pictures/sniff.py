@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 EXTENSIONS: Final = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 """The kinds of picture that we keep, and how their names end."""
-MOST_BYTES: Final = 20 * 1024 * 1024
-MOST_PIXELS: Final = 50_000_000
+MAX_BYTES: Final = 20 * 1024 * 1024
+MAX_PIXELS: Final = 50_000_000
 
 
 class NotAPicture(ValueError):
@@ -88,5 +88,5 @@ class opened:  # noqa: N801  # reads as a phrase: `with opened(data, …) as pic
 
 
 def _bounded(width: int, height: int) -> None:
-    if width * height > MOST_PIXELS:
-        raise NotAPicture(f"{width}x{height} is more than {MOST_PIXELS} pixels")
+    if width * height > MAX_PIXELS:
+        raise NotAPicture(f"{width}x{height} is more than {MAX_PIXELS} pixels")

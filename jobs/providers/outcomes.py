@@ -10,7 +10,7 @@ from jobs.errors import DarkroomError, InvalidInput, Outcome, ProviderError, Ser
 CONNECT_SECONDS: Final = 5.0
 BAD_REQUEST: Final = frozenset({400, 404, 413, 415, 422})
 """Statuses that speak of what was asked; the others speak of the provider, or of us."""
-_MOST_SAID: Final = 500
+_MAX_MESSAGE: Final = 500
 _NOT_SENT: Final = frozenset(
     {
         "ConnectError",
@@ -105,7 +105,7 @@ def refused_model(status: int, request_id: str | None) -> ProviderError:
 
 def refused_request(said: object, status: int, request_id: str | None, *, field: object = None) -> ProviderError:
     """The provider found fault with the request, in its own words (500 characters of them) and its own field."""
-    words = said[:_MOST_SAID] if isinstance(said, str) else ""
+    words = said[:_MAX_MESSAGE] if isinstance(said, str) else ""
     message = f"the provider refused the request{words and ': '}{words}"
     return _refused(InvalidInput(message, field=field if isinstance(field, str) else None), status, request_id)
 

@@ -13,7 +13,7 @@ from jobs.errors import DarkroomError
 from jobs.model import moves
 from jobs.model.picture import Picture, Preview
 from jobs.model.times import now_ms
-from jobs.pictures.sniff import EXTENSIONS, MOST_BYTES, NotAPicture, measure
+from jobs.pictures.sniff import EXTENSIONS, MAX_BYTES, NotAPicture, measure
 from jobs.store.outcomes import Fenced
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ class Previews:
             await job.apply(lambda j, now: moves.preview(j, now, preview))
 
     async def _stored(self, org: str, index: int, picture: Picture, place: int) -> Preview:
-        if len(picture.data) > MOST_BYTES:
-            raise NotAPicture(f"it is larger than {MOST_BYTES} bytes")
+        if len(picture.data) > MAX_BYTES:
+            raise NotAPicture(f"it is larger than {MAX_BYTES} bytes")
         measured = measure(picture.data)
         name = f"previews/{org}/{uuid.uuid4()}.{EXTENSIONS[measured.media_type]}"
         async with asyncio.timeout(UPLOAD_SECONDS):

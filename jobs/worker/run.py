@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jobs.worker.inputs import InputLoader, LoadedInputs
     from jobs.worker.salvage import Salvager
 
-MOST_UNKNOWN: Final = 5
+MAX_UNKNOWN_CALLS: Final = 5
 """With `onAmbiguous: retry`: calls of unknown outcome after which the job gives up."""
 ELSEWHERE_MS: Final = 2_000
 """How long a job is left to the worker that has its picture on disk before anybody looks again."""
@@ -179,7 +179,7 @@ class Runner:
 
     def _delay_ms(self, job: Job) -> int | None:
         """How long to back off before the next call, by the provider's word first; None: no more tries."""
-        if sum(a.outcome == Outcome.UNKNOWN for a in job.attempts) >= MOST_UNKNOWN:
+        if sum(a.outcome == Outcome.UNKNOWN for a in job.attempts) >= MAX_UNKNOWN_CALLS:
             return None
         tries = sum(a.outcome in ledger.RETRIED and not fallback.left_behind(job, a) for a in job.attempts)
         told = max((a.failure.retry_after or 0 for a in job.attempts[-1:] if a.failure), default=0)

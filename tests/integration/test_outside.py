@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from jobs.errors import InvalidPicture
 from jobs.outside.address import AddressRefused, FetchFailed, Policy
-from jobs.outside.client import MAX_RESPONSE_BYTES, MOST_BYTES, Outside
+from jobs.outside.client import MAX_BYTES, MAX_RESPONSE_BYTES, Outside
 from jobs.outside.fetch import NOT_FETCHED, fetch_picture
 from tests.neighbours.bad_server import Authority, Recorder, Script, Turned, bad_server
 
@@ -159,7 +159,7 @@ async def test_a_sound_answer_is_taken_whole(what):
     assert "cookie" not in far.headers
 
 
-@pytest.mark.parametrize(("size", "taken"), [(MOST_BYTES, True), (MOST_BYTES + 1, False)])
+@pytest.mark.parametrize(("size", "taken"), [(MAX_BYTES, True), (MAX_BYTES + 1, False)])
 @pytest.mark.parametrize("length", [True, False])
 async def test_a_body_is_taken_up_to_20_mib_and_no_further(size, taken, length):
     body = bytes(size)
@@ -298,7 +298,7 @@ async def test_an_endless_answer_is_let_go_of_at_20_mib():
             await outside().get(f"http://good.example:{far.port}/")
         await asyncio.wait_for(far.left.wait(), 5)
 
-    assert MOST_BYTES - 128 * 1024 < far.sent < MOST_BYTES + 16 * 1024 * 1024
+    assert MAX_BYTES - 128 * 1024 < far.sent < MAX_BYTES + 16 * 1024 * 1024
 
 
 @pytest.mark.parametrize("what", ["no answer at all", "one byte at a time", "endless early words"])
@@ -623,7 +623,7 @@ async def test_a_far_end_that_does_not_read_is_given_up():
     url = f"http://good.example:{server.sockets[0].getsockname()[1]}/"
 
     with pytest.raises(FetchFailed, match=r"^too slow$"):
-        await outside().post(url, headers={}, body=bytes(MOST_BYTES), seconds=SOON)
+        await outside().post(url, headers={}, body=bytes(MAX_BYTES), seconds=SOON)
 
     left.set()
     server.close()

@@ -13,7 +13,7 @@ from jobs.blobs.opening import blob_store
 from jobs.blobs.store import BlobStoreDown
 from jobs.errors import NotFound
 from jobs.model.picture import Picture
-from jobs.pictures.sniff import MOST_BYTES
+from jobs.pictures.sniff import MAX_BYTES
 from jobs.settings import Settings
 from jobs.store.claims import Claim
 from jobs.worker.lease import LeasedJob
@@ -57,7 +57,7 @@ async def test_a_preview_is_due_for_deletion_before_its_bytes_are_on_their_way(r
 
 @pytest.mark.parametrize(
     ("data", "index"),
-    [(b"no picture", 0), (PNG + bytes(MOST_BYTES), 0), (PNG, 1)],
+    [(b"no picture", 0), (PNG + bytes(MAX_BYTES), 0), (PNG, 1)],
     ids=["none", "too large", "of no picture of the call"],
 )
 async def test_a_preview_that_is_unfit_is_dropped_without_a_trace(redis, held, tmp_path, data, index):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from jobs.pictures.gate import validate_mask
-from jobs.pictures.sniff import MOST_BYTES, NotAPicture
+from jobs.pictures.sniff import MAX_BYTES, NotAPicture
 from tests.unit.jobs.picture_files import IEND, chunk, gradient, header, png, rows, samples, saved
 
 SIZE = (4, 4)
@@ -72,7 +72,7 @@ def test_every_way_to_write_transparency_is_a_mask_and_goes_on_as_rgba(what):
         (saved(rgba(), "WEBP"), "must be a PNG"),
         (saved(gradient("P", SIZE), "GIF", transparency=0), "must be a PNG"),
         (b"", "must be a PNG"),
-        (MASKS["RGBA"] + bytes(MOST_BYTES), "larger than"),
+        (MASKS["RGBA"] + bytes(MAX_BYTES), "larger than"),
         (png(header(8_000, 8_000, colour=6), chunk(b"IDAT", rows()), IEND), "more than 50000000 pixels"),
         (saved(rgba(size=(8, 2))), "it is 8x2, the reference image 4x4"),
         (MASKS["RGBA"][:-5], "truncated"),

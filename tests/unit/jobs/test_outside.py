@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jobs.outside.address import (
-    LONGEST_URL,
+    MAX_URL,
     Address,
     AddressRefused,
     FetchFailed,
@@ -398,11 +398,11 @@ GOOD_HOSTS = [
         )
     ],
     Row(f"https://{'g.' * 127}example/a.png", "form"),  # a host of 261
-    Row(f"https://good.example/{'a' * LONGEST_URL}", "too long"),
-    Row("https://good.example/".ljust(LONGEST_URL + 1, "a"), "too long"),
-    Row("https://good.example/?".ljust(LONGEST_URL + 1, "?"), "too long"),
-    Row(" " * (LONGEST_URL + 1), "too long"),
-    Row("https://" + "user@" * LONGEST_URL + "good.example/", "too long"),
+    Row(f"https://good.example/{'a' * MAX_URL}", "too long"),
+    Row("https://good.example/".ljust(MAX_URL + 1, "a"), "too long"),
+    Row("https://good.example/?".ljust(MAX_URL + 1, "?"), "too long"),
+    Row(" " * (MAX_URL + 1), "too long"),
+    Row("https://" + "user@" * MAX_URL + "good.example/", "too long"),
     # addresses that stand on the list and are private all the same
     Row("https://127.0.0.1/a.png", "address"),
     Row("https://10.0.0.1/a.png", "address"),
@@ -612,7 +612,7 @@ async def test_a_webhook_to_any_host_is_refused_by_the_address_all_the_same(row,
         (REFERENCES, GOOD, (PUBLIC, 443)),
         (REFERENCES, "HTTPS://GOOD.EXAMPLE:443", (PUBLIC, 443)),
         (REFERENCES, "https://good.example:00443?q", (PUBLIC, 443)),
-        (REFERENCES, "https://good.example/".ljust(LONGEST_URL, "a"), (PUBLIC, 443)),
+        (REFERENCES, "https://good.example/".ljust(MAX_URL, "a"), (PUBLIC, 443)),
         (REFERENCES, f"https://{PUBLIC}/", (PUBLIC, 443)),
         (WEBHOOKS, "https://any.example:8443/", (PUBLIC, 8443)),
         (WEBHOOKS, "https://8.8.8.8/", ("8.8.8.8", 443)),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from jobs.pictures.gate import PNG_AND_JPEG, validate
-from jobs.pictures.sniff import MOST_BYTES, NotAPicture, measure, sniff
+from jobs.pictures.sniff import MAX_BYTES, NotAPicture, measure, sniff
 from tests.unit.jobs.picture_files import (
     IDAT,
     IEND,
@@ -227,7 +227,7 @@ REFUSED = {
     "a GIF before a PNG": (b"GIF89a" + PLAIN, "not JPEG or PNG"),
     "a ZIP before a JPEG": (b"PK\x03\x04" + JPEG, "not JPEG or PNG"),
     "a PNG whose line ends were changed": (PLAIN.replace(b"\r\n", b"\n"), "not JPEG or PNG"),
-    "too many bytes": (PLAIN + bytes(MOST_BYTES), "larger than"),
+    "too many bytes": (PLAIN + bytes(MAX_BYTES), "larger than"),
     "PNG cut in its header": (PLAIN[:20], "truncated"),
     "PNG cut in its data": (PLAIN[:50], "truncated"),
     "PNG without its end": (png(header(), IDAT), "truncated"),
@@ -388,7 +388,7 @@ def test_there_are_as_many_files_as_were_promised():
 @pytest.mark.parametrize(
     ("data", "size"),
     [
-        (PLAIN + bytes(MOST_BYTES - len(PLAIN)), (4, 4)),
+        (PLAIN + bytes(MAX_BYTES - len(PLAIN)), (4, 4)),
         (
             png(header(10_000, 5_000, 1, 0), chunk(b"IDAT", zlib.compress(bytes(5_000 * 1_251), 1)), IEND),
             (10_000, 5_000),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.blobs.spool import LONGEST_SECONDS, Spool
+from jobs.blobs.spool import MAX_AGE_SECONDS, Spool
 
 NAMES = [f"images/acme/2026-01-01/{number}.png" for number in range(40)]
 
@@ -71,7 +71,7 @@ def test_a_disk_that_takes_nothing_is_a_no_and_leaves_no_half(tmp_path, monkeypa
 def test_what_is_older_than_a_day_goes(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(b"job_1\n")
-    long_ago = path.stat().st_mtime - LONGEST_SECONDS - 1
+    long_ago = path.stat().st_mtime - MAX_AGE_SECONDS - 1
     os.utime(path, (long_ago, long_ago))
 
     assert Spool(tmp_path).names() == []
