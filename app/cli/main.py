@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 import rich_click as click
 
 from app.cli.keys import keys
+from app.cli.messages import fail
 from app.cli.orgs import orgs
 from jobs.errors import ConfigurationError
 
@@ -19,7 +19,7 @@ def main() -> None:
     try:
         darkroom(standalone_mode=True)
     except ConfigurationError as error:
-        _fail(str(error))
+        fail(str(error), 2)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,9 +39,9 @@ darkroom.add_command(orgs)
 @click.option("--json", "as_json", is_flag=True, help="one line of JSON on stdout when ready")
 def dev(port: int | None, data_dir: Path | None, ephemeral: bool, as_json: bool) -> None:
     """Start everything on this machine: API, worker, queue, storage, and a simulator for what has no key."""
-    from app.cli.dev import Told, run_dev  # each command loads what it needs
+    from app.cli.dev import DevOptions, run_dev  # each command loads what it needs
 
-    sys.exit(run_dev(Told(port=port, data_dir=data_dir, ephemeral=ephemeral, json=as_json)))
+    sys.exit(run_dev(DevOptions(port=port, data_dir=data_dir, ephemeral=ephemeral, json=as_json)))
 
 
 @darkroom.command()
@@ -77,7 +77,7 @@ def healthcheck(url: str | None) -> None:
     try:
         answer = httpx.get(f"{base}/readyz", timeout=5, trust_env=False)
     except httpx.HTTPError as error:
-        _fail(f"{base}: {error}", 1)
+        fail(f"{base}: {error}")
     click.echo(answer.text)
     sys.exit(0 if answer.is_success else 1)
 
@@ -125,11 +125,6 @@ def check(as_json: bool) -> None:
     for finding in [] if as_json else found:
         click.echo(f"{finding.level:<7} {finding.about}: {finding.text}")
     sys.exit(1 if any(f.level == "error" for f in found) else 0)
-
-
-def _fail(text: str, status: int = 2) -> NoReturn:
-    click.echo(f"darkroom: {text}", err=True)
-    sys.exit(status)
 
 
 if __name__ == "__main__":

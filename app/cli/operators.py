@@ -1,13 +1,12 @@
-"""What the operators' commands share: the Redis of the settings, and an end in one line."""
+"""What the operators' commands share: the Redis of the settings."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import rich_click as click
+from app.cli.messages import fail
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -38,9 +37,3 @@ async def _connected(settings: Settings, work: Callable[[Redis, Settings], Await
 
     async with Redis.from_url(settings.redis_url, socket_timeout=5) as redis:
         return await work(redis, settings)
-
-
-def fail(text: str) -> NoReturn:
-    """One line on stderr, status 1."""
-    click.echo(f"darkroom: {text}", err=True)
-    sys.exit(1)

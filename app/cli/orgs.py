@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from app.cli.operators import fail, with_redis
+from app.cli.messages import fail
+from app.cli.operators import with_redis
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
