@@ -1,8 +1,4 @@
-"""Webhook endpoints: where all news of an org are posted, kept as small records, and what their receivers do to them.
-
-Which of them are enabled is remembered for `KNOWN_SECONDS`, and forgotten at once by the process that changes one: a
-new endpoint hears of every event from that long after it was made at the latest.
-"""
+"""Webhook endpoints: where all news of an org are posted, kept as small records, and what receivers do to them."""
 
 from __future__ import annotations
 
@@ -22,6 +18,7 @@ from jobs.model.times import now_ms
 from jobs.outside.address import OutsideError, Policy, check, parse, webhook_policy
 from jobs.store.records import Records
 from jobs.webhooks.delivery import ENDINGS, DeliveryAttempt, delivered, wanted
+from jobs.webhooks.enabled_cache import EnabledCache
 from jobs.webhooks.endpoint import SECRETS, Endpoint, Secret, new_secret
 from jobs.webhooks.outbox import Outbox
 
@@ -32,9 +29,6 @@ if TYPE_CHECKING:
 
 MOST: Final = 50
 """Endpoints of an org."""
-KNOWN_SECONDS: Final = 5.0
-MOST_KNOWN: Final = 10_000
-"""Orgs whose endpoints a process remembers."""
 PATIENCE_MS: Final = 3 * 86_400_000
 """An endpoint with nothing but failures for so long is disabled."""
 OVERLAP_SECONDS: Final = 86_400
@@ -91,13 +85,11 @@ class Endpoints:
         policy: Policy,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._clock = clock
         self._records = Records(redis, prefix, "endpoint", Endpoint)
         self._outbox = outbox
         self._sealer = sealer
         self._policy = policy
-        self._known: dict[str, tuple[float, Sequence[Endpoint]]] = {}
-        self._changes = 0
+        self._enabled = EnabledCache(self._look, clock)
 
     async def create(self, org: str, wish: Wish) -> Shown:
         """Make an endpoint. Raises `InvalidInput` naming the field as the API spells it."""
@@ -116,7 +108,7 @@ class Endpoints:
         )
         endpoint = self._checked(endpoint, secret)
         await self._records.put(endpoint)
-        self._forget(org)
+        self._enabled.forget(org)
         found, _ = await self._records.page(org, None, MOST + 1)
         if len(found) > MOST:  # looked at after the write: of two at the same time neither passes unseen
             await self._records.delete(org, endpoint.id)
@@ -136,18 +128,8 @@ class Endpoints:
         return await self._records.page(org, after, limit)
 
     async def enabled(self, org: str) -> Sequence[Endpoint]:
-        """The org's enabled endpoints, as they were at most `KNOWN_SECONDS` ago."""
-        known = self._known.get(org)
-        if known is not None and known[0] > self._clock():
-            return known[1]
-        changes = self._changes
-        found, _ = await self._records.page(org, None, MOST)
-        enabled = tuple(e for e in found if e.disabled is None)
-        if changes == self._changes:
-            if len(self._known) >= MOST_KNOWN:
-                self._known.clear()
-            self._known[org] = (self._clock() + KNOWN_SECONDS, enabled)
-        return enabled
+        """The org's enabled endpoints, as they were a few seconds ago at most (`enabled_cache.FRESH_SECONDS`)."""
+        return await self._enabled.get(org)
 
     async def named(self, org: str, endpoint_id: str) -> Webhook:
         """The webhook of a job that names an enabled endpoint. Raises `InvalidInput`."""
@@ -165,7 +147,7 @@ class Endpoints:
             return self._checked(replace(endpoint, **fields, **more, updated_ms=now_ms()))
 
         endpoint = _found(await self._records.update(org, endpoint_id, changed))
-        self._forget(org)
+        self._enabled.forget(org)
         if "disabled" in fields or "url" in fields:
             await self._outbox.hasten(endpoint_id)
         return endpoint
@@ -174,7 +156,7 @@ class Endpoints:
         """Forget an endpoint; what waits for it is given up. Raises `NotFound`."""
         if not await self._records.delete(org, endpoint_id):
             raise NotFound("no such endpoint")
-        self._forget(org)
+        self._enabled.forget(org)
         await self._outbox.hasten(endpoint_id)
 
     async def rotate(self, org: str, endpoint_id: str, overlap_seconds: int, secret: str | None = None) -> Shown:
@@ -214,12 +196,16 @@ class Endpoints:
         if endpoint is None or endpoint.disabled is not None:
             await self._outbox.hasten(endpoint_id)
 
+    async def _look(self, org: str) -> Sequence[Endpoint]:
+        found, _ = await self._records.page(org, None, MOST)
+        return tuple(e for e in found if e.disabled is None)
+
     async def _disable(self, endpoint: Endpoint, reason: str) -> None:
         _log.warning("webhook endpoint disabled", endpoint=endpoint.id, org=endpoint.org, reason=reason)
         await self._records.update(
             endpoint.org, endpoint.id, lambda e: replace(e, disabled=reason, failing_since_ms=None, updated_ms=now_ms())
         )
-        self._forget(endpoint.org)
+        self._enabled.forget(endpoint.org)
         await self._outbox.hasten(endpoint.id)
 
     def _checked(self, endpoint: Endpoint, secret: str | None = None) -> Endpoint:
@@ -230,10 +216,6 @@ class Endpoints:
         except OutsideError:
             raise InvalidInput(NO_ADDRESS, field="url") from None
         return replace(endpoint, events=webhook.events)
-
-    def _forget(self, org: str) -> None:
-        self._changes += 1
-        self._known.pop(org, None)
 
 
 def _found(endpoint: Endpoint | None) -> Endpoint:

@@ -13,8 +13,9 @@ from jobs.model.times import now_ms
 from jobs.outside.address import Policy
 from jobs.store.jobs import RedisJobStore
 from jobs.webhooks.delivery import DeliveryAttempt, deliveries, given_up, tried
+from jobs.webhooks.enabled_cache import FRESH_SECONDS
 from jobs.webhooks.endpoint import Endpoint, Secret
-from jobs.webhooks.endpoints import KNOWN_SECONDS, Endpoints, Wish
+from jobs.webhooks.endpoints import Endpoints, Wish
 from jobs.webhooks.outbox import Outbox
 from tests.jobs import new_job
 
@@ -230,7 +231,7 @@ async def test_who_is_enabled_is_remembered_for_seconds_and_forgotten_by_the_pro
 
         assert list(await here.enabled("acme")) == [made]
         assert list(await there.enabled("acme")) == []
-        seconds[0] += KNOWN_SECONDS
+        seconds[0] += FRESH_SECONDS
         assert list(await there.enabled("acme")) == [made]
         await here.change("acme", made.id, {"disabled": "by request"})
         assert list(await here.enabled("acme")) == []
