@@ -14,6 +14,8 @@ from arq.connections import ArqRedis
 from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
+from jobs.redis.keys import Keys
+
 TURN: Final = "turn"
 """The arq function that asks the store for jobs until there is none."""
 STALE_SECONDS: Final = 15
@@ -44,11 +46,6 @@ _ARQ_KEYS: Final = {
 }
 
 
-def queue_name(prefix: str) -> str:
-    """The sorted set in which arq keeps the turns."""
-    return f"{prefix}arq:turns"
-
-
 def arq_redis(pool: ConnectionPool, prefix: str) -> ArqRedis:
     """An arq connection on an existing pool; msgpack, never pickle."""
     carry_prefix(prefix)
@@ -56,7 +53,7 @@ def arq_redis(pool: ConnectionPool, prefix: str) -> ArqRedis:
         pool_or_conn=pool,
         job_serializer=serialize,
         job_deserializer=deserialize,
-        default_queue_name=queue_name(prefix),
+        default_queue_name=Keys(prefix).arq_turns,
     )
 
 
@@ -65,27 +62,26 @@ class Turns:
 
     def __init__(self, redis: ArqRedis, prefix: str) -> None:
         self._redis = redis
-        self._prefix = prefix
-        self._wake = f"{prefix}wake"
+        self._keys = Keys(prefix)
 
     async def ring(self, turn: str) -> None:
         """Enqueue a turn and wake a worker for it. A failure is left to the workers' own slow look."""
         with contextlib.suppress(RedisError):
             await self._redis.enqueue_job(TURN, _job_id=turn)
-            await self._redis.publish(self._wake, turn)
+            await self._redis.publish(self._keys.wakes, turn)
 
     async def sweep(self) -> None:
         """Take turns of dead workers out of arq's queue, where they would be looked at for a day with every poll."""
         before = int(time.time() - STALE_SECONDS) * 1000
-        queue = queue_name(self._prefix)
+        queue = self._keys.arq_turns
         with contextlib.suppress(RedisError):
             old = await self._redis.zrangebyscore(queue, "-inf", before, 0, MOST_SWEPT)
             if not old:
                 return
-            running = await self._redis.zmscore(f"{self._prefix}turns", old)
+            running = await self._redis.zmscore(self._keys.turns, old)
             names = [turn.decode() for turn, until in zip(old, running, strict=True) if until is None]
             if names:
-                kept = [f"{key}{n}" for n in names for key in map(self._prefix.__add__, _ARQ_KEYS.values())]
+                kept = [f"{key}{n}" for n in names for key in map(self._keys.prefix.__add__, _ARQ_KEYS.values())]
                 await self._redis.zrem(queue, *names)
                 await self._redis.delete(*kept)
 

@@ -14,6 +14,7 @@ from jobs.errors import Gone, InvalidInput, NotFound
 from jobs.ids import new_id
 from jobs.model.times import now_ms
 from jobs.redis.connection import reachable
+from jobs.redis.keys import Keys as RedisKeys
 from jobs.store.records import Records
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ class Keys:
 
     def __init__(self, redis: Redis, prefix: str, providers: Collection[str]) -> None:
         self._redis = redis
-        self._used = f"{prefix}key_used"
-        self._records = Records(redis, prefix, "key", ApiKey, _hashes)
+        self._used = RedisKeys(prefix).api_keys_used
+        self._records = Records(redis, prefix, "api_key", ApiKey, _hashes)
         self._providers = providers
 
     async def create(self, org: str, wish: Wish, *, by: str) -> Issued:

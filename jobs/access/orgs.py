@@ -9,6 +9,7 @@ from msgspec import UNSET, Struct, UnsetType, to_builtins
 from jobs.errors import InvalidInput
 from jobs.model.times import moment, now_ms
 from jobs.redis.connection import reachable
+from jobs.redis.keys import Keys, LimitField, UseField
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -49,19 +50,19 @@ class Orgs:
 
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
-        self._prefix = prefix
+        self._keys = Keys(prefix)
 
     async def limits(self, org: str) -> OrgLimits:
         """What the org may do."""
         with reachable():
-            raw = await self._redis.hgetall(f"{self._prefix}limits:{org}")  # type: ignore[misc]  # redis-py types both clients as one
+            raw = await self._redis.hgetall(self._keys.limits(org))  # type: ignore[misc]  # redis-py types both clients as one
         kept = {name.decode(): value.decode() for name, value in raw.items()}
-        cost = kept.get("costPerDay")
+        cost = kept.get(LimitField.COST_PER_DAY)
         return OrgLimits(
-            weight=float(kept.get("weight", 1.0)),
-            max_queued=_number(kept.get("maxQueued")),
-            max_running=_number(kept.get("maxRunning")),
-            images_per_day=_number(kept.get("imagesPerDay")),
+            weight=float(kept.get(LimitField.WEIGHT, 1.0)),
+            max_queued=_number(kept.get(LimitField.MAX_QUEUED)),
+            max_running=_number(kept.get(LimitField.MAX_RUNNING)),
+            images_per_day=_number(kept.get(LimitField.IMAGES_PER_DAY)),
             cost_per_day=None if cost is None else int(cost) / _MICRO,
         )
 
@@ -74,7 +75,7 @@ class Orgs:
                 raise InvalidInput(f"must be {least} to {_MOST}", field=name)
         if told.get("costPerDay") is not None:
             told["costPerDay"] = round(told["costPerDay"] * _MICRO)
-        key = f"{self._prefix}limits:{org}"
+        key = self._keys.limits(org)
         with reachable():
             pipe = self._redis.pipeline(transaction=True)
             for name, value in told.items():
@@ -84,31 +85,34 @@ class Orgs:
 
     async def used(self, org: str) -> Used:
         """What the org has used today."""
-        return await self._used(f"used:{org}")
+        return await self._used(self._keys.used_by_org(org, _today()))
 
     async def used_by(self, key_id: str) -> Used:
         """What was used today by that API key of an org."""
-        return await self._used(f"used/{key_id}")
+        return await self._used(self._keys.used_by_api_key(key_id, _today()))
 
-    async def _used(self, name: str) -> Used:
-        day = moment(now_ms())[:10]
+    async def _used(self, key: str) -> Used:
         with reachable():
-            images, cost = await self._redis.hmget(f"{self._prefix}{name}:{day}", ["images", "cost"])  # type: ignore[misc]  # as above
+            images, cost = await self._redis.hmget(key, [UseField.IMAGES, UseField.COST])  # type: ignore[misc]  # as above
         return Used(int(images or 0), int(cost or 0) / _MICRO)
 
     async def queue(self, org: str) -> tuple[int, int]:
         """How many of the org's jobs are ready, and how many run."""
         with reachable():
-            providers = await self._redis.smembers(f"{self._prefix}lanes:{org}")  # type: ignore[misc]  # as above
+            lanes = await self._redis.smembers(self._keys.lanes_of_org(org))  # type: ignore[misc]  # as above
             pipe = self._redis.pipeline(transaction=False)
-            for provider in providers:
-                pipe.zcard(f"{self._prefix}ready:{org}/{provider.decode()}")
-            pipe.zcount(f"{self._prefix}running/{org}", now_ms(), "+inf")
+            for lane in lanes:
+                pipe.zcard(self._keys.ready(org, lane.decode()))
+            pipe.zcount(self._keys.running_of_org(org), now_ms(), "+inf")
             *ready, running = await pipe.execute()
         return sum(ready), running
 
 
 _MOST: Final = 1_000_000_000
+
+
+def _today() -> str:
+    return moment(now_ms())[:10]
 
 
 def _number(text: str | None) -> int | None:

@@ -12,6 +12,7 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from msgspec import Struct
 
 from jobs.redis.connection import reachable
+from jobs.redis.keys import Keys
 
 if TYPE_CHECKING:
     from redis.asyncio import ConnectionPool
@@ -45,7 +46,7 @@ class Rates:
         storage = RedisStorage(
             _OF_THE_POOL,
             implementation="redispy",
-            key_prefix=f"{prefix}rate",
+            key_prefix=Keys(prefix).rates,
             connection_pool=pool,  # type: ignore[arg-type]  # passed on to redis-py; its hint forgets the pool
         )
         self._windows = SlidingWindowCounterRateLimiter(storage)

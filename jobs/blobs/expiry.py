@@ -9,6 +9,7 @@ import structlog
 from jobs.errors import DarkroomError
 from jobs.model.times import now_ms
 from jobs.redis.connection import reachable
+from jobs.redis.keys import Keys
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -23,7 +24,7 @@ class BlobExpiry:
 
     def __init__(self, redis: Redis, prefix: str, blobs: BlobStore) -> None:
         self._redis = redis
-        self._key = f"{prefix}expiring"
+        self._key = Keys(prefix).expiring_blobs
         self._blobs = blobs
 
     async def add(self, at_ms: int, *names: str) -> None:

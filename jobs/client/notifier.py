@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from jobs.errors import ServiceUnavailable
 from jobs.model.job import Job
+from jobs.redis.keys import Keys
 from jobs.redis.pubsub import end, listen
 
 SLOW_LOOK_SECONDS: Final = 5.0
@@ -30,7 +31,7 @@ class Waiting:
 
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
-        self._channel = f"{prefix}news"
+        self._channel = Keys(prefix).changes
         self._waiters: dict[str, set[asyncio.Event]] = {}
         self._attending: list[Heard] = []
         self._listener: asyncio.Task[None] | None = None

@@ -1,9 +1,12 @@
-"""The Lua scripts, each with `include/lanes.lua` before it."""
+"""The Lua scripts, each with the names of our keys, the clock, and what it includes before it."""
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from jobs.redis.keys import lua
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,7 +16,17 @@ if TYPE_CHECKING:
 
 
 def scripts(redis: Redis, names: Iterable[str]) -> dict[str, AsyncScript]:
-    """Scripts by name, ready to be called."""
+    """Scripts by name, ready to be called. `ARGV[1]` is the key prefix: all keys share one hash slot by it."""
+    return {name: redis.register_script(_text(name)) for name in names}
+
+
+_INCLUDES: Final = re.compile(r"^-- Includes: (.+)\.$", re.MULTILINE)
+"""A line in a script's head that names files of `lua/include/`."""
+
+
+def _text(name: str) -> str:
     folder = files("jobs.redis") / "lua"
-    shared = (folder / "include" / "lanes.lua").read_text()
-    return {name: redis.register_script(shared + (folder / f"{name}.lua").read_text()) for name in names}
+    own = (folder / f"{name}.lua").read_text()
+    included = [part for line in _INCLUDES.findall(own) for part in line.split(", ")]
+    text = "".join((folder / "include" / f"{part}.lua").read_text() for part in ("clock", *included)) + own
+    return lua(text) + text

@@ -15,6 +15,7 @@ from jobs.model.json import job_json
 from jobs.model.moves import Changed
 from jobs.model.times import moment, now_ms
 from jobs.redis.connection import reachable
+from jobs.redis.keys import EVENT, JobField, Keys
 from jobs.redis.scripts import scripts
 from jobs.store.claims import Beat, Claim, names_in, score
 from jobs.store.durations import (
@@ -93,6 +94,7 @@ class RedisJobStore:
         self._limits = [part for pair in (limits or {}).items() for part in pair]
         self.redis = redis
         self.prefix = prefix
+        self.keys = Keys(prefix)
         self.base_url = base_url
         self._scripts = scripts(redis, _SCRIPTS)
         self._room = Room(redis)
@@ -158,7 +160,7 @@ class RedisJobStore:
     async def get(self, job_id: str) -> Job | None:
         """See `JobStore.get`."""
         with reachable():
-            doc = await self.redis.hget(f"{self.prefix}job:{job_id}", "doc")  # type: ignore[misc]  # redis-py types both clients as one
+            doc = await self.redis.hget(self.keys.job(job_id), JobField.DOCUMENT)  # type: ignore[misc]  # redis-py types both clients as one
         return None if doc is None else _unpack(cast("bytes", doc))
 
     async def many(self, org: str, job_ids: Sequence[str]) -> list[Job | bool]:
@@ -166,8 +168,8 @@ class RedisJobStore:
         with reachable():
             pipe = self.redis.pipeline(transaction=False)
             for job_id in job_ids:
-                pipe.hget(f"{self.prefix}job:{job_id}", "doc")
-                pipe.get(f"{self.prefix}tomb:{job_id}")
+                pipe.hget(self.keys.job(job_id), JobField.DOCUMENT)
+                pipe.get(self.keys.tombstone(job_id))
             found = await pipe.execute() if job_ids else []
         pairs = zip(found[0::2], found[1::2], strict=True)
         return [tomb == org.encode() if doc is None else _unpack(doc) for doc, tomb in pairs]
@@ -213,13 +215,13 @@ class RedisJobStore:
 
     async def page(self, org: str, after: str | None, limit: int) -> Page:
         """See `JobStore.page`. Ids whose record is gone are skipped and forgotten."""
-        index = f"{self.prefix}org:{org}"
+        index = self.keys.jobs_of_org(org)
         top = f"({after}" if after else "+"
         with reachable():
             ids = [i.decode() for i in await self.redis.zrevrangebylex(index, top, "-", 0, limit)]
             pipe = self.redis.pipeline(transaction=False)
             for job_id in ids:
-                pipe.hget(f"{self.prefix}job:{job_id}", "doc")
+                pipe.hget(self.keys.job(job_id), JobField.DOCUMENT)
             docs = await pipe.execute() if ids else []
             gone = [job_id for job_id, doc in zip(ids, docs, strict=True) if doc is None]
             if gone:
@@ -230,8 +232,8 @@ class RedisJobStore:
     async def events(self, job_id: str, after: int = 0) -> list[dict[str, Any]]:
         """The job's events with a sequence above `after`, in order."""
         with reachable():
-            rows = await self.redis.xrange(f"{self.prefix}events:{job_id}", f"({after}" if after else "-", "+")
-        return [msgspec.json.decode(fields[b"e"]) for _, fields in rows]
+            rows = await self.redis.xrange(self.keys.events(job_id), f"({after}" if after else "-", "+")
+        return [msgspec.json.decode(fields[EVENT.encode()]) for _, fields in rows]
 
     async def claim_next(self, turn: str, worker: str, lease_ms: int) -> Claim | None:
         """The next job that is this turn's to run; with `None` the turn has been given back."""
@@ -263,16 +265,16 @@ class RedisJobStore:
     async def sought(self) -> list[str]:
         """Jobs that ended with a call open, and whose leases are over: what the call stored is to be sought."""
         with reachable():
-            found = await self.redis.zrangebyscore(f"{self.prefix}sought", "-inf", now_ms(), 0, SOUGHT_AT_ONCE)
+            found = await self.redis.zrangebyscore(self.keys.pending_salvage, "-inf", now_ms(), 0, SOUGHT_AT_ONCE)
         return [job_id.decode() for job_id in found]
 
     async def seek_again(self, job_id: str, at_ms: int | None) -> None:
         """Look for the job's pictures again then; None: never."""
         with reachable():
             if at_ms is None:
-                await self.redis.zrem(f"{self.prefix}sought", job_id)
+                await self.redis.zrem(self.keys.pending_salvage, job_id)
             else:
-                await self.redis.zadd(f"{self.prefix}sought", {job_id: at_ms}, xx=True)
+                await self.redis.zadd(self.keys.pending_salvage, {job_id: at_ms}, xx=True)
 
     async def missing_turns(self, most: int) -> list[str]:
         """Turns that have to be rung: at most `most`, no more than there is work and free slots for."""
@@ -289,7 +291,7 @@ class RedisJobStore:
     async def erased(self, org: str, job_id: str) -> bool:
         """Whether the org once had a job of that id, which was erased or is past its retention."""
         with reachable():
-            return bool(await self.redis.get(f"{self.prefix}tomb:{job_id}") == org.encode())
+            return bool(await self.redis.get(self.keys.tombstone(job_id)) == org.encode())
 
     async def left(self, job: Job) -> None:
         """Whoever waited for the job has gone without its result."""
@@ -307,10 +309,10 @@ class RedisJobStore:
             await self.redis.ping()
 
     def _idem(self, job: Job, key: Key) -> str:
-        return f"{self.prefix}idem:{job.org}:{len(job.subject)}:{job.subject}:{key.value}"
+        return self.keys.idempotency(f"{job.org}:{len(job.subject)}:{job.subject}:{key.value}")
 
     def _undelivered(self, job: Job) -> str:
-        return f"{self.prefix}undelivered:{job.org}:{job.subject}:{job.fingerprint}"
+        return self.keys.undelivered(job.org, job.subject, job.fingerprint)
 
     def _expiring(self, job: Job) -> list[str | int]:
         """How many blobs expire with a job's end, then each with its time: inputs, and pictures by retention."""

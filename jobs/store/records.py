@@ -9,6 +9,7 @@ import msgspec
 from redis.exceptions import WatchError
 
 from jobs.redis.connection import reachable
+from jobs.redis.keys import Keys
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -48,7 +49,8 @@ class Records(Generic[R]):
         lasting: Callable[[R], int | None] = lambda _: None,
     ) -> None:
         self._redis = redis
-        self._place = f"{prefix}{kind}:"
+        self._kind = kind
+        self._keys = Keys(prefix)
         self._decoder = msgspec.json.Decoder(form)
         self._names = names
         self._lasting = lasting
@@ -62,7 +64,7 @@ class Records(Generic[R]):
 
     async def add(self, record: R) -> str | None:
         """Keep a new record, unless one of its names is taken: then the id of the record that has it."""
-        names = [f"{self._place}name:{n}" for n in self._names(record)]
+        names = [self._keys.record_named(self._kind, n) for n in self._names(record)]
         with reachable():
             async with self._redis.pipeline() as pipe:
                 while True:
@@ -87,30 +89,30 @@ class Records(Generic[R]):
     async def find(self, record_id: str) -> R | None:
         """The record, whosever it is: not for callers."""
         with reachable():
-            return self._read(await self._redis.get(f"{self._place}{record_id}"))
+            return self._read(await self._redis.get(self._keys.record(self._kind, record_id)))
 
     async def named(self, name: str) -> str | None:
         """The id of the record that has this name, whosever it is."""
         with reachable():
-            found: bytes | None = await self._redis.get(f"{self._place}name:{name}")
+            found: bytes | None = await self._redis.get(self._keys.record_named(self._kind, name))
         return None if found is None else found.decode()
 
     async def page(self, org: str, after: str | None, limit: int) -> tuple[list[R], str | None]:
         """The org's records below the id `after`, newest first, and the id to go on from (None at the end)."""
         with reachable():
+            index = self._keys.records_of_org(self._kind, org)
             top = f"({after}" if after else "+"
-            found = await self._redis.zrevrangebylex(f"{self._place}org:{org}", top, "-", 0, limit)
-            ids = [i.decode() for i in found]
-            documents = await self._redis.mget([f"{self._place}{i}" for i in ids]) if ids else []
+            ids = [i.decode() for i in await self._redis.zrevrangebylex(index, top, "-", 0, limit)]
+            documents = await self._redis.mget([self._keys.record(self._kind, i) for i in ids]) if ids else []
             gone = [i for i, document in zip(ids, documents, strict=True) if document is None]
             if gone:
-                await self._redis.zrem(f"{self._place}org:{org}", *gone)
+                await self._redis.zrem(index, *gone)
         records = [record for record in map(self._read, documents) if record is not None]
         return records, ids[-1] if len(ids) == limit else None
 
     async def update(self, org: str, record_id: str, change: Callable[[R], R]) -> R | None:
         """Replace a record by what `change` makes of it: of changes at the same time none is lost. None: no such."""
-        key = f"{self._place}{record_id}"
+        key = self._keys.record(self._kind, record_id)
         with reachable():
             async with self._redis.pipeline() as pipe:
                 while True:
@@ -134,19 +136,20 @@ class Records(Generic[R]):
             return False
         with reachable():
             async with self._redis.pipeline() as pipe:
-                pipe.zrem(f"{self._place}org:{org}", record_id)
-                pipe.delete(f"{self._place}{record_id}", *(f"{self._place}name:{n}" for n in self._names(record)))
+                pipe.zrem(self._keys.records_of_org(self._kind, org), record_id)
+                names = (self._keys.record_named(self._kind, name) for name in self._names(record))
+                pipe.delete(self._keys.record(self._kind, record_id), *names)
                 await pipe.execute()
         return True
 
     def _write(self, pipe: Any, record: R, before: Mapping[str, int | None]) -> None:
         names = self._names(record)
-        pipe.set(f"{self._place}{record.id}", msgspec.json.encode(record), pxat=self._lasting(record))
-        pipe.zadd(f"{self._place}org:{record.org}", {record.id: 0})
+        pipe.set(self._keys.record(self._kind, record.id), msgspec.json.encode(record), pxat=self._lasting(record))
+        pipe.zadd(self._keys.records_of_org(self._kind, record.org), {record.id: 0})
         for name, until_ms in names.items():
-            pipe.set(f"{self._place}name:{name}", record.id, pxat=until_ms)
+            pipe.set(self._keys.record_named(self._kind, name), record.id, pxat=until_ms)
         for name in before.keys() - names.keys():
-            pipe.delete(f"{self._place}name:{name}")
+            pipe.delete(self._keys.record_named(self._kind, name))
 
     def _read(self, document: bytes | None) -> R | None:
         return None if document is None else self._decoder.decode(document)

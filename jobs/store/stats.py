@@ -9,6 +9,7 @@ from jobs.model import fallback
 from jobs.model.job import Job
 from jobs.model.times import now_ms
 from jobs.redis.connection import reachable
+from jobs.redis.keys import BreakerField, JobField, Keys, LimitField, lane
 from jobs.redis.scripts import scripts
 from jobs.store.breaker import LONGEST_OPEN_MS, TIMES_KEPT_MS, Breaker, Health
 from jobs.store.position import Place
@@ -22,19 +23,19 @@ class Gauges:
 
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
-        self._prefix = prefix
+        self._keys = Keys(prefix)
         self._scripts = scripts(redis, ("record_call",))
 
     async def report(self, provider: str, model: str, word: str, took_ms: int, breaker: Breaker) -> None:
         """A provider's call has ended: `good`, `bad` or `busy` (which says nothing of its health)."""
         bounds = breaker.failures, breaker.open_ms, LONGEST_OPEN_MS, TIMES_KEPT_MS
         with reachable():
-            await self._scripts["record_call"](args=[self._prefix, provider, model, word, took_ms, *bounds])
+            await self._scripts["record_call"](args=[self._keys.prefix, provider, model, word, took_ms, *bounds])
 
     async def took(self, provider: str, model: str) -> tuple[int, ...]:
         """What the model's last good calls took, in milliseconds, the newest first; at most 200."""
         with reachable():
-            found = await self._redis.lrange(f"{self._prefix}took:{provider}/{model}", 0, -1)  # type: ignore[misc]  # redis-py types both clients as one
+            found = await self._redis.lrange(self._keys.times_of_model(provider, model), 0, -1)  # type: ignore[misc]  # redis-py types both clients as one
         return tuple(int(ms) for ms in found)
 
     async def health(self, provider: str) -> Health:
@@ -42,9 +43,9 @@ class Gauges:
         now = now_ms()
         with reachable():
             pipe = self._redis.pipeline(transaction=True)
-            pipe.hmget(f"{self._prefix}breaker:{provider}", ["until", "probe"])
-            pipe.zcount(f"{self._prefix}running:{provider}", now, "+inf")
-            pipe.lrange(f"{self._prefix}took:{provider}", 0, -1)
+            pipe.hmget(self._keys.breaker(provider), [BreakerField.SHUT_UNTIL, BreakerField.PROBE])
+            pipe.zcount(self._keys.running_at_provider(provider), now, "+inf")
+            pipe.lrange(self._keys.times_of_provider(provider), 0, -1)
             (until, probe), running, took = await pipe.execute()
         shut_ms = max(0, int(float(until)) - now) if until else 0
         state = "closed" if until is None else "half_open" if probe or not shut_ms else "open"
@@ -55,24 +56,24 @@ class Gauges:
 
         A job that backs off stands where it will be when it comes back. At most two round trips, whatever waits.
         """
-        now, prefix = now_ms(), self._prefix
+        now, keys = now_ms(), self._keys
         org, provider = job.org, job.request.provider
-        own = f"{prefix}ready:{org}/{provider}{'+' if fallback.allowed(job) else ''}"
+        own = keys.ready(org, lane(provider, may_leave=fallback.allowed(job)))
         with reachable():
             pipe = self._redis.pipeline(transaction=False)
-            pipe.hmget(f"{prefix}job:{job.id}", ["s", "p", "l"])
+            pipe.hmget(keys.job(job.id), [JobField.STATUS, JobField.SCORE, JobField.LEASE_UNTIL])
             pipe.zrank(own, job.id)
-            pipe.smembers(f"{prefix}lanes:{org}")
-            pipe.hget(f"{prefix}limits:{org}", "maxRunning")
-            pipe.hget(f"{prefix}breaker:{provider}", "until")
-            for name in ("orgs", "running"):
-                pipe.zcard(f"{prefix}{name}")
-            for name in ("slots", f"running/{org}", f"running:{provider}"):
-                pipe.zcount(f"{prefix}{name}", f"({now}", "+inf")
+            pipe.smembers(keys.lanes_of_org(org))
+            pipe.hget(keys.limits(org), LimitField.MAX_RUNNING)
+            pipe.hget(keys.breaker(provider), BreakerField.SHUT_UNTIL)
+            for members in (keys.ready_orgs, keys.claimed):
+                pipe.zcard(members)
+            for leased in (keys.slots, keys.running_of_org(org), keys.running_at_provider(provider)):
+                pipe.zcount(leased, f"({now}", "+inf")
             (status, score, lease), rank, lanes, most, until, orgs, running, slots, *held = await pipe.execute()
-            others = {f"{prefix}ready:{org}/{lane.decode()}" for lane in lanes} - (set() if rank is None else {own})
-            for lane in others:
-                pipe.zcount(lane, "-inf", "+inf" if score is None else f"({score.decode()}")
+            others = {keys.ready(org, each.decode()) for each in lanes} - (set() if rank is None else {own})
+            for each in others:
+                pipe.zcount(each, "-inf", "+inf" if score is None else f"({score.decode()}")
             ahead = (rank or 0) + (sum(await pipe.execute()) if others else 0)
         return Place(
             ahead=ahead,
@@ -89,18 +90,19 @@ class Gauges:
 
     async def counts(self) -> dict[str, int]:
         """What waits, runs and backs off, what workers offer, and how long the first in line has waited."""
-        orgs = [o.decode() for o in await self._redis.zrange(f"{self._prefix}orgs", 0, -1)]
+        keys = self._keys
+        orgs = [o.decode() for o in await self._redis.zrange(keys.ready_orgs, 0, -1)]
         pipe = self._redis.pipeline(transaction=True)
         for org in orgs:
-            pipe.smembers(f"{self._prefix}lanes:{org}")
+            pipe.smembers(keys.lanes_of_org(org))
         lanes = [(o, p.decode()) for o, found in zip(orgs, await pipe.execute(), strict=True) for p in found]
-        for name in ("running", "later", "turns"):
-            pipe.zcard(f"{self._prefix}{name}")
-        for name in ("slots", "workers"):
-            pipe.zcount(f"{self._prefix}{name}", now_ms(), "+inf")
-        for org, provider in lanes:
-            pipe.zcard(f"{self._prefix}ready:{org}/{provider}")
-            pipe.zrange(f"{self._prefix}ready:{org}/{provider}", 0, 0)
+        for members in (keys.claimed, keys.backing_off, keys.turns):
+            pipe.zcard(members)
+        for leased in (keys.slots, keys.workers):
+            pipe.zcount(leased, now_ms(), "+inf")
+        for org, name in lanes:
+            pipe.zcard(keys.ready(org, name))
+            pipe.zrange(keys.ready(org, name), 0, 0)
         running, deferred, turns, slots, workers, *found = await pipe.execute()
         first = min((made_ms(ids[0].decode()) for ids in found[1::2] if ids), default=now_ms())
         return {

@@ -54,7 +54,7 @@ class Courier:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        channel = f"{self._outbox.prefix}outbox"
+        channel = self._outbox.keys.posts
         self._tasks = [
             asyncio.create_task(listen(self._redis, channel, lambda _: self._wake.set())),
             asyncio.create_task(self._run()),

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from jobs.model.times import now_ms
 from jobs.redis.connection import reachable
+from jobs.redis.keys import DeliveryField, Keys
 from jobs.redis.scripts import scripts
 from jobs.webhooks.delivery import Delivery, once_more
 
@@ -37,7 +38,7 @@ class Outbox:
 
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
-        self.prefix = prefix
+        self.keys = Keys(prefix)
         self._scripts = scripts(redis, ("lease_deliveries", "settle_delivery", "redeliver", "release_queue"))
 
     async def due(self, most: int, lease_ms: int, room: int) -> Due:
@@ -79,7 +80,7 @@ class Outbox:
         with reachable():
             pipe = self._redis.pipeline(transaction=False)
             for delivery_id in ids:
-                pipe.hget(f"{self.prefix}delivery:{delivery_id}", "doc")
+                pipe.hget(self.keys.delivery(delivery_id), DeliveryField.DOCUMENT)
             docs = await pipe.execute() if ids else []
         found = [_decoder.decode(doc) for doc in docs if doc is not None]
         return [d for d in found if d.org == org]
@@ -87,7 +88,7 @@ class Outbox:
     async def ids_of_job(self, job_id: str) -> list[str]:
         """The ids of every delivery of a job, oldest first."""
         with reachable():
-            ids = await self._redis.lrange(f"{self.prefix}deliveries:{job_id}", 0, -1)  # type: ignore[misc]  # redis-py types both clients as one
+            ids = await self._redis.lrange(self.keys.deliveries_of_job(job_id), 0, -1)  # type: ignore[misc]  # redis-py types both clients as one
         return [i.decode() for i in ids]
 
     async def of_job(self, org: str, job_id: str) -> tuple[Delivery, ...]:
@@ -96,7 +97,7 @@ class Outbox:
 
     async def below(self, org: str, after: str | None, most: int) -> list[str]:
         """The ids of the org's deliveries, newest first, below the id `after`."""
-        index = f"{self.prefix}deliveries_of:{org}"
+        index = self.keys.deliveries_of_org(org)
         with reachable():
             rank = -1 if after is None else await self._redis.zrevrank(index, after)
             ids = [] if rank is None else await self._redis.zrevrange(index, rank + 1, rank + most)
@@ -104,13 +105,13 @@ class Outbox:
 
     async def between(self, org: str, since_ms: int, until_ms: int, skip: int, most: int) -> list[str]:
         """The ids of the org's deliveries that were made in the range, oldest first."""
-        index = f"{self.prefix}deliveries_of:{org}"
+        index = self.keys.deliveries_of_org(org)
         with reachable():
             return [i.decode() for i in await self._redis.zrangebyscore(index, since_ms, until_ms, skip, most)]
 
     async def _run(self, name: str, *args: Any) -> Any:
         with reachable():
-            return await self._scripts[name](args=[self.prefix, *args])
+            return await self._scripts[name](args=[self.keys.prefix, *args])
 
 
 def rows(deliveries: tuple[Delivery, ...]) -> list[str | bytes]:

@@ -68,7 +68,7 @@ class JobLoop:
     async def __aenter__(self) -> Self:
         self._tasks = [
             asyncio.create_task(self._beat_on()),
-            asyncio.create_task(listen(self._store.redis, f"{self._store.prefix}cancel", self._hear)),
+            asyncio.create_task(listen(self._store.redis, self._store.keys.cancels, self._hear)),
             asyncio.create_task(self._salvage_on()),
         ]
         return self

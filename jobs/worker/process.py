@@ -18,8 +18,9 @@ from jobs.blobs.spool import Spool
 from jobs.catalog.families import Catalog
 from jobs.logs import configure
 from jobs.providers import PROVIDERS
-from jobs.queue import TURN, Turns, arq_redis, deserialize, queue_name, serialize
+from jobs.queue import TURN, Turns, arq_redis, deserialize, serialize
 from jobs.redis.connection import connections
+from jobs.redis.keys import Keys
 from jobs.store.breaker import Breaker
 from jobs.store.jobs import job_store
 from jobs.store.stats import Gauges
@@ -129,9 +130,9 @@ def _job_loop(  # noqa: PLR0913, PLR0917  # the composition root hands over each
 def _arq_worker(settings: Settings, arq: ArqRedis, job_loop: JobLoop) -> WakeWorker:
     return WakeWorker(
         functions=[func(_turn, name=TURN, timeout=TURN_TIMEOUT_SECONDS, max_tries=1, keep_result=0)],
-        queue_name=queue_name(settings.redis_prefix),
+        queue_name=Keys(settings.redis_prefix).arq_turns,
         redis_pool=arq,
-        wake_channel=f"{settings.redis_prefix}wake",
+        wake_channel=Keys(settings.redis_prefix).wakes,
         max_jobs=settings.worker_slots,
         max_tries=1,
         retry_jobs=False,
@@ -141,7 +142,7 @@ def _arq_worker(settings: Settings, arq: ArqRedis, job_loop: JobLoop) -> WakeWor
         queue_read_limit=1_000,
         job_completion_wait=max(1, settings.drain_seconds),
         health_check_interval=60,
-        health_check_key=f"{settings.redis_prefix}arq:health:{job_loop.name}",
+        health_check_key=Keys(settings.redis_prefix).arq_health(job_loop.name),
         log_results=False,
         ctx={"job_loop": job_loop},
     )

@@ -10,11 +10,14 @@ import pytest
 import redis
 from PIL import Image
 
+from jobs.redis.keys import Keys
 from tests.acceptance.conftest import JOBS
 from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis
 from tests.neighbours.sink import running_sink
+
+KEYS = Keys("{darkroom}:")
 
 FOX = {"provider": "openai", "model": "gpt-image-2", "size": "256x256", "partialImages": 2}
 PREVIEW = "image.job.preview"
@@ -117,7 +120,7 @@ def test_previews_are_deleted_when_their_hour_is_over_and_the_picture_stays(gate
     names = [url.removeprefix(f"{gateway.url}/files/") for url in urls]
 
     with redis.Redis.from_url(gateway.environment["REDIS_URL"]) as admin:
-        key = "{darkroom}:expiring"
+        key = KEYS.expiring_blobs
         left = [admin.zscore(key, name) / 1000 - admin.time()[0] for name in names]
         admin.zadd(key, dict.fromkeys(names, 1), xx=True)
     wait_until(lambda: not set(names) & set(gateway.blobs("previews")), what="the sweep")

@@ -6,12 +6,13 @@ import httpx
 import pytest
 import redis
 
+from jobs.redis.keys import Keys
 from tests.batch_calls import BATCHES, ask, ended, lines, look, named, nonzero
 from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis
 
-ORG = "{darkroom}:org:acme"
+ORG = Keys("{darkroom}:").jobs_of_org("acme")
 
 
 @pytest.fixture

@@ -5,9 +5,12 @@ import time
 import httpx
 import pytest
 
+from jobs.redis.keys import Keys
 from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis
+
+KEYS = Keys("{darkroom}:")
 
 JOBS = "/api/v1/jobs"
 SLOW = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview", "prompt": "[delay=2] A red fox"}
@@ -121,10 +124,10 @@ def test_pictures_go_with_the_record_where_the_request_set_its_end(redis_url, fa
         short = {**SLOW, "prompt": "Short", "expiresAfter": 3600}
         job = client.post(JOBS, json=short, headers={"Prefer": "wait=30"}).json()["data"]
         with redis.Redis.from_url(redis_url) as admin:
-            ((name, at),) = admin.zrange("{darkroom}:expiring", 0, -1, withscores=True)
-            admin.zadd("{darkroom}:expiring", {name: 1})
-            record_ends = time.time() * 1000 + admin.pttl(f"{{darkroom}}:job:{job['id']}")
-            admin.pexpire(f"{{darkroom}}:job:{job['id']}", 1)
+            ((name, at),) = admin.zrange(KEYS.expiring_blobs, 0, -1, withscores=True)
+            admin.zadd(KEYS.expiring_blobs, {name: 1})
+            record_ends = time.time() * 1000 + admin.pttl(KEYS.job(job["id"]))
+            admin.pexpire(KEYS.job(job["id"]), 1)
         wait_until(lambda: len(gateway.blobs("images/shortlived")) == 1, what="the sweep")
         gone = client.get(f"{JOBS}/{job['id']}")
 

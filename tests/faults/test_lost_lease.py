@@ -2,9 +2,12 @@
 
 import redis
 
+from jobs.redis.keys import JobField, Keys
 from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis
+
+KEYS = Keys("{darkroom}:")
 
 FIVE = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview", "prompt": "Five foxes", "n": 5}
 
@@ -15,7 +18,7 @@ def test_calls_beside_the_one_that_finds_the_lease_lost_end_and_what_they_bring_
         job = client.post("/api/v1/jobs", json=FIVE).json()["data"]["id"]
         wait_until(lambda: len(simulator.bench.calls()) == 5, what="the calls")
         with redis.Redis.from_url(server.url) as admin:
-            admin.hincrby(f"{{darkroom}}:job:{job}", "f", 1)  # as when another worker has claimed it
+            admin.hincrby(KEYS.job(job), JobField.FENCE, 1)  # as when another worker has claimed it
 
         wait_until(lambda: len(gateway.blobs("images")) == 5, seconds=10, what="all five pictures")
 

@@ -7,10 +7,13 @@ import time
 import pytest
 import redis
 
+from jobs.redis.keys import Keys
 from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis
 from tests.neighbours.sink import running_sink
+
+KEYS = Keys("{darkroom}:")
 
 PATH = "/api/v1/jobs"
 FOX = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview", "prompt": "[delay=1] A red fox"}
@@ -22,8 +25,8 @@ AWAKE_SECONDS = 3
 def seen(gateway, client, far_end, sink, job_ids):
     """Everything of the jobs that anybody could see change."""
     with redis.Redis.from_url(gateway.environment["REDIS_URL"], decode_responses=True) as store:
-        expiring = dict(store.zrange("{darkroom}:expiring", 0, -1, withscores=True))
-        records = [store.hgetall(f"{{darkroom}}:job:{job_id}") for job_id in job_ids]
+        expiring = dict(store.zrange(KEYS.expiring_blobs, 0, -1, withscores=True))
+        records = [store.hgetall(KEYS.job(job_id)) for job_id in job_ids]
     return {
         "records": records,
         "expiring": expiring,

@@ -34,6 +34,7 @@ from jobs.model.moves import Changed, MoveRefused
 from jobs.model.picture import Image
 from jobs.model.request import Fallback, Target
 from jobs.model.times import now_ms
+from jobs.redis.keys import lane
 from jobs.store.claims import Claim
 from jobs.store.jobs import RedisJobStore
 from jobs.store.outcomes import Created, Fenced, Full, Key, Known, Stale
@@ -415,7 +416,7 @@ class Engine(RuleBasedStateMachine):
     def every_job_is_in_one_place(self):
         jobs = self.jobs.values()
         ready = {kept.job.id for kept in jobs if self.position(kept) is not None}
-        lost = {job_id.decode() for job_id in self.run(self.redis.zrange(f"{self.prefix}lost", 0, -1))}
+        lost = {job_id.decode() for job_id in self.run(self.redis.zrange(self.store.keys.lost, 0, -1))}
         for kept in jobs:
             begun = kept.job.status in {Status.RUNNING, Status.CANCELING}
             assert begun or ledger.open_rows(kept.job) or kept.job.id not in lost, f"{kept.job.status}, and lost"
@@ -489,8 +490,9 @@ class Engine(RuleBasedStateMachine):
         return self.loop.run(coroutine)
 
     def position(self, kept):
-        lane = f"{self.prefix}ready:{kept.job.org}/{kept.job.request.provider}"
-        ranks = [self.run(self.redis.zrank(name, kept.job.id)) for name in (lane, f"{lane}+")]
+        names = (lane(kept.job.request.provider, may_leave=may_leave) for may_leave in (False, True))
+        lanes = [self.store.keys.ready(kept.job.org, name) for name in names]
+        ranks = [self.run(self.redis.zrank(key, kept.job.id)) for key in lanes]
         assert None in ranks, "in two lanes at once"
         return next((rank for rank in ranks if rank is not None), None)
 
@@ -613,25 +615,29 @@ def test_what_was_found_once_holds(quick_redis_url, name):
 MUTATIONS = {
     "fence": ("if fence ~= '' and held[2] ~= fence then", "if false then", "with fence"),
     "version": ("if held[1] ~= seen then", "if false then", "not <class .*Stale|XADD"),
-    "growing fence": ("redis.call('HINCRBY', key, 'f', 1)", "redis.call('HINCRBY', key, 'f', 0)", "did not grow"),
+    "growing fence": ("'HINCRBY', key, JobField.fence, 1", "'HINCRBY', key, JobField.fence, 0", "did not grow"),
     "lease": ("if live and tonumber(job[2] or '0') <= now then", "if live then", "under a live lease"),
     "lost": ("make_ready(job[4], job[5], id, job[6])", "", "stranded"),
-    "lost when it had begun": ("redis.call('ZADD', P .. 'lost', 'NX', now, id)", "", "stranded"),
-    "lost no more": ("redis.call('ZREM', P .. 'lost', id)", "", "and lost|before its backoff"),
-    "backoff": ("redis.call('ZADD', P .. 'later', later, id)", "", "deferred|assert 0 == 1"),
+    "lost when it had begun": ("redis.call('ZADD', keys.lost, 'NX', now, id)", "", "stranded"),
+    "lost no more": ("redis.call('ZREM', keys.lost, id)", "", "and lost|before its backoff"),
+    "backoff": ("redis.call('ZADD', keys.backing_off, later, id)", "", "deferred|assert 0 == 1"),
     "the lane of the next target": (
         "make_ready(org, provider, id, held[6])",
         "make_ready(org, held[5], id, held[6])",
         "stranded",
     ),
-    "the next target itself": ("'q', provider, 'c', seconds, 'e'", "'c', seconds, 'e'", "stranded|among the ready"),
+    "the next target itself": (
+        "JobField.provider, provider, JobField.expected",
+        "JobField.expected",
+        "stranded|among the ready",
+    ),
     "begun anew": ("make_ready(org, provider, id, held[6])", "", "stranded"),
     "end": (
-        "redis.call('ZREM', lane(org, held[5]), id)\n    redis.call('PEXPIREAT'",
+        "redis.call('ZREM', keys.ready(org, held[5]), id)\n    redis.call('PEXPIREAT'",
         "redis.call('PEXPIREAT'",
         "and among the ready",
     ),
-    "the way out": ("redis.call('ZREM', lane(org, way_out(held[5])), id)", "", "among the ready|two lanes"),
+    "the way out": ("redis.call('ZREM', keys.ready(org, way_out(held[5])), id)", "", "among the ready|two lanes"),
     "key": ("local known = redis.call('GET', idem)", "local known = false", "one key, one job"),
 }
 """What is cut out of the scripts, what stands in its place, and the words of the violation."""

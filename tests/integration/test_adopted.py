@@ -5,10 +5,12 @@ import pytest
 from jobs.model import moves
 from jobs.model.job import Failure
 from jobs.model.times import now_ms
+from jobs.redis.keys import JobField, Keys
 from jobs.store.outcomes import Adopted, Created
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio
+KEYS = Keys("{test}:")
 LONG_MS = 100_000
 
 
@@ -24,7 +26,7 @@ async def asked(store):
 
 async def waits_end(store, *jobs):
     """Their waits are over, and nobody has said so: the API that had them crashed."""
-    await store.redis.zadd("{test}:undelivered:acme:tester:f", {job.id: now_ms() for job in jobs})
+    await store.redis.zadd(KEYS.undelivered("acme", "tester", "f"), {job.id: now_ms() for job in jobs})
 
 
 async def commands(store):
@@ -43,7 +45,7 @@ async def test_an_adoption_whose_answer_was_lost_is_answered_again(store):
 
     assert told == [Adopted(earlier.id)] * 2
     assert isinstance(await store.create(wish(), None, LONG_MS), Created)
-    assert 0 < await store.redis.pttl(f"{{test}}:adopted:{job.id}") <= 60_000
+    assert 0 < await store.redis.pttl(KEYS.adopted(job.id)) <= 60_000
 
 
 async def test_whoever_was_left_first_or_whose_wait_is_over_is_adopted_and_nobody_who_is_waited_for(store):
@@ -56,7 +58,7 @@ async def test_whoever_was_left_first_or_whose_wait_is_over_is_adopted_and_nobod
 
     assert answers[:2] == [Adopted(left.id), Adopted(over.id)]
     assert isinstance(answers[2], Created)
-    assert await store.redis.zscore("{test}:undelivered:acme:tester:f", waited.id) is not None
+    assert await store.redis.zscore(KEYS.undelivered("acme", "tester", "f"), waited.id) is not None
 
 
 async def test_a_job_is_not_adopted_when_it_was_delivered_failed_or_is_too_old(store):
@@ -65,7 +67,7 @@ async def test_a_job_is_not_adopted_when_it_was_delivered_failed_or_is_too_old(s
     await store.delivered(delivered)
     await store.left(delivered)
     await store.commit(failed, moves.fail(failed, now_ms(), Failure(code="SERVICE_UNAVAILABLE", message="made up")))
-    await store.redis.hset(f"{{test}}:job:{old.id}", "adopt", 1)
+    await store.redis.hset(KEYS.job(old.id), JobField.ADOPTABLE_UNTIL, 1)
 
     assert isinstance(await store.create(wish(), None, LONG_MS), Created)
 

@@ -14,6 +14,7 @@ from jobs.model import moves
 from jobs.model.job import Progress
 from jobs.model.picture import Preview
 from jobs.model.times import now_ms
+from jobs.redis.keys import Keys
 from jobs.settings import Settings
 from jobs.store.jobs import RedisJobStore
 from tests.jobs import new_job
@@ -43,7 +44,7 @@ async def app(redis, redis_url, tmp_path):
 
 async def subscribed(redis):
     async with asyncio.timeout(5):
-        while not (await redis.pubsub_numsub(f"{PREFIX}news"))[0][1]:  # noqa: ASYNC110  # another process' state
+        while not (await redis.pubsub_numsub(Keys(PREFIX).changes))[0][1]:  # noqa: ASYNC110  # another process' state
             await asyncio.sleep(0.02)
 
 

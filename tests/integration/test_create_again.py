@@ -4,21 +4,23 @@ import pytest
 
 from jobs.errors import QuotaExceeded
 from jobs.ids import new_id
+from jobs.redis.keys import Keys
 from jobs.store.outcomes import Created
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio
+KEYS = Keys("{test}:")
 
 
 async def test_a_write_sent_twice_does_not_meet_the_limit_that_it_used_up_itself(store):
-    await store.redis.hset("{test}:limits:acme", mapping={"imagesPerDay": 1, "maxQueued": 1})
+    await store.redis.hset(KEYS.limits("acme"), mapping={"imagesPerDay": 1, "maxQueued": 1})
     job = new_job()
 
     told = [await store.create(job) for _ in range(2)]
 
     assert all(isinstance(answer, Created) for answer in told)
     assert await store.many("acme", [job.id]) == [job]
-    await store.redis.hdel("{test}:limits:acme", "maxQueued")
+    await store.redis.hdel(KEYS.limits("acme"), "maxQueued")
     with pytest.raises(QuotaExceeded):
         await store.create(new_job())
 

@@ -6,13 +6,15 @@ import pytest
 
 from app.main import create_app
 from jobs.model import moves
-from jobs.model.times import now_ms
+from jobs.model.times import moment, now_ms
 from jobs.pictures.names import names_of
+from jobs.redis.keys import Keys
 from jobs.settings import Settings
 from jobs.store.outcomes import Stale
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio
+KEYS = Keys("{test}:")
 
 
 async def canceling(store, *calls):
@@ -31,8 +33,8 @@ async def canceling(store, *calls):
 
 async def used(store):
     """Pictures and micro-dollars of the org, and of the key."""
-    keys = sorted([key async for key in store.redis.scan_iter("{test}:used*")])
-    assert len(keys) == 2
+    day = moment(now_ms())[:10]
+    keys = KEYS.used_by_org("acme", day), KEYS.used_by_api_key("key_1", day)
     return [tuple(map(int, await store.redis.hmget(key, "images", "cost"))) for key in keys]
 
 
@@ -68,7 +70,7 @@ async def test_a_picture_that_a_dying_worker_may_have_stored_goes_all_the_same(s
     async with app.lifespan():
         await app.state.jobs.erase("acme", job.id, by="tester")
 
-    due = dict(await store.redis.zrange("{test}:expiring", 0, -1, withscores=True))
+    due = dict(await store.redis.zrange(KEYS.expiring_blobs, 0, -1, withscores=True))
     assert set(map(bytes.decode, due)) == set(names_of(job, 2, 1))
     assert min(due.values()) > now_ms() + 86_400_000
 

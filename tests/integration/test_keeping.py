@@ -19,6 +19,7 @@ from jobs.model.picture import Picture
 from jobs.model.request import ImageRequest
 from jobs.model.times import now_ms
 from jobs.pictures.names import stem_of
+from jobs.redis.keys import JobField, Keys
 from jobs.store.jobs import RedisJobStore
 from jobs.worker import output_format, results
 from jobs.worker.lease import LeasedJob
@@ -28,6 +29,7 @@ from jobs.worker.salvage import Salvager
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio
+KEYS = Keys("{test}:")
 
 PNG, SECOND = draw("a mug", "beef", 64, 48, "png"), draw("a cup", "cafe", 64, 48, "png")
 TORN = PNG[:-200]
@@ -139,7 +141,7 @@ async def test_a_spool_that_fails_does_not_end_the_upload(parts, tmp_path, monke
 async def test_a_lease_that_is_lost_while_the_bytes_go_to_disk_does_not_end_the_upload(parts, monkeypatch):
     monkeypatch.setattr(results, "SPOOL_AFTER_SECONDS", 0.05)
     held, parts.blobs.seconds = await parts.held(), 0.3
-    await parts.store.redis.hincrby(f"{{test}}:job:{held.now.id}", "f", 1)
+    await parts.store.redis.hincrby(KEYS.job(held.now.id), JobField.FENCE, 1)
 
     with pytest.raises(results.Fenced):
         await keep(parts, held)
@@ -226,7 +228,7 @@ async def test_a_picture_of_a_job_that_has_succeeded_without_it_is_kept_for_a_da
 
     await parts.salvager.salvage()
 
-    ((blob, at_ms),) = await parts.store.redis.zrange("{test}:expiring", 0, -1, withscores=True)
+    ((blob, at_ms),) = await parts.store.redis.zrange(KEYS.expiring_blobs, 0, -1, withscores=True)
     assert (blob.decode(), await parts.blobs.read(name)) == (name, SECOND)
     assert 86_390_000 < at_ms - now_ms() <= 86_400_000
     assert parts.spool.names() == []

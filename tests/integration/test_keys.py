@@ -12,6 +12,7 @@ from jobs.access.keys import Keys
 from jobs.access.rates import Rates, Window, nearest
 from jobs.errors import Forbidden, Gone, InvalidInput, NotFound, Unauthorized
 from jobs.model.times import now_ms
+from jobs.redis.keys import Keys as RedisKeys
 from jobs.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -136,7 +137,7 @@ async def test_the_last_use_is_written_at_most_once_a_minute(keys, redis):
     await keys.known(issued.secret)
     assert await keys.last_used([issued.key]) == [first]
 
-    await redis.hset(f"{PREFIX}key_used", issued.key.id, first - 60_000)
+    await redis.hset(RedisKeys(PREFIX).api_keys_used, issued.key.id, first - 60_000)
     await keys.known(issued.secret)
     (later,) = await keys.last_used([issued.key])
     assert later > first

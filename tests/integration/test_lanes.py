@@ -8,11 +8,13 @@ from jobs.ids import new_id
 from jobs.model import moves
 from jobs.model.request import Fallback, Target
 from jobs.model.times import now_ms
+from jobs.redis.keys import Keys
 from jobs.store.breaker import Breaker
 from jobs.store.stats import Gauges
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio
+KEYS = Keys("{test}:")
 ELSEWHERE = (Fallback(target=Target("openai", "o")),)
 
 
@@ -52,7 +54,7 @@ async def test_a_job_that_may_go_on_elsewhere_is_claimed_to_do_so_and_waits_in_t
 
     assert (moved.id, again.job.id, again.job.request.provider) == (job.id, job.id, "openai")
     assert (again.room, again.fence) == (True, 2)
-    assert await redis.zcard("{test}:ready:acme/openai") == 0
+    assert await redis.zcard(KEYS.ready("acme", "openai")) == 0
     assert [(await gauges.health(p)).running for p in ("gemini", "openai")] == [0, 1]
 
 
@@ -69,7 +71,7 @@ async def test_a_job_that_may_go_on_elsewhere_asks_for_a_turn(store, gauges):
     await created(store, *ELSEWHERE)
     await shut(gauges)
     await store.beat("worker", 15_000, 1, [])
-    await store.redis.delete("{test}:turns")  # the one that was asked for at its acceptance never came
+    await store.redis.delete(KEYS.turns)  # the one that was asked for at its acceptance never came
 
     assert len(await store.missing_turns(1)) == 1
 
@@ -102,7 +104,7 @@ async def test_a_job_with_nowhere_to_go_holds_up_none_behind_it_that_may_leave(s
     behind = await created(store, *ELSEWHERE)
     await shut(gauges)
     await store.beat("worker", 15_000, 1, [])
-    await store.redis.delete("{test}:turns")
+    await store.redis.delete(KEYS.turns)
 
     assert len(await store.missing_turns(1)) == 1
     assert (await move(store)).id == behind.id
@@ -123,7 +125,7 @@ async def test_orgs_that_wait_for_a_shut_provider_are_in_nobodys_way_to_another_
     other = await created(store, org="b", provider="openai")
     await shut(gauges)
     await store.beat("worker", 15_000, 1, [])
-    await store.redis.delete("{test}:turns")
+    await store.redis.delete(KEYS.turns)
 
     assert len(await store.missing_turns(1)) == 1
     assert (await claim(store)).job == other
@@ -133,10 +135,10 @@ async def test_orgs_that_wait_for_a_shut_provider_are_in_nobodys_way_to_another_
 async def test_orgs_that_run_as_many_as_they_may_are_in_nobodys_way_however_many_they_are(store):
     for number in range(120):
         await created(store, org=f"a{number:03}")
-        await store.redis.hset(f"{{test}}:limits:a{number:03}", "maxRunning", "0")
+        await store.redis.hset(KEYS.limits(f"a{number:03}"), "maxRunning", "0")
     other = await created(store, org="b")
     await store.beat("worker", 15_000, 1, [])
-    await store.redis.delete("{test}:turns")
+    await store.redis.delete(KEYS.turns)
 
     assert len(await store.missing_turns(1)) == 1
     assert (await claim(store)).job == other
@@ -155,7 +157,7 @@ async def test_a_claim_costs_the_same_however_many_orgs_wait_for_a_shut_provider
         assert await claim(store)
         stats = await store.redis.info("commandstats")
         costs.append(sum(each["calls"] for name, each in stats.items() if name != "cmdstat_config|resetstat"))
-        await store.redis.delete("{test}:breaker:gemini")
+        await store.redis.delete(KEYS.breaker("gemini"))
 
     assert costs[0] == costs[1]
 
@@ -166,5 +168,5 @@ async def test_lanes_that_have_run_empty_are_forgotten(store, redis):
         assert await claim(store)
     assert await claim(store) is None
 
-    assert await redis.exists("{test}:orgs", "{test}:lanes", "{test}:lanes:acme") == 0
-    assert await redis.keys("{test}:waiting:*") == []
+    assert await redis.exists(KEYS.ready_orgs, KEYS.lanes, KEYS.lanes_of_org("acme")) == 0
+    assert await redis.keys(KEYS.orgs_in_lane("*")) == []

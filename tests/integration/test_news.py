@@ -7,10 +7,12 @@ from msgspec.structs import replace
 
 from jobs.model import moves
 from jobs.model.times import now_ms
+from jobs.redis.keys import Keys
 from jobs.store.outcomes import Stale
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio
+KEYS = Keys("{test}:")
 SUBJECT = "auth0|someone with a space"
 
 
@@ -28,7 +30,7 @@ async def heard(news, count):
 async def test_each_change_is_told_once_with_its_owner(redis, store):
     job = new_job(subject=SUBJECT)
     async with redis.pubsub() as news:
-        await news.subscribe("{test}:news")
+        await news.subscribe(KEYS.changes)
         assert (await news.get_message(timeout=5))["type"] == "subscribe"
 
         for _ in range(2):  # the answer to the first was lost

@@ -11,6 +11,7 @@ from jobs.model.job import Event, Webhook
 from jobs.model.moves import Changed
 from jobs.model.times import now_ms
 from jobs.outside.address import Policy
+from jobs.redis.keys import BreakerField, Keys
 from jobs.store.jobs import RedisJobStore
 from jobs.webhooks.delivery import DeliveryAttempt, deliveries, given_up, tried
 from jobs.webhooks.enabled_cache import FRESH_SECONDS
@@ -21,6 +22,7 @@ from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio
 PREFIX = "{test}:"
+KEYS = Keys(PREFIX)
 SCHEDULE = (0, *[1] * 20)
 ENDPOINT = Endpoint(
     id="whe_x", org="acme", url="https://r.example/", events=("image.job.queued",), secrets=(Secret(sealed="s"),),
@@ -57,8 +59,8 @@ async def fail(outbox, *rows, status=500):
 
 async def reopened(redis):
     """The pause of the breaker is over."""
-    await redis.hset(f"{PREFIX}receiver:whe_x", "until", now_ms() - 1)
-    await redis.zadd(f"{PREFIX}outbox", {"whe_x": now_ms() - 1})
+    await redis.hset(KEYS.receiver("whe_x"), BreakerField.SHUT_UNTIL, now_ms() - 1)
+    await redis.zadd(KEYS.due_queues, {"whe_x": now_ms() - 1})
 
 
 async def test_a_receiver_that_fails_five_times_in_a_row_gets_one_try_at_a_time_ever_more_seldom(redis, outbox, store):
@@ -173,7 +175,7 @@ async def test_a_row_is_put_on_its_way_again_by_one_of_two_at_the_same_time_and_
     (row,) = await due(outbox)
     await outbox.settle(row, given_up(row, "gone"), 0)
     dead = await outbox.get("acme", row.id)
-    key = f"{PREFIX}delivery:{row.id}"
+    key = KEYS.delivery(row.id)
     assert await redis.pttl(key) > 0
 
     counts = await asyncio.gather(outbox.again([dead]), outbox.again([dead]))
@@ -214,7 +216,7 @@ async def test_an_org_without_endpoints_writes_no_row(redis):
 
     await store.create(new_job())
 
-    assert [k for k in await redis.keys("*") if b"deliver" in k or b"outbox" in k] == []
+    assert [k for k in await redis.keys("*") if b"deliver" in k or b"queue" in k] == []
 
 
 async def test_who_is_enabled_is_remembered_for_seconds_and_forgotten_by_the_process_that_changes_it(

@@ -14,6 +14,7 @@ from jobs.blobs.store import BlobStoreDown
 from jobs.errors import NotFound
 from jobs.model.picture import Picture
 from jobs.pictures.sniff import MAX_BYTES
+from jobs.redis.keys import Keys
 from jobs.settings import Settings
 from jobs.store.claims import Claim
 from jobs.worker.lease import LeasedJob
@@ -21,6 +22,7 @@ from jobs.worker.previews import Previews
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio
+KEYS = Keys("{test}:")
 
 PNG = draw("a mug", "beef", 64, 48, "png")
 JOB = new_job("openai")
@@ -34,7 +36,7 @@ class Downed:
         self.due = {}
 
     async def put(self, *_):
-        self.due = dict(await self._redis.zrange("{test}:expiring", 0, -1, withscores=True))
+        self.due = dict(await self._redis.zrange(KEYS.expiring_blobs, 0, -1, withscores=True))
         raise BlobStoreDown("away", reason="blob_store_unavailable")
 
 

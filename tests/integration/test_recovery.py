@@ -19,6 +19,7 @@ from jobs.model.request import Fallback, Target
 from jobs.model.times import now_ms
 from jobs.pictures.sniff import measure
 from jobs.providers.base import Answered
+from jobs.redis.keys import BreakerField, Keys
 from jobs.store.breaker import Breaker
 from jobs.store.jobs import RedisJobStore
 from jobs.store.stats import Gauges
@@ -32,6 +33,7 @@ from jobs.worker.salvage import Salvager
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio
+KEYS = Keys("{test}:")
 LEASE_MS = 15_000
 ELSEWHERE = (Fallback(target=Target("openai", "gpt-image-2")),)
 
@@ -115,8 +117,8 @@ class Parts:
         return job
 
     async def look_after_the_lost(self):
-        due = await self.redis.zrange("{test}:due", 0, -1)
-        await self.redis.zadd("{test}:due", dict.fromkeys(due, 0))
+        due = await self.redis.zrange(KEYS.due, 0, -1)
+        await self.redis.zadd(KEYS.due, dict.fromkeys(due, 0))
         return await self.store.overdue(0)
 
     async def shut(self):
@@ -145,7 +147,7 @@ async def no_room(parts, why):
         case "the provider is full":
             parts.store = RedisJobStore(parts.redis, "{test}:", "http://here", limits={"gemini": 0})
         case "the org is full":
-            await parts.redis.hset("{test}:limits:acme", "maxRunning", "0")
+            await parts.redis.hset(KEYS.limits("acme"), "maxRunning", "0")
 
 
 @pytest.mark.parametrize("why", ["the breaker is open", "the provider is full", "the org is full"])
@@ -168,7 +170,7 @@ async def test_a_lost_job_asks_for_a_turn_while_its_provider_is_shut(parts):
     await parts.shut()
     await parts.look_after_the_lost()
     await parts.store.beat("worker", LEASE_MS, 1, [])
-    await parts.redis.delete("{test}:turns")
+    await parts.redis.delete(KEYS.turns)
 
     assert len(await parts.store.missing_turns(1)) == 1
 
@@ -185,20 +187,20 @@ async def test_a_lost_job_that_needs_another_call_waits_for_room_with_the_others
     assert (waits.status, waits.attempts[0].outcome) == (Status.QUEUED, Outcome.UNKNOWN)
     assert await parts.claim() is None
     assert parts.far_end.calls == 0
-    await parts.redis.delete("{test}:breaker:gemini")
+    await parts.redis.delete(KEYS.breaker("gemini"))
     await parts.runner.run(await parts.claim())
     assert (await parts.store.get(job.id)).status is Status.SUCCEEDED
 
 
 async def test_a_lost_job_is_no_probe_of_a_breaker(parts):
     await parts.died_in_a_call()
-    await parts.redis.hset("{test}:breaker:gemini", "until", "1")
+    await parts.redis.hset(KEYS.breaker("gemini"), BreakerField.SHUT_UNTIL, "1")
     await parts.look_after_the_lost()
 
     claim = await parts.claim()
 
     assert not claim.room
-    assert await parts.redis.hexists("{test}:breaker:gemini", "probe") is False
+    assert await parts.redis.hexists(KEYS.breaker("gemini"), BreakerField.PROBE) is False
 
 
 async def test_a_job_claimed_past_its_deadline_is_given_what_is_stored_before_it_is_closed(parts):
@@ -235,12 +237,12 @@ async def test_a_picture_that_comes_later_is_looked_for_again_and_not_for_ever(p
 
     await parts.salvager.find_missing()
 
-    again = await parts.redis.zscore("{test}:sought", job.id)
+    again = await parts.redis.zscore(KEYS.pending_salvage, job.id)
     assert again > now_ms() + 30_000
-    await parts.redis.zadd("{test}:sought", {job.id: 0})
+    await parts.redis.zadd(KEYS.pending_salvage, {job.id: 0})
     monkeypatch.setattr("jobs.worker.salvage.LOOK_FOR_MS", 0)
     await parts.salvager.find_missing()
-    assert await parts.redis.zscore("{test}:sought", job.id) is None
+    assert await parts.redis.zscore(KEYS.pending_salvage, job.id) is None
 
 
 async def test_a_job_that_ended_in_its_workers_hands_with_a_call_open_is_looked_for_when_the_lease_is_over(parts):
@@ -253,7 +255,7 @@ async def test_a_job_that_ended_in_its_workers_hands_with_a_call_open_is_looked_
 
     assert job.status is Status.CANCELED
     assert await parts.store.sought() == []
-    assert await parts.redis.zscore("{test}:sought", job.id) > now_ms() + LEASE_MS / 2
+    assert await parts.redis.zscore(KEYS.pending_salvage, job.id) > now_ms() + LEASE_MS / 2
 
 
 async def test_a_picture_on_a_disk_elsewhere_is_waited_for_although_the_provider_is_shut(parts):
@@ -266,7 +268,7 @@ async def test_a_picture_on_a_disk_elsewhere_is_waited_for_although_the_provider
 
     waits = await parts.store.get(job.id)
     assert (waits.status, waits.phase) == (Status.QUEUED, Phase.UPLOADING)
-    await parts.redis.zadd("{test}:later", {job.id: 0})
+    await parts.redis.zadd(KEYS.backing_off, {job.id: 0})
     again = await parts.claim()
     assert (again.job, again.room) == (waits, False)
     image = parts.writer.image(job, 1, 0, Picture(data=parts.data, media_type="image/png"))

@@ -16,6 +16,7 @@ import jwt
 import redis
 
 from app.simulator.server import Simulator
+from jobs.redis.keys import Keys
 from tests.neighbours import free_port, start, stop, wait_until
 
 SECRET = "a secret that only the tests and their gateway know"
@@ -49,9 +50,9 @@ class Gateway:
     def working(self) -> bool:
         """Whether every worker offers its slots."""
         assert all(worker.poll() is None for worker in self.workers), "a worker ended"
-        prefix = self.environment.get("DARKROOM_REDIS_PREFIX", "{darkroom}:")
+        keys = Keys(self.environment.get("DARKROOM_REDIS_PREFIX", "{darkroom}:"))
         with redis.Redis.from_url(self.environment["REDIS_URL"]) as client:
-            return client.zcard(f"{prefix}workers") >= len(self.workers)
+            return client.zcard(keys.workers) >= len(self.workers)
 
     def ready(self) -> bool:
         assert self.api.poll() is None, "the API ended"

@@ -1,12 +1,13 @@
 -- Give a turn its next job under a lease and a fresh fencing number; with nothing to do, take the turn back.
 -- Lost jobs come first, whatever room there is: what is stored of them is paid for, and taking it calls nobody.
+-- Includes: lanes.
 local turn, worker, lease_ms = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local now = now_ms()
 local room_at = rooms(6, now)
 local probe_ms = tonumber(ARGV[5])
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'later', '-inf', now, 'LIMIT', 0, 20)) do
-  redis.call('ZREM', P .. 'later', id)
-  local job = redis.call('HMGET', P .. 'job:' .. id, 'org', 'q', 'p')
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', keys.backing_off, '-inf', now, 'LIMIT', 0, 20)) do
+  redis.call('ZREM', keys.backing_off, id)
+  local job = redis.call('HMGET', keys.job(id), JobField.org, JobField.provider, JobField.score)
   if job[1] then
     make_ready(job[1], job[2], id, job[3])
   end
@@ -15,7 +16,7 @@ end
 -- The org whose turn it is: the one with the least tag in any lane from which a job may be claimed now.
 local function next_org()
   local chosen, least
-  for _, name in ipairs(redis.call('SMEMBERS', P .. 'lanes')) do
+  for _, name in ipairs(redis.call('SMEMBERS', keys.lanes)) do
     if may_claim(room_at, name) then
       each_org(name, now, function(org, tag)
         if not least or tag < least or (tag == least and org < chosen) then
@@ -31,8 +32,8 @@ end
 -- The lane whose first job is next of an org's: by priority and age, whatever its provider; none without room.
 local function lane_of(org)
   local chosen, least
-  for _, name in ipairs(redis.call('SMEMBERS', P .. 'lanes:' .. org)) do
-    local first = redis.call('ZRANGE', lane(org, name), 0, 0, 'WITHSCORES')
+  for _, name in ipairs(redis.call('SMEMBERS', keys.lanes_of_org(org))) do
+    local first = redis.call('ZRANGE', keys.ready(org, name), 0, 0, 'WITHSCORES')
     if first[1] and (not least or tonumber(first[2]) < least) and may_claim(room_at, name) then
       chosen, least = name, tonumber(first[2])
     end
@@ -44,14 +45,14 @@ end
 -- share the workers by weight, whatever the size of their jobs and the depth of their queues. A job that only goes on
 -- elsewhere takes next to nothing, and yet a thousand of them hold up nobody.
 local function pay(org, tag, id, room)
-  local seconds = room == 'shut' and 0.1 or tonumber(redis.call('HGET', P .. 'job:' .. id, 'c') or '1')
-  local weight = tonumber(redis.call('HGET', P .. 'limits:' .. org, 'weight') or '1')
+  local seconds = room == 'shut' and 0.1 or tonumber(redis.call('HGET', keys.job(id), JobField.expected_seconds) or '1')
+  local weight = tonumber(redis.call('HGET', keys.limits(org), LimitField.weight) or '1')
   local after = tag + seconds / weight
-  redis.call('SET', P .. 'clock', tag)
-  redis.call('HSET', P .. 'tags', org, after)
-  redis.call('ZADD', P .. 'orgs', after, org)
-  for _, name in ipairs(redis.call('SMEMBERS', P .. 'lanes:' .. org)) do
-    redis.call('ZADD', P .. 'waiting:' .. name, after, org)
+  redis.call('SET', keys.virtual_time, tag)
+  redis.call('HSET', keys.tags, org, after)
+  redis.call('ZADD', keys.ready_orgs, after, org)
+  for _, name in ipairs(redis.call('SMEMBERS', keys.lanes_of_org(org))) do
+    redis.call('ZADD', keys.orgs_in_lane(name), after, org)
   end
 end
 
@@ -59,38 +60,38 @@ local function next_job()
   local org, tag = next_org()
   if org then
     local name = lane_of(org)
-    local id = redis.call('ZPOPMIN', lane(org, name))[1]
+    local id = redis.call('ZPOPMIN', keys.ready(org, name))[1]
     pay(org, tag, id, room_at(provider_of(name)))
     return id
   end
 end
 
 for _ = 1, 100 do
-  local lost = redis.call('ZPOPMIN', P .. 'lost')[1]
+  local lost = redis.call('ZPOPMIN', keys.lost)[1]
   local id = lost or next_job()
   if not id then
-    redis.call('ZREM', P .. 'turns', turn)
+    redis.call('ZREM', keys.turns, turn)
     return false
   end
-  local key = P .. 'job:' .. id
-  local job = redis.call('HMGET', key, 's', 'l', 'doc', 'd', 'org', 'q')
+  local key = keys.job(id)
+  local job = redis.call('HMGET', key, JobField.status, JobField.lease_until, JobField.document, JobField.deadline, JobField.org, JobField.provider)
   local live = job[1] == 'queued' or job[1] == 'running' or job[1] == 'canceling'
   if live and tonumber(job[2] or '0') <= now then
     local provider = job[6]
-    local probing = redis.call('HEXISTS', P .. 'breaker:' .. provider, 'until') == 1
+    local probing = redis.call('HEXISTS', keys.breaker(provider), BreakerField.shut_until) == 1
     local room = room_at(provider) ~= 'shut'
     if lost then
       room = room_at(provider) == 'free' and not probing and not runs_enough(job[5], now)
     end
-    local fence = redis.call('HINCRBY', key, 'f', 1)
-    redis.call('HSET', key, 'l', now + lease_ms, 'w', worker)
-    redis.call('ZADD', P .. 'due', math.min(tonumber(job[4]), now + lease_ms), id)
-    redis.call('ZADD', P .. 'running', now, id)
-    redis.call('ZADD', P .. 'running:' .. provider, now + lease_ms, id)
-    redis.call('ZADD', P .. 'running/' .. job[5], now + lease_ms, id)
-    redis.call('ZADD', P .. 'turns', now + lease_ms, turn)
+    local fence = redis.call('HINCRBY', key, JobField.fence, 1)
+    redis.call('HSET', key, JobField.lease_until, now + lease_ms, JobField.worker, worker)
+    redis.call('ZADD', keys.due, math.min(tonumber(job[4]), now + lease_ms), id)
+    redis.call('ZADD', keys.claimed, now, id)
+    redis.call('ZADD', keys.running_at_provider(provider), now + lease_ms, id)
+    redis.call('ZADD', keys.running_of_org(job[5]), now + lease_ms, id)
+    redis.call('ZADD', keys.turns, now + lease_ms, turn)
     if room and probing then
-      redis.call('HSET', P .. 'breaker:' .. provider, 'until', now + probe_ms, 'probe', 1)  -- one job tries it out
+      redis.call('HSET', keys.breaker(provider), BreakerField.shut_until, now + probe_ms, BreakerField.probe, 1)  -- one job tries it out
     end
     return {id, fence, job[3], room and 1 or 0}
   end

@@ -2,6 +2,7 @@
 -- go back among the ready ones (the next claim takes a new fencing number), or, when they had begun, among the lost:
 -- what is stored of them is taken whatever room their provider has; the rest get their next look.
 -- A Redis that has just begun takes nobody for lost: those who live need a lease's time to say so.
+-- Includes: lanes.
 local lease_ms = tonumber(ARGV[2])
 local up = tonumber(string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)'))
 if up * 1000 < lease_ms then
@@ -9,23 +10,24 @@ if up * 1000 < lease_ms then
 end
 local now = now_ms()
 local overdue = {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', now, 'LIMIT', 0, 100)) do
-  local job = redis.call('HMGET', P .. 'job:' .. id, 's', 'l', 'd', 'org', 'q', 'p')
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', keys.due, '-inf', now, 'LIMIT', 0, 100)) do
+  local job = redis.call('HMGET', keys.job(id), JobField.status, JobField.lease_until, JobField.deadline, JobField.org,
+    JobField.provider, JobField.score)
   local lease, deadline = tonumber(job[2] or '0'), tonumber(job[3] or '0')
   if not job[1] then
-    redis.call('ZREM', P .. 'due', id)
+    redis.call('ZREM', keys.due, id)
   elseif lease > now then
-    redis.call('ZADD', P .. 'due', math.max(math.min(lease, deadline), now + 1000), id)
+    redis.call('ZADD', keys.due, math.max(math.min(lease, deadline), now + 1000), id)
   elseif deadline <= now then
     overdue[#overdue + 1] = id
-    redis.call('ZADD', P .. 'due', now + 5000, id)
+    redis.call('ZADD', keys.due, now + 5000, id)
   else
     if job[1] ~= 'queued' then
-      redis.call('ZADD', P .. 'lost', 'NX', now, id)
-    elseif not redis.call('ZSCORE', P .. 'later', id) then
+      redis.call('ZADD', keys.lost, 'NX', now, id)
+    elseif not redis.call('ZSCORE', keys.backing_off, id) then
       make_ready(job[4], job[5], id, job[6])
     end
-    redis.call('ZADD', P .. 'due', math.min(deadline, now + 15000), id)
+    redis.call('ZADD', keys.due, math.min(deadline, now + 15000), id)
   end
 end
 return overdue

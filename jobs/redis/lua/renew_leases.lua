@@ -8,28 +8,28 @@ for slot = 1, slots do
   offered[#offered + 1] = worker .. '/' .. slot
 end
 if slots > 0 then
-  redis.call('ZADD', P .. 'slots', unpack(offered))
+  redis.call('ZADD', keys.slots, unpack(offered))
 end
-redis.call('ZADD', P .. 'workers', now + ttl, worker)
-redis.call('ZREMRANGEBYSCORE', P .. 'workers', '-inf', now)
+redis.call('ZADD', keys.workers, now + ttl, worker)
+redis.call('ZREMRANGEBYSCORE', keys.workers, '-inf', now)
 local lost, canceling = {}, {}
 for i = 5, #ARGV, 3 do
   local id, fence, turn = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  local key = P .. 'job:' .. id
-  local held = redis.call('HMGET', key, 'f', 's', 'd', 'q', 'org')
-  redis.call('ZADD', P .. 'turns', now + ttl, turn)
+  local key = keys.job(id)
+  local held = redis.call('HMGET', key, JobField.fence, JobField.status, JobField.deadline, JobField.provider, JobField.org)
+  redis.call('ZADD', keys.turns, now + ttl, turn)
   if held[1] ~= fence then
     lost[#lost + 1] = id .. '/' .. fence
   elseif held[2] == 'queued' or held[2] == 'running' or held[2] == 'canceling' then
-    redis.call('HSET', key, 'l', now + ttl)
-    redis.call('ZADD', P .. 'running:' .. held[4], 'XX', now + ttl, id)
-    redis.call('ZADD', P .. 'running/' .. held[5], 'XX', now + ttl, id)
-    redis.call('ZADD', P .. 'due', 'XX', math.min(tonumber(held[3]), now + ttl), id)
+    redis.call('HSET', key, JobField.lease_until, now + ttl)
+    redis.call('ZADD', keys.running_at_provider(held[4]), 'XX', now + ttl, id)
+    redis.call('ZADD', keys.running_of_org(held[5]), 'XX', now + ttl, id)
+    redis.call('ZADD', keys.due, 'XX', math.min(tonumber(held[3]), now + ttl), id)
     if held[2] == 'canceling' then
       canceling[#canceling + 1] = id
     end
   end
 end
-local due = redis.call('ZRANGE', P .. 'due', 0, 0, 'WITHSCORES')[2] or ''
-local later = redis.call('ZRANGE', P .. 'later', 0, 0, 'WITHSCORES')[2] or ''
+local due = redis.call('ZRANGE', keys.due, 0, 0, 'WITHSCORES')[2] or ''
+local later = redis.call('ZRANGE', keys.backing_off, 0, 0, 'WITHSCORES')[2] or ''
 return {now, due, later, lost, canceling}

@@ -1,0 +1,291 @@
+"""Every key that we have in Redis, every hash field and every channel, named once: for Python, and for the scripts."""
+
+from __future__ import annotations
+
+import inspect
+from enum import StrEnum
+from typing import Final
+
+ELSEWHERE: Final = "_or_elsewhere"
+"""Ends the name of the lane of those that may leave a provider."""
+
+
+class Keys:
+    """The keys below one prefix. `lua` tells the scripts the same names: `keys.due`, `keys.job(id)`."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        # The queue. A member is a job's id and a score Unix milliseconds, unless something else is said.
+        self.due = f"{prefix}due"
+        """Live jobs, by when somebody has to look at them: their deadline, or the end of their lease."""
+        self.backing_off = f"{prefix}backing_off"
+        """Queued jobs that wait for a time of their own."""
+        self.claimed = f"{prefix}claimed"
+        """Jobs in a worker's hands, by the time of their claim."""
+        self.lost = f"{prefix}lost"
+        """Jobs that had begun and whose lease ran out: the next claims take them first."""
+        self.pending_salvage = f"{prefix}pending_salvage"
+        """Jobs that ended with a call open, by when what it stored is looked for."""
+        self.lanes = f"{prefix}lanes"
+        """Set: names of the lanes in which any org has a job."""
+        self.ready_orgs = f"{prefix}ready_orgs"
+        """Orgs that have a job in any lane, by their tag in virtual time."""
+        self.tags = f"{prefix}tags"
+        """Hash: an org's last tag in virtual time."""
+        self.virtual_time = f"{prefix}virtual_time"
+        """The tag of the org that was served last."""
+        # Workers. Scores are when each is taken for dead.
+        self.turns = f"{prefix}turns"
+        self.slots = f"{prefix}slots"
+        self.workers = f"{prefix}workers"
+        # What is not a job's.
+        self.due_queues = f"{prefix}due_queues"
+        """Queues of deliveries, by when something of theirs is due."""
+        self.expiring_blobs = f"{prefix}expiring_blobs"
+        """Names of blobs, by when they are to be deleted."""
+        self.api_keys_used = f"{prefix}api_keys_used"
+        """Hash: when an API key was used last."""
+        self.rates = f"{prefix}rates"
+        """Begins the keys of `limits`, which counts requests."""
+        self.arq_turns = f"{prefix}arq:turns"
+        """arq's own queue; the rest of what arq keeps begins with the prefix, too (`queue.carry_prefix`)."""
+        # Channels.
+        self.changes = f"{prefix}changes"
+        """`id version org subject` of a job that has changed. The subject is the rest of the line."""
+        self.cancels = f"{prefix}cancels"
+        """The id of a running job that is to end."""
+        self.wakes = f"{prefix}wakes"
+        """A turn was enqueued."""
+        self.posts = f"{prefix}posts"
+        """A delivery is due."""
+
+    # A job.
+
+    def job(self, job: str) -> str:
+        """Hash of `JobField`: the record and what the scripts need of it."""
+        return f"{self.prefix}job:{job}"
+
+    def events(self, job: str) -> str:
+        """Stream: what the outside heard of a job, by version; one field, `EVENT`."""
+        return f"{self.prefix}events:{job}"
+
+    def tombstone(self, job: str) -> str:
+        """Whose a job was that has ended; it outlives the record."""
+        return f"{self.prefix}tombstone:{job}"
+
+    def jobs_of_org(self, org: str) -> str:
+        """Sorted set of ids, all of score 0: they sort by time themselves."""
+        return f"{self.prefix}jobs_of_org:{org}"
+
+    def idempotency(self, scope: str) -> str:
+        """`id fingerprint` of the job that an idempotency key has made."""
+        return f"{self.prefix}idempotency:{scope}"
+
+    def undelivered(self, org: str, subject: str, fingerprint: str) -> str:
+        """Jobs that may be adopted by who asks the same, by the end of their caller's wait."""
+        return f"{self.prefix}undelivered:{org}:{subject}:{fingerprint}"
+
+    def adopted(self, job: str) -> str:
+        """The earlier job that a new one's caller was given instead."""
+        return f"{self.prefix}adopted:{job}"
+
+    # The queue.
+
+    def ready(self, org: str, lane: str) -> str:
+        """An org's jobs in a lane, by age and priority."""
+        return f"{self.prefix}ready:{org}/{lane}"
+
+    def lanes_of_org(self, org: str) -> str:
+        """Set: names of the lanes in which the org has a job."""
+        return f"{self.prefix}lanes_of_org:{org}"
+
+    def orgs_in_lane(self, lane: str) -> str:
+        """Orgs that have a job in the lane, by their tag in virtual time."""
+        return f"{self.prefix}orgs_in_lane:{lane}"
+
+    def running_at_provider(self, provider: str) -> str:
+        """Claimed jobs, by the end of their lease."""
+        return f"{self.prefix}running_at_provider:{provider}"
+
+    def running_of_org(self, org: str) -> str:
+        """Claimed jobs, by the end of their lease."""
+        return f"{self.prefix}running_of_org:{org}"
+
+    def limits(self, org: str) -> str:
+        """Hash of `LimitField`."""
+        return f"{self.prefix}limits:{org}"
+
+    def used_by_org(self, org: str, day: str) -> str:
+        """Hash of `UseField`: what the org's jobs of a day (UTC) take of its quotas."""
+        return f"{self.prefix}used_by_org:{org}:{day}"
+
+    def used_by_api_key(self, api_key: str, day: str) -> str:
+        """The same of an API key."""
+        return f"{self.prefix}used_by_api_key:{api_key}:{day}"
+
+    # Providers.
+
+    def breaker(self, provider: str) -> str:
+        """Hash of `BreakerField`."""
+        return f"{self.prefix}breaker:{provider}"
+
+    def times_of_provider(self, provider: str) -> str:
+        """List: milliseconds of its last good calls, newest first."""
+        return f"{self.prefix}times_of_provider:{provider}"
+
+    def times_of_model(self, provider: str, model: str) -> str:
+        """The same of one of its models."""
+        return f"{self.prefix}times_of_model:{provider}/{model}"
+
+    # Webhooks.
+
+    def delivery(self, delivery: str) -> str:
+        """Hash of `DeliveryField`."""
+        return f"{self.prefix}delivery:{delivery}"
+
+    def deliveries_of_job(self, job: str) -> str:
+        """List of ids, oldest first."""
+        return f"{self.prefix}deliveries_of_job:{job}"
+
+    def deliveries_of_org(self, org: str) -> str:
+        """Ids, by when they were made."""
+        return f"{self.prefix}deliveries_of_org:{org}"
+
+    def queued_deliveries(self, queue: str) -> str:
+        """Pending deliveries to one receiver, by when each is due."""
+        return f"{self.prefix}queued_deliveries:{queue}"
+
+    def posting(self, queue: str) -> str:
+        """Deliveries that a courier posts just now, by the end of its lease."""
+        return f"{self.prefix}posting:{queue}"
+
+    def receiver(self, queue: str) -> str:
+        """Hash of `BreakerField`: how the receiver of a queue does."""
+        return f"{self.prefix}receiver:{queue}"
+
+    def arq_health(self, worker: str) -> str:
+        """What arq says of a worker."""
+        return f"{self.prefix}arq:health:{worker}"
+
+    # Small records of a kind (`store.records`): `api_key`, `batch`, `endpoint`.
+
+    def record(self, kind: str, record: str) -> str:
+        """One record as JSON."""
+        return f"{self.prefix}{kind}:{record}"
+
+    def record_named(self, kind: str, name: str) -> str:
+        """The id of the record that has this further name."""
+        return f"{self.prefix}{kind}_named:{name}"
+
+    def records_of_org(self, kind: str, org: str) -> str:
+        """Sorted set of ids, all of score 0."""
+        return f"{self.prefix}{kind}_of_org:{org}"
+
+
+class JobField(StrEnum):
+    """Of a job's hash: the record, and what the scripts need to know of it."""
+
+    DOCUMENT = "document"
+    VERSION = "version"
+    STATUS = "status"
+    ORG = "org"
+    PROVIDER = "provider"
+    """Whose lane it waits in."""
+    SCORE = "score"
+    """Its place in the lane: Unix milliseconds, earlier by priority."""
+    EXPECTED_SECONDS = "expected_seconds"
+    DEADLINE = "deadline"
+    ROOM_NEED = "room_need"
+    """`RoomNeed`."""
+    FENCE = "fence"
+    LEASE_UNTIL = "lease_until"
+    WORKER = "worker"
+    ADOPTABLE_UNTIL = "adoptable_until"
+
+
+class LimitField(StrEnum):
+    """Of an org's limits, as the API spells them."""
+
+    WEIGHT = "weight"
+    MAX_QUEUED = "maxQueued"
+    MAX_RUNNING = "maxRunning"
+    IMAGES_PER_DAY = "imagesPerDay"
+    COST_PER_DAY = "costPerDay"
+    """In micro-dollars."""
+
+
+class UseField(StrEnum):
+    """Of what was used on a day."""
+
+    IMAGES = "images"
+    COST = "cost"
+    """In micro-dollars."""
+
+
+class BreakerField(StrEnum):
+    """Of a circuit breaker: a provider's, or a webhook receiver's."""
+
+    FAILURES = "failures"
+    """In a row."""
+    SHUT_UNTIL = "shut_until"
+    PROBE = "probe"
+    """One try is under way; of a receiver, which delivery it is."""
+    TRIPS = "trips"
+    """How often it has shut since the last success."""
+
+
+class DeliveryField(StrEnum):
+    """Of a webhook delivery's hash."""
+
+    DOCUMENT = "document"
+    REVISION = "revision"
+    QUEUE = "queue"
+    LEASE_UNTIL = "lease_until"
+
+
+EVENT: Final = "event"
+"""The one field of an entry in a job's stream of events."""
+
+
+def lane(provider: str, *, may_leave: bool) -> str:
+    """The name of the lane in which a provider's jobs wait, or those of them that may go on elsewhere."""
+    return f"{provider}{ELSEWHERE}" if may_leave else provider
+
+
+def lua(script: str) -> str:
+    """The names that a script speaks of, in Lua: `keys.due`, `keys.job(id)`, `JobField.version`."""
+    names = [*_variables(), *_functions()]
+    lines = [f"keys.{name} = {value}" for name, value in names if f"keys.{name}" in script]
+    tables = [_table(fields) for fields in _FIELDS if fields.__name__ in script]
+    return "\n".join(["local keys = {}", *lines, *tables, f"local ELSEWHERE, EVENT = '{ELSEWHERE}', '{EVENT}'", ""])
+
+
+_FIELDS: Final = (JobField, LimitField, UseField, BreakerField, DeliveryField)
+_MARK: Final = "\0"
+"""Stands around the variable parts of a key while it is turned into Lua."""
+_LUA_KEYS: Final = Keys(f"{_MARK}ARGV[1]{_MARK}")
+
+
+def _variables() -> list[tuple[str, str]]:
+    return [(name, _expression(value)) for name, value in vars(_LUA_KEYS).items()]
+
+
+def _functions() -> list[tuple[str, str]]:
+    found = []
+    for name, method in inspect.getmembers(Keys, inspect.isfunction):
+        if name.startswith("_"):
+            continue
+        parts = list(inspect.signature(method).parameters)[1:]
+        value = _expression(method(_LUA_KEYS, *(f"{_MARK}{part}{_MARK}" for part in parts)))
+        found.append((name, f"function({', '.join(parts)}) return {value} end"))
+    return found
+
+
+def _expression(marked: str) -> str:
+    """Text between marks is a variable's name, the rest is text."""
+    parts = [part if place % 2 else f"'{part}'" for place, part in enumerate(marked.split(_MARK))]
+    return " .. ".join(part for part in parts if part != "''")
+
+
+def _table(fields: type[StrEnum]) -> str:
+    return f"local {fields.__name__} = {{{', '.join(f'{f.name.lower()} = {f.value!r}' for f in fields)}}}"
