@@ -13,6 +13,7 @@ from jobs.access import tokens
 from jobs.access.rates import Window
 from jobs.catalog.families import MODEL_NAME
 from jobs.errors import InvalidInput
+from jobs.model.metadata import checked_metadata
 from jobs.model.times import moment, now_ms
 
 CAPABILITIES: Final[Mapping[str, frozenset[str]]] = {
@@ -122,7 +123,7 @@ def check(wish: Wish, providers: Collection[str], now: int) -> None:
         if amount is not None and not least <= amount <= _MOST_PER_WINDOW:
             raise InvalidInput(f"must be {least} to {_MOST_PER_WINDOW}", field=field)
     _check_grant(wish.grant, providers)
-    _check_metadata(wish.metadata)
+    checked_metadata(wish.metadata)
 
 
 def key_json(key: ApiKey, used_ms: int | None = None) -> dict[str, Any]:
@@ -187,11 +188,3 @@ def _check_grant(grant: Grant, providers: Collection[str]) -> None:
         if not MODEL_NAME.fullmatch(model):
             message = "must be 1 to 128 letters, digits, '.', '_' or '-'"
             raise InvalidInput(message, field=f"scopes.modelIds[{place}]")
-
-
-def _check_metadata(metadata: Mapping[str, str]) -> None:
-    if len(metadata) > 16:  # noqa: PLR2004  # as a job's
-        raise InvalidInput("must be at most 16 pairs", field="metadata")
-    for key, value in metadata.items():
-        if not 1 <= len(key) <= 64 or len(value) > 512:  # noqa: PLR2004  # as a job's
-            raise InvalidInput("keys are 1 to 64 characters, values at most 512", field=f"metadata.{key[:64]}")

@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from app.auth.caller import READ, WRITE
-from app.faces.jobs.body import NewJob, NewWebhook, checked_metadata, new_ask
+from app.faces.jobs.body import NewJob, NewWebhook, new_ask
 from app.http.base64_fields import Base64Text
 from app.http.caller import known_caller
 from app.http.job_headers import client_reference, idempotency_key, options_from_headers
@@ -27,6 +27,7 @@ from jobs.client.batch import REJECTED, counts, status
 from jobs.client.batches import Wish
 from jobs.errors import DarkroomError, InvalidInput, InvalidPicture
 from jobs.model.json import failure_json, result_json
+from jobs.model.metadata import checked_metadata
 from jobs.model.times import moment
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from app.http.job_headers import checked_options, client_reference
 from jobs.client.submission import Ask
 from jobs.errors import InvalidInput, InvalidPicture
 from jobs.model.job import Options, Webhook
+from jobs.model.metadata import checked_metadata
 from jobs.model.request import ImageRequest
 from jobs.webhooks.delivery import ENDINGS
 
@@ -133,16 +134,6 @@ def _webhook(asked: NewWebhook) -> Webhook:
 def _options(body: NewJob, options: Options) -> Options:
     told = {name: getattr(body, name) for name in Options.__struct_fields__ if getattr(body, name, None) is not None}
     return checked_options(msgspec.structs.replace(options, **told), _OPTION_NAMES)
-
-
-def checked_metadata(metadata: dict[str, str]) -> dict[str, str]:
-    """At most 16 pairs, neither too long. Raises `InvalidInput` naming the key."""
-    if len(metadata) > 16:  # noqa: PLR2004  # as OpenAI bounds metadata
-        raise InvalidInput("must be at most 16 pairs", field="metadata")
-    for key, value in metadata.items():
-        if not 1 <= len(key) <= 64 or len(value) > 512:  # noqa: PLR2004  # as OpenAI bounds metadata
-            raise InvalidInput("keys are 1 to 64 characters, values at most 512", field=f"metadata.{key[:64]}")
-    return metadata
 
 
 _OPTION_NAMES: Final = {

@@ -11,13 +11,13 @@ from litestar.params import FromPath
 from msgspec import UNSET, Struct, UnsetType
 
 from app.auth.caller import READ, WRITE
-from app.faces.jobs.body import checked_metadata
 from app.http.caller import known_caller
 from app.http.json_body import read_json, read_optional_json
 from app.http.problems import answer
 from app.http.query import known_id, only_query, page
 from app.http.responses import AnyRequest
 from jobs.errors import InvalidInput
+from jobs.model.metadata import checked_metadata
 from jobs.webhooks.delivery import ENDINGS, delivered
 from jobs.webhooks.endpoints import OVERLAP_SECONDS, Wish
 from jobs.webhooks.json import endpoint_json
