@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 class DarkroomError(Exception):
     """A failure that callers may read: its message and details are safe to show.
 
-    `details` holds facts for machines (`field`, `reason`, `jobId`, …); `retry_after` is in seconds.
+    `details` holds facts for machines (`field`, `jobId`, …); `retry_after` is in seconds. `reason`, one of the details,
+    tells the outside apart what has the same code: code of ours goes by the class.
     """
 
     code: ClassVar[str] = "SYSTEM_ERROR"
@@ -20,6 +21,11 @@ class DarkroomError(Exception):
         self.message = message
         self.retry_after = retry_after
         self.details: dict[str, Any] = {k: v for k, v in details.items() if v is not None}
+
+    @property
+    def reason(self) -> str | None:
+        """The `reason` of the details, to be written down or shown."""
+        return self.details.get("reason")
 
 
 class InvalidInput(DarkroomError):
@@ -134,6 +140,28 @@ class ServiceUnavailable(DarkroomError):
 
     code = "SERVICE_UNAVAILABLE"
     retryable = True
+
+
+class StoreUnavailable(ServiceUnavailable):
+    """The job store cannot be reached: what it was asked for may have been done all the same."""
+
+    def __init__(self) -> None:
+        super().__init__("the job store cannot be reached just now", reason="store_unavailable", retry_after=2)
+
+
+class ProviderUnconfigured(ServiceUnavailable):
+    """A provider without the setting that it needs; `variable` names it."""
+
+    def __init__(self, provider: str, variable: str) -> None:
+        message = f"{provider} is not configured here: {variable} is not set"
+        super().__init__(message, reason="provider_unconfigured", provider=provider, variable=variable)
+
+
+class ProviderRateLimited(ServiceUnavailable):
+    """The provider limits our rate: that says nothing of its health."""
+
+    def __init__(self, *, retry_after: float | None) -> None:
+        super().__init__("the provider limits our rate", reason="provider_rate_limited", retry_after=retry_after)
 
 
 class TimedOut(DarkroomError):

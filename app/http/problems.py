@@ -12,7 +12,9 @@ import msgspec
 import structlog
 from litestar import MediaType, Response
 from litestar.exceptions import HTTPException
+from litestar.status_codes import HTTP_401_UNAUTHORIZED, HTTP_429_TOO_MANY_REQUESTS, HTTP_500_INTERNAL_SERVER_ERROR
 from msgspec import Struct
+from msgspec.structs import replace
 
 from jobs.errors import (
     DarkroomError,
@@ -56,14 +58,31 @@ _log = structlog.get_logger()
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
-    """What went wrong, before it has the shape of a face. `headers` hold in every shape."""
+    """What went wrong, before it has the shape of a face. `reason` is among the `details`, too."""
 
-    status: int
     code: str
     message: str
-    details: dict[str, Any]
-    retry_after: float | None
-    headers: dict[str, str]
+    reason: str | None = None
+    details: dict[str, Any] = {}
+    retry_after: float | None = None
+    """In seconds."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of the code."""
+        return STATUS[self.code]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Those that hold in every shape."""
+        headers = {}
+        if self.retry_after is not None or self.status == HTTP_429_TOO_MANY_REQUESTS:
+            headers["Retry-After"] = str(max(1, math.ceil(self.retry_after or 1)))
+        if self.status == HTTP_401_UNAUTHORIZED:
+            headers["WWW-Authenticate"] = "Bearer"
+        if "jobId" in self.details:
+            headers["X-Job-Id"] = str(self.details["jobId"])
+        return headers
 
 
 Shape = Callable[[Refusal], Response[bytes]]
@@ -83,12 +102,26 @@ def answer(data: Any, status: int = 200, headers: dict[str, str] | None = None) 
 
 def failure_response(request: Request[Any, Any, Any], failure: Failure, details: dict[str, Any]) -> Response[bytes]:
     """What went wrong with a job, as the answer of a synchronous call."""
-    return _response(request, failure.code, failure.message, details, failure.retry_after)
+    refusal = Refusal(
+        code=failure.code,
+        message=failure.message,
+        reason=failure.reason,
+        details=details,
+        retry_after=failure.retry_after,
+    )
+    return _response(request, refusal)
 
 
 def on_darkroom_error(request: Request[Any, Any, Any], error: DarkroomError) -> Response[bytes]:
     """One of our own errors: its message is fit to be read."""
-    return _response(request, error.code, error.message, error.details, error.retry_after)
+    refusal = Refusal(
+        code=error.code,
+        message=error.message,
+        reason=error.reason,
+        details=error.details,
+        retry_after=error.retry_after,
+    )
+    return _response(request, refusal)
 
 
 def on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
@@ -102,7 +135,7 @@ def on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Resp
             return on_darkroom_error(request, PayloadTooLarge("the body is too large"))
         case 415:
             return on_darkroom_error(request, UnsupportedMediaType("send application/json"))
-        case status if status < 500:  # noqa: PLR2004  # the client's errors
+        case status if status < HTTP_500_INTERNAL_SERVER_ERROR:
             return on_darkroom_error(request, InvalidInput("the request cannot be read"))
         case _:
             return on_unexpected(request, error)
@@ -112,7 +145,7 @@ def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response
     """Our own fault: the caller gets the request id, the log the rest."""
     _log.error("request failed", path=request.url.path, exc_info=error)
     message = f"something failed on our side; request {request_id(request)}"
-    return _response(request, "SYSTEM_ERROR", message, {}, None)
+    return _response(request, Refusal(code="SYSTEM_ERROR", message=message))
 
 
 def remember_job(request: Request[Any, Any, Any], job_id: str) -> None:
@@ -137,23 +170,10 @@ def id_of(scope: Any) -> str:
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,128}")
 
 
-def _response(
-    request: Request[Any, Any, Any], code: str, message: str, details: dict[str, Any], retry_after: float | None
-) -> Response[bytes]:
-    status = STATUS[code]
+def _response(request: Request[Any, Any, Any], refusal: Refusal) -> Response[bytes]:
     job_id = request.scope.get("state", {}).get("job_id")
     if job_id is not None:
-        details = {"jobId": job_id, **details}
-    headers = {}
-    if retry_after is not None or status == 429:  # noqa: PLR2004  # a 429 always says when
-        headers["Retry-After"] = str(max(1, math.ceil(retry_after or 1)))
-    if status == 401:  # noqa: PLR2004  # HTTP
-        headers["WWW-Authenticate"] = "Bearer"
-    if "jobId" in details:
-        headers["X-Job-Id"] = str(details["jobId"])
-    refusal = Refusal(
-        status=status, code=code, message=message, details=details, retry_after=retry_after, headers=headers
-    )
+        refusal = replace(refusal, details={"jobId": job_id, **refusal.details})
     path = request.scope["path"]
     for beginning, shape in request.app.state.shapes:
         if path.startswith(beginning):

@@ -13,12 +13,13 @@ from msgspec.structs import replace
 from jobs.client.batch import PENDING, Batch, Item, Refusal, Row, standing
 from jobs.client.erase import CANCEL_SECONDS
 from jobs.client.submission import Ask
-from jobs.errors import DarkroomError, Gone, IdempotencyKeyReused, NotFound, ServiceUnavailable
+from jobs.errors import DarkroomError, Gone, IdempotencyKeyReused, NotFound, ProviderUnconfigured, ServiceUnavailable
 from jobs.ids import new_id
 from jobs.model.job import Job
 from jobs.model.moves import RECORD_DAYS
 from jobs.model.times import now_ms
 from jobs.store.durations import DAY_MS, TOMB_MS
+from jobs.store.outcomes import CircuitOpen
 from jobs.store.records import Records
 
 if TYPE_CHECKING:
@@ -214,8 +215,11 @@ def _marked(batch: Batch, refused: Mapping[int, DarkroomError]) -> Batch:
 
 
 def _of_item(index: int, error: DarkroomError) -> DarkroomError:
-    """An item's own error, by its place in the body. What concerns all of them is raised again."""
-    away = isinstance(error, ServiceUnavailable) and error.details.get("reason") not in _ITEMS_OWN
+    """An item's own error, by its place in the body. Raises again what concerns all of them.
+
+    One item's provider may be away, or not configured, while that of the others is there.
+    """
+    away = isinstance(error, ServiceUnavailable) and not isinstance(error, ProviderUnconfigured | CircuitOpen)
     if away or error.code == DarkroomError.code:
         raise error
     field = error.details.get("field")
@@ -238,7 +242,3 @@ async def _all(work: Callable[[A], Awaitable[B]], values: Sequence[A]) -> None:
     for came in await asyncio.gather(*(work(value) for value in values), return_exceptions=True):
         if isinstance(came, BaseException):
             raise came
-
-
-_ITEMS_OWN: Final = frozenset({"provider_unconfigured", "circuit_open"})
-"""Reasons of `ServiceUnavailable` that other items need not share."""

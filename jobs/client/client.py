@@ -17,6 +17,7 @@ from jobs.errors import (
     NotFound,
     QueueFull,
     ServiceUnavailable,
+    StoreUnavailable,
 )
 from jobs.model import fallback, ledger, moves
 from jobs.model.job import Job, Status
@@ -126,9 +127,10 @@ class Jobs:
             job, created = await self._create(job, None, None, waited=False)
             if isinstance(created, Full):
                 raise self._full(job, created.ahead)
-        except DarkroomError as error:
-            if error.details.get("reason") != "store_unavailable":  # else it may have been created unheard
-                await self.discard(job)
+        except StoreUnavailable:  # it may have been created unheard: its pictures stay
+            raise
+        except DarkroomError:
+            await self.discard(job)
             raise
         if isinstance(created, Created) and created.turn is not None:
             await self._turns.ring(created.turn)
@@ -353,8 +355,8 @@ class Jobs:
                 if not job.fallbacks:
                     raise
                 job = fallback.redirected(job, fallback.SHUT)
-            except ServiceUnavailable as error:
-                if now_ms() > end or error.details.get("reason") != "store_unavailable":
+            except StoreUnavailable:
+                if now_ms() > end:
                     raise
                 await asyncio.sleep(RETRY_SECONDS)
 

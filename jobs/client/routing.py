@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from jobs.catalog.families import MODEL_NAME
-from jobs.errors import ConfigurationError, InvalidInput, ServiceUnavailable
+from jobs.errors import ConfigurationError, InvalidInput, ProviderUnconfigured
 from jobs.model.request import Target
 from jobs.providers import PROVIDERS
 from jobs.settings import variables
@@ -41,7 +41,7 @@ class Router:
     def targets(self, name: str, provider: str | None = None) -> tuple[Target, ...]:
         """The configured targets of a name, at least one; `provider`: whose any other name is (Azure's deployments).
 
-        Raises `InvalidInput` for a name that nobody knows, `ServiceUnavailable` when no target is configured here.
+        Raises `InvalidInput` for a name that nobody knows, `ProviderUnconfigured` when no target is configured here.
         """
         if name in self._routes:
             return self._configured(self._routes[name])
@@ -78,14 +78,8 @@ class Router:
         found = tuple(filter(self._is_configured, targets))
         if not found:
             first = targets[0].provider
-            raise unconfigured(first, self._missing[first] or "")
+            raise ProviderUnconfigured(first, self._missing[first] or "")
         return found
-
-
-def unconfigured(provider: str, variable: str) -> ServiceUnavailable:
-    """The error of a provider without a setting that it needs."""
-    message = f"{provider} is not configured here: {variable} is not set"
-    return ServiceUnavailable(message, reason="provider_unconfigured", provider=provider, variable=variable)
 
 
 def _route(name: str, told: str) -> tuple[Target, ...]:

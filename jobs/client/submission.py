@@ -11,9 +11,8 @@ from msgspec.structs import replace
 
 from jobs.catalog.checks import check_request
 from jobs.catalog.families import expected_seconds, unit_price
-from jobs.client.routing import unconfigured
 from jobs.encryption import Sealer
-from jobs.errors import InvalidInput, InvalidPicture, ServiceUnavailable
+from jobs.errors import InvalidInput, InvalidPicture, ProviderUnconfigured
 from jobs.ids import new_id
 from jobs.model import fallback
 from jobs.model.job import Job, Options, Webhook
@@ -114,7 +113,7 @@ class Drafts:
             try:
                 self._require_provider(target.provider)
                 checked = check_request(self._catalog, there, face=ask.face)
-            except (InvalidInput, InvalidPicture, ServiceUnavailable):
+            except (InvalidInput, InvalidPicture, ProviderUnconfigured):
                 continue
             found.append(
                 Fallback(
@@ -150,7 +149,7 @@ class Drafts:
     def _require_provider(self, name: str) -> None:
         missing = PROVIDERS[name].missing(self._settings)
         if missing is not None:
-            raise unconfigured(name, missing)
+            raise ProviderUnconfigured(name, missing)
 
 
 def fingerprint(request: ImageRequest, options: Options) -> str:

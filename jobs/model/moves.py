@@ -311,7 +311,7 @@ def failure_of(error: DarkroomError, *, provider: str, safe_to_retry: bool) -> F
     return Failure(
         code=error.code,
         message=error.message,
-        reason=error.details.get("reason"),
+        reason=error.reason,
         field=error.details.get("field"),
         provider=provider,
         retryable=error.retryable,

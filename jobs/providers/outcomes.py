@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from jobs.errors import DarkroomError, InvalidInput, Outcome, ProviderError, ServiceUnavailable, TimedOut
+from jobs.errors import (
+    DarkroomError,
+    InvalidInput,
+    Outcome,
+    ProviderError,
+    ProviderRateLimited,
+    ServiceUnavailable,
+    TimedOut,
+)
 
 CONNECT_SECONDS: Final = 5.0
 BAD_REQUEST: Final = frozenset({400, 404, 413, 415, 422})
@@ -62,20 +70,22 @@ def refused_status(status: int, request_id: str | None, after: float | None) -> 
     Beside 502 and 504 those of gateways and content networks that gave up on the server behind them, or on whoever
     asked: 408, 499 (nginx), 520, 522 and 524 (Cloudflare). The order had arrived, and may have been served.
     """
+    error: ServiceUnavailable
     match status:
         case 401 | 403:
             return refused_credential(status, request_id)
         case 429:
-            outcome, reason, message = Outcome.THROTTLED, "provider_rate_limited", "the provider limits our rate"
+            outcome, error = Outcome.THROTTLED, ProviderRateLimited(retry_after=after)
         case 503:
-            outcome, reason, message = Outcome.THROTTLED, "provider_unavailable", "the provider is not available"
+            message = "the provider is not available"
+            outcome, error = Outcome.THROTTLED, _unavailable(message, after)
         case 408 | 499 | 502 | 504 | 520 | 522 | 524:
-            outcome, reason = Outcome.UNKNOWN, "outcome_unknown"
             message = f"the provider's own gateway answered {status}: the picture may have been made, and billed"
+            outcome = Outcome.UNKNOWN
+            error = ServiceUnavailable(message, reason="outcome_unknown", retry_after=after)
         case _:
-            outcome, reason = Outcome.REFUSED, "provider_unavailable"
             message = f"the provider answered with status {status}"
-    error = ServiceUnavailable(message, reason=reason, retry_after=after)
+            outcome, error = Outcome.REFUSED, _unavailable(message, after)
     return ProviderError(outcome, error, provider_status=status, provider_request_id=request_id, retry_after=after)
 
 
@@ -128,3 +138,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+def _unavailable(message: str, after: float | None) -> ServiceUnavailable:
+    return ServiceUnavailable(message, reason="provider_unavailable", retry_after=after)

@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from jobs.errors import ServiceUnavailable
+from jobs.errors import ServiceUnavailable, StoreUnavailable
 
 ANSWER_SECONDS: Final = 5.0
 """A Redis that says nothing for so long (a paused primary, a cut network) counts as out of reach."""
@@ -37,5 +37,4 @@ class reachable:  # noqa: N801  # reads as a phrase: `with reachable():`
         if isinstance(error, RedisConnectionError | RedisTimeoutError | OSError) or (
             isinstance(error, ResponseError) and str(error).startswith(("LOADING", "READONLY", "MASTERDOWN"))
         ):
-            message = "the job store cannot be reached just now"
-            raise ServiceUnavailable(message, reason="store_unavailable", retry_after=2) from error
+            raise StoreUnavailable from error

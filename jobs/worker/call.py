@@ -11,7 +11,7 @@ import structlog
 from msgspec import Struct
 
 from jobs.blobs.store import BlobRefused, BlobStoreDown
-from jobs.errors import DarkroomError, Outcome, ProviderError, ServiceUnavailable, TimedOut
+from jobs.errors import DarkroomError, Outcome, ProviderError, ProviderRateLimited, ServiceUnavailable, TimedOut
 from jobs.model import moves
 from jobs.model.job import Failure, Progress
 from jobs.model.picture import Picture, Usage
@@ -239,7 +239,7 @@ class ProviderCall:
         return Failure(
             code=error.error.code,
             message=error.error.message,
-            reason=error.error.details.get("reason"),
+            reason=error.error.reason,
             field=error.error.details.get("field"),
             provider=self._job.now.request.provider,
             provider_status=error.provider_status or self._report.status,
@@ -252,7 +252,7 @@ class ProviderCall:
 
 def verdict_on(error: ProviderError) -> str:
     """What a failed call says of the provider's health: a refusal of what was asked is an answer like any other."""
-    if error.error.details.get("reason") == "provider_rate_limited":
+    if isinstance(error.error, ProviderRateLimited):
         return "busy"
     ours = error.outcome is Outcome.BAD_RESPONSE or not isinstance(error.error, ServiceUnavailable | TimedOut)
     return "good" if ours else "bad"

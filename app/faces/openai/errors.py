@@ -13,7 +13,7 @@ from app.http.problems import Refusal
 
 INVALID: Final = "invalid_request_error"
 SERVER: Final = "server_error"
-_BY_REASON: Final[Mapping[str, tuple[int, str, str]]] = {
+_BY_REASON: Final[Mapping[str | None, tuple[int, str, str]]] = {
     "content_policy": (400, INVALID, "content_policy_violation"),
     "model_not_found": (404, INVALID, "model_not_found"),
     "missing_field": (400, INVALID, "missing_required_parameter"),
@@ -58,19 +58,20 @@ _NO_RETRY: Final = {"x-should-retry": "false"}
 
 def openai_error(refusal: Refusal) -> Response[bytes]:
     """A refusal in OpenAI's words. What failed behind a job is not to be asked again unasked: that could buy again."""
-    status = _BY_REASON.get(refusal.details.get("reason", ""), (refusal.status,))[0]
+    status = _BY_REASON[refusal.reason][0] if refusal.reason in _BY_REASON else refusal.status
     headers = dict(refusal.headers)
     if "jobId" in refusal.details or refusal.code == "QUOTA_EXCEEDED":
         headers |= _NO_RETRY
     if "Retry-After" in headers and refusal.retry_after is not None:
         headers["retry-after-ms"] = str(max(1, round(refusal.retry_after * 1000)))
-    content = msgspec.json.encode({"error": error_json(refusal.code, refusal.message, refusal.details)})
+    error = error_json(refusal.code, refusal.message, refusal.reason, refusal.details)
+    content = msgspec.json.encode({"error": error})
     return Response(content, status_code=status, headers=headers, media_type=MediaType.JSON)
 
 
-def error_json(code: str, message: str, details: Mapping[str, Any]) -> dict[str, Any]:
+def error_json(code: str, message: str, reason: str | None, details: Mapping[str, Any]) -> dict[str, Any]:
     """What stands under `error`, in an answer or in a stream."""
-    reason, field = str(details.get("reason") or ""), details.get("field")
+    field = details.get("field")
     kind, own = _BY_REASON[reason][1:] if reason in _BY_REASON else _BY_CODE[code]
     if code == "FORBIDDEN" and "scope" in details:
         own, message = "capability_required", f"{message}: the key needs the capability `images`"

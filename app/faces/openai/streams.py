@@ -101,7 +101,7 @@ async def _frames(jobs: Jobs, job: Job) -> AsyncIterator[bytes]:
         job = await jobs.get(job.org, job.id)
         completed = [await _begin(jobs, job, image) for image in job.images]
     except DarkroomError as error:  # no frame is open, so it can be told
-        yield _error(job, error_json(error.code, error.message, error.details))
+        yield _error(job, error_json(error.code, error.message, error.reason, error.details))
         await jobs.left(job)
         return
     if job.status is not Status.SUCCEEDED:
@@ -152,13 +152,13 @@ def _failed(job: Job) -> bytes:
     """What the SDKs raise as an `APIError`; a job that goes on is pointed at."""
     if job.failure is not None:
         shown = failure_json(job.failure, job)
-        error = error_json(shown["code"], shown["message"], shown["details"])
+        error = error_json(shown["code"], shown["message"], job.failure.reason, shown["details"])
     elif job.status.terminal:
         error = error_json(
-            "JOB_CANCELED" if job.status is Status.CANCELED else "TIMEOUT", f"the job was {job.status}", {}
+            "JOB_CANCELED" if job.status is Status.CANCELED else "TIMEOUT", f"the job was {job.status}", None, {}
         )
     else:
-        error = error_json("TIMEOUT", f"the gateway restarts; the job goes on as {job.id}", {"jobId": job.id})
+        error = error_json("TIMEOUT", f"the gateway restarts; the job goes on as {job.id}", None, {"jobId": job.id})
     return _error(job, error)
 
 
