@@ -7,6 +7,8 @@ import hashlib
 import hmac
 import mimetypes
 import os
+import re
+import stat
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,6 +18,8 @@ from jobs.blobs.store import LINK_SECONDS, BlobExists, BlobInfo, BlobMissing, Bl
 from jobs.ids import new_id
 
 PIECE: Final = 256 * 1024
+_TIME: Final = re.compile(r"[0-9]{1,12}")
+"""Unix seconds, as `link` writes them."""
 
 
 class LocalBlobs:
@@ -51,13 +55,15 @@ class LocalBlobs:
     async def info(self, name: str) -> BlobInfo:
         """See `BlobStore.info`."""
         try:
-            stat = await asyncio.to_thread(self._path(name).stat)
+            found = await asyncio.to_thread(self._path(name).stat)
         except OSError:
             raise BlobMissing(name) from None
+        if not stat.S_ISREG(found.st_mode):  # a folder is no blob: its name would tell that an org is there
+            raise BlobMissing(name)
         media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        etag = f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'
+        etag = f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
         return BlobInfo(
-            name=name, size=stat.st_size, media_type=media_type, modified_ms=stat.st_mtime_ns // 1_000_000, etag=etag
+            name=name, size=found.st_size, media_type=media_type, modified_ms=found.st_mtime_ns // 1_000_000, etag=etag
         )
 
     async def read(self, name: str) -> bytes:
@@ -120,7 +126,7 @@ class LocalBlobs:
         """Whether a link with these parameters opens the blob; any does where the container is public."""
         if self._public:
             return True
-        in_time = until.isascii() and until.isdigit() and int(until) >= time.time()
+        in_time = _TIME.fullmatch(until) is not None and int(until) >= time.time()
         return in_time and hmac.compare_digest(signature.encode(), self._signature(name, int(until)).encode())
 
     def _signature(self, name: str, until: int) -> str:

@@ -79,6 +79,39 @@ def test_nothing_else_is_served(gateway, path):
     assert httpx.get(f"{gateway.url}/files/secrets.json").status_code == 404
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("below", ["", "/", "/{date}", "/{date}/", "/{date}//", "/%2E/{date}"])
+def test_a_folder_is_answered_like_one_of_an_org_that_there_is_not(gateway, link, method, below):
+    date = link.split("/")[-2]
+
+    there, nowhere = (
+        httpx.request(method, f"{gateway.url}/files/images/{org}{below.format(date=date)}")
+        for org in ("acme", "nobody")
+    )
+
+    assert (there.status_code, nowhere.status_code) == (404, 404)
+    assert told(there) == told(nowhere)
+
+
+def told(answer):
+    """Status, headers and body, without what is each answer's own."""
+    own = ("date", "x-request-id", "content-length")
+    body = answer.json() if answer.content else {}
+    headers = {name: value for name, value in answer.headers.items() if name not in own}
+    return answer.status_code, headers, body.get("error")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    "name",
+    ["%00", "a%00.png", "%2e%2e%2f%2e%2e%2fredis.conf", "..%2fx.png", "a" * 300, "/".join(["a" * 200] * 6), "a" * 5000,
+     "%ED%A0%80.png", "%FF.png", "%C3%A4.png", "%0d%0ax.png", ".hidden.png", "acme//x.png", "x.png/y.png", "%5Cx.png"],
+)  # fmt: skip
+def test_a_name_that_no_picture_can_have_is_404(gateway, link, method, name):
+    for folder in ("files/images", "files/previews", link.rpartition("/")[0].removeprefix(f"{gateway.url}/")):
+        assert httpx.request(method, f"{gateway.url}/{folder}/{name}").status_code == 404
+
+
 def test_a_private_folder_opens_by_the_signed_link_alone(redis_url, simulator):
     with running_gateway(redis_url, simulator, AZURE_STORAGE_PUBLIC="0") as gateway, gateway.client() as client:
         signed = client.post("/api/v1/agents/images", json=MUG).json()["data"]["url"]
@@ -86,3 +119,6 @@ def test_a_private_folder_opens_by_the_signed_link_alone(redis_url, simulator):
         assert httpx.get(signed).status_code == 200
         assert httpx.get(signed.partition("?")[0]).status_code == 404
         assert httpx.get(signed[:-1] + ("0" if signed[-1] != "0" else "1")).status_code == 404
+        plain, signature = signed.partition("?")[0], signed.partition("&sig=")[2]
+        for until in ("", "-1", "1", "9" * 13, "9" * 5000, "1e12", "%D9%A3", "%00"):
+            assert httpx.get(f"{plain}?se={until}&sig={signature}").status_code == 404
