@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import jwt
 
 from app.auth.caller import ADMIN, READ, WRITE, Caller
+from app.auth.claims import check_claims, org_of, scopes_of, subject_of
 from app.auth.jwks import KeySet
 from jobs.access.tokens import PREFIX
 from jobs.errors import Forbidden, Unauthorized
@@ -45,15 +46,14 @@ class Authenticator:
         if token.startswith(PREFIX):
             return await self._holder(token, asked)
         claims = await self._claims(token)
-        org = next((claims[name] for name in ("org_id", "orgId", "organization_id") if claims.get(name)), None)
+        org = org_of(claims)
         if org is None and self._trust_header:
             org = asked
         if org is None:
             raise Unauthorized("the token names no org (claim org_id)")
         org = _org(org)
         _agree(asked, org)
-        subject = claims.get("sub")
-        return Caller(org, subject if isinstance(subject, str) and subject else "-", _scopes(claims), "jwt")
+        return Caller(org, subject_of(claims), scopes_of(claims), "jwt")
 
     async def close(self) -> None:
         """Close the key set's client."""
@@ -73,7 +73,7 @@ class Authenticator:
             raise Unauthorized("the credential is not one that is accepted here")
         try:
             header = jwt.get_unverified_header(token)
-            if header.get("typ", "JWT") not in {"JWT", "at+jwt"}:
+            if header.get("typ", "JWT") not in ("JWT", "at+jwt"):  # a list is in no set
                 raise Unauthorized("the token is of another type")
             algorithm = str(header.get("alg"))
             claims: Mapping[str, Any] = jwt.decode(
@@ -89,6 +89,7 @@ class Authenticator:
             raise Unauthorized("the token has expired") from None
         except (jwt.PyJWTError, ValueError, RecursionError):
             raise Unauthorized("the token does not hold") from None
+        check_claims(claims)
         return claims
 
     def _required(self) -> list[str]:
@@ -140,13 +141,3 @@ def _org(value: object) -> str:
     if not isinstance(value, str) or not ORG.fullmatch(value):
         raise Forbidden("an org's name is 1 to 64 letters, digits, '_' or '-'", field="org_id")
     return value
-
-
-def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
-    for name in ("scope", "scopes", "scp"):
-        value = claims.get(name)
-        if isinstance(value, str):
-            return frozenset(value.split(" "))
-        if isinstance(value, list):
-            return frozenset(v for v in value if isinstance(v, str))
-    return frozenset()
