@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec import Struct, to_builtins
 
+from jobs.access.api_key import ApiKey, Grant, Limits
 from jobs.errors import Forbidden
-
-if TYPE_CHECKING:
-    from jobs.access.api_key import ApiKey, Grant, Limits
+from jobs.model.times import moment
 
 WRITE: Final = "write:image-gen"
 READ: Final = "read:image-gen"
 ADMIN: Final = "admin:image-gen"
+UNLIMITED: Final = Limits()
 
 
 class Caller(Struct, frozen=True):
@@ -30,6 +30,11 @@ class Caller(Struct, frozen=True):
     def key_id(self) -> str | None:
         """The API key by which the caller is known, if any: its daily quotas count what is asked for."""
         return None if self.key is None else self.key.id
+
+    @property
+    def ends_ms(self) -> int | None:
+        """When the caller's own key ends (Unix ms); None: it does not, or there is none."""
+        return None if self.key is None else self.key.expires_ms
 
     def require(self, scope: str) -> None:
         """Raises `Forbidden` naming the scope."""
@@ -50,8 +55,11 @@ class Caller(Struct, frozen=True):
             if allowed and values.isdisjoint(allowed):
                 raise Forbidden(f"this API key is only for {', '.join(allowed)}", field=field)
 
-    def require_grant(self, grant: Grant, limits: Limits) -> None:
-        """Raises `Forbidden` naming the field, when somebody with these could do what the caller cannot."""
+    def require_grant(self, grant: Grant, limits: Limits = UNLIMITED) -> None:
+        """Raises `Forbidden` naming the field, when somebody with these could do what the caller cannot.
+
+        The one rule of giving, taking and changing rights: nobody does so with more than he has.
+        """
         for scope in sorted(grant.scopes):
             if scope not in self.scopes and not (scope == READ and WRITE in self.scopes):
                 raise Forbidden(f"this needs the scope {scope}", scope=scope, field="scopes.capabilities")
@@ -65,4 +73,10 @@ class Caller(Struct, frozen=True):
         asked = to_builtins(limits)
         for name, most in ({} if self.key is None else to_builtins(self.key.limits)).items():
             if asked.get(name, math.inf) > most:
-                raise Forbidden(f"must be at most {most}, as your own key has it", field=f"rateLimits.{name}")
+                raise Forbidden(f"your own key has at most {most}", field=f"rateLimits.{name}")
+
+    def require_outlasts(self, until_ms: int | None) -> None:
+        """Raises `Forbidden` when something that ends then (None: never) would outlast the caller's own key."""
+        own = self.ends_ms
+        if own is not None and (until_ms is None or until_ms > own):
+            raise Forbidden(f"your own key ends at {moment(own)}", field="expiresAt")

@@ -52,17 +52,22 @@ class Rotation(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
 
 @post(PATH, status_code=201, opt={"body": NewKey, "example": EXAMPLE, "result": "new_key"})
 async def create_key(request: AnyRequest) -> Response[bytes]:
-    """Make a key. The answer's `key` is the secret, shown this once; nobody may grant more than they have."""
+    """Make a key. The answer's `key` is the secret, shown this once; nobody may grant more than they have.
+
+    Made by a key that ends, it ends with it, unless `expiresAt` is sooner.
+    """
     caller = await known_caller(request, ADMIN)
     only_query(request)
     body = await read_json(request, NewKey, LARGEST_BODY)
     caller.require_grant(body.scopes, body.rate_limits)
+    expires_ms = caller.ends_ms if body.expires_at is None else instant(body.expires_at, "expiresAt")
+    caller.require_outlasts(expires_ms)
     wish = Wish(
         name=body.name,
         subject=body.subject,
         grant=body.scopes,
         limits=body.rate_limits,
-        expires_ms=instant(body.expires_at, "expiresAt"),
+        expires_ms=expires_ms,
         metadata=body.metadata,
     )
     issued = await _keys(request).create(caller.org, wish, by=_name(caller))
@@ -93,10 +98,13 @@ async def get_key(request: AnyRequest, key_id: FromPath[str]) -> Response[bytes]
 
 @delete(f"{PATH}/{{key_id:str}}", status_code=204, opt={"statuses": {204: "revoked"}})
 async def revoke_key(request: AnyRequest, key_id: FromPath[str]) -> None:
-    """End a key at once and for good. Its record stays; a second time changes nothing."""
+    """End a key at once and for good. Its record stays; a second time changes nothing. Nobody ends a wider one."""
     caller = await known_caller(request, ADMIN)
     only_query(request)
-    await _keys(request).revoke(caller.org, _known_id(key_id))
+    keys = _keys(request)
+    key = await keys.get(caller.org, _known_id(key_id))
+    caller.require_grant(key.grant, key.limits)
+    await keys.revoke(caller.org, key_id)
     _log.info("api key revoked", key_id=key_id, org=caller.org, by=_name(caller))
 
 
@@ -113,6 +121,7 @@ async def rotate_key(request: AnyRequest, key_id: FromPath[str]) -> Response[byt
     keys = _keys(request)
     key = await keys.get(caller.org, _known_id(key_id))
     caller.require_grant(key.grant, key.limits)
+    caller.require_outlasts(key.expires_ms)
     issued = await keys.rotate(caller.org, key_id, asked.overlap_seconds)
     _log.info("api key rotated", key_id=key_id, org=caller.org, by=_name(caller))
     return _shown_once(issued, 200, {})

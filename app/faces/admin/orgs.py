@@ -15,6 +15,7 @@ from app.http.json_body import read_json
 from app.http.problems import answer
 from app.http.query import only_query
 from app.http.responses import AnyRequest
+from jobs.access.api_key import Grant
 from jobs.access.orgs import OrgChange, OrgLimits
 from jobs.errors import NotFound
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 PATH: Final = "/api/v1/orgs"
 LARGEST_BODY: Final = 64 * 1024
 EXAMPLE: Final = {"weight": 2, "maxQueued": 1000, "imagesPerDay": 5000}
+
+_WHOLE_ORG: Final = Grant(capabilities=("admin",))
 
 
 @get("/api/v1/limits", opt={"result": "limits"})
@@ -49,9 +52,14 @@ async def get_org(request: AnyRequest, org: FromPath[str]) -> Response[bytes]:
 
 @patch(f"{PATH}/{{org:str}}", status_code=200, opt={"body": OrgChange, "example": EXAMPLE, "result": "limits"})
 async def change_org(request: AnyRequest, org: FromPath[str]) -> Response[bytes]:
-    """Change an org's limits: what is left out stays, null takes a limit away. Accepted jobs stay accepted."""
-    _own(await known_caller(request, ADMIN), org)
+    """Change an org's limits: what is left out stays, null takes a limit away. Accepted jobs stay accepted.
+
+    They are everybody's in the org: a key that is itself limited to providers, models or amounts cannot.
+    """
+    caller = await known_caller(request, ADMIN)
+    _own(caller, org)
     only_query(request)
+    caller.require_grant(_WHOLE_ORG)
     await _orgs(request).change(org, await read_json(request, OrgChange, LARGEST_BODY))
     return answer(await _shown(request, org))
 
