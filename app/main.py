@@ -17,13 +17,16 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from redis.asyncio import Redis
 
 from app.auth.authenticator import Authenticator
+from app.auth.recheck import Rechecks
 from app.docs import openapi as docs
 from app.faces import FACES
 from app.faces.admin import health
 from app.faces.files import local_files
+from app.http.concurrency import Concurrency, too_many_streams, too_many_waits
 from app.http.json_body import LARGEST
 from app.http.problems import id_of, on_darkroom_error, on_http_error, on_unexpected
 from app.http.rate_headers import rate_headers
+from app.http.request_end import RequestEnd
 from app.live.sockets import Sockets, mounted
 from jobs.access.keys import Keys
 from jobs.access.orgs import Orgs
@@ -89,20 +92,29 @@ def create_app(settings: Settings) -> Litestar:
         settings=settings,
     )
 
-    streams: set[object] = set()
+    streams = Concurrency(settings.most_streams, too_many_streams)
+    rechecks = Rechecks(authenticator, waiting)
     sockets = Sockets(
-        jobs=jobs, waiting=waiting, authenticator=authenticator, rates=rates, settings=settings, streams=streams
+        jobs=jobs,
+        waiting=waiting,
+        authenticator=authenticator,
+        rates=rates,
+        settings=settings,
+        streams=streams,
+        rechecks=rechecks,
     )
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         await blobs.open()
         await waiting.open()
+        await rechecks.open()
         await sockets.open()
         try:
             yield
         finally:
             await waiting.close()
+            await rechecks.close()
             await sockets.close()
             await authenticator.close()
             await blobs.close()
@@ -131,11 +143,12 @@ def create_app(settings: Settings) -> Litestar:
                 "waiting": waiting,
                 "shapes": [shape for face in FACES for shape in getattr(face, "SHAPES", ())],
                 "streams": streams,
-                "waits": set(),
+                "rechecks": rechecks,
+                "waits": Concurrency(settings.most_waits, too_many_waits),
             }
         ),
         lifespan=[lifespan],
-        middleware=[LogContext],
+        middleware=[LogContext, RequestEnd],
         cors_config=_cors(settings),
         before_send=[_with_common_headers],
         exception_handlers={

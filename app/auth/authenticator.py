@@ -23,6 +23,16 @@ LONGEST_TOKEN: Final = 8_192
 LEEWAY_SECONDS: Final = 30
 ORG: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """An org's name is part of blob paths."""
+Headers = tuple[tuple[str, str], ...]
+"""Names, in lower case, and values."""
+CREDENTIALS: Final = frozenset({"authorization", "api-key", "x-api-key"})
+X_ORG_ID: Final = "x-org-id"
+
+
+def credential_headers(scope: Mapping[str, Any]) -> Headers:
+    """Of a request's headers those by which its caller is known: the others are forgotten."""
+    headers = ((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"])
+    return tuple(header for header in headers if header[0] in CREDENTIALS or header[0] == X_ORG_ID)
 
 
 class Authenticator:
@@ -40,7 +50,7 @@ class Authenticator:
     async def caller(self, headers: Sequence[tuple[str, str]]) -> Caller:
         """The caller behind a request's headers (names in lower case). Raises `Unauthorized`, `Forbidden`."""
         token = _credential(headers)
-        asked = _only(headers, "x-org-id")
+        asked = _only(headers, X_ORG_ID)
         if self._dev_key is not None and hmac.compare_digest(token.encode(), self._dev_key.encode()):
             return Caller(_org(asked or "dev"), "dev", frozenset({WRITE, READ, ADMIN}), "dev")
         if token.startswith(PREFIX):

@@ -14,7 +14,7 @@ from app.http.job_headers import client_reference, idempotency_key, options_from
 from app.http.json_body import read_json
 from app.http.problems import request_id
 from app.http.responses import AnyRequest, where
-from app.http.sse import require_room, stream, wants_stream
+from app.http.sse import open_stream, stream, wants_stream
 from app.http.wait import answer_now_or_later
 from jobs.client.submission import Ask
 from jobs.errors import InvalidInput
@@ -54,9 +54,9 @@ async def create_image(request: AnyRequest) -> Response[Any]:
     """Make a picture and wait for it, at most 120 s; the job goes on when the wait ends first."""
     caller = await known_caller(request, WRITE)
     if wants_stream(request):
-        require_room(request)
+        ended = open_stream(request, caller.org, caller.subject)
         job = (await request.app.state.jobs.submit(await _ask(request, caller))).job
-        return await stream(request, job, where(request, job))
+        return await stream(request, job, ended, where(request, job))
     return await answer_now_or_later(request, await _ask(request, caller))
 
 

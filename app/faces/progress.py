@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +14,7 @@ from app.auth.caller import READ
 from app.http.caller import known_caller
 from app.http.query import known_id, only_query
 from app.http.responses import AnyRequest
-from app.http.sse import MEDIA_TYPE, counted, frame, require_room
+from app.http.sse import MEDIA_TYPE, frame, open_stream, pieces_until
 from app.live.progress import follow
 
 if TYPE_CHECKING:
@@ -31,19 +31,18 @@ async def get_progress(request: AnyRequest, job_id: FromPath[str]) -> Response[A
     caller = await known_caller(request, READ)
     only_query(request)
     job = await request.app.state.jobs.get(caller.org, known_id(job_id, "job", "job"))
-    require_room(request)
+    ended = open_stream(request, caller.org, caller.subject)
     headers = {"X-Job-Id": job.id, "X-Accel-Buffering": "no", "Cache-Control": "no-store"}
-    return Stream(_frames(request, job), status_code=200, headers=headers, media_type=MEDIA_TYPE)
+    return Stream(pieces_until(ended, _frames(request, job)), status_code=200, headers=headers, media_type=MEDIA_TYPE)
 
 
 handlers: Final = (get_progress,)
 
 
-async def _frames(request: AnyRequest, job: Job) -> AsyncIterator[bytes]:
+async def _frames(request: AnyRequest, job: Job) -> AsyncGenerator[bytes, None]:
     jobs: Jobs = request.app.state.jobs
-    with counted(request):
-        async with aclosing(follow(jobs, job)) as messages:
-            async for message in messages:
-                yield b": ping\n\n" if message is None else frame(message.name, message.data)
-        if not jobs.closing:
-            await jobs.delivered(await jobs.get(job.org, job.id))
+    async with aclosing(follow(jobs, job)) as messages:
+        async for message in messages:
+            yield b": ping\n\n" if message is None else frame(message.name, message.data)
+    if not jobs.closing:
+        await jobs.delivered(await jobs.get(job.org, job.id))

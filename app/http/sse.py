@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from anyio import CancelScope
 from litestar import Response
 from litestar.response import Stream
 
+from app.auth.authenticator import credential_headers
+from app.http.request_end import until_end
 from app.http.responses import AnyRequest, shown
-from jobs.errors import InvalidInput, TooManyStreams
+from jobs.errors import InvalidInput
 
 if TYPE_CHECKING:
     from jobs.client.client import Jobs
@@ -36,44 +39,71 @@ def last_seen(request: AnyRequest) -> int | None:
     return int(value)
 
 
-async def stream(request: AnyRequest, job: Job, headers: dict[str, str] | None = None) -> Response[Any]:
+def open_stream(request: AnyRequest, org: str, subject: str) -> asyncio.Event:
+    """Count a stream of this caller until the request has ended. Raises `TooManyStreams`.
+
+    What it returns is set should the caller's credential hold no longer.
+    """
+    ended = asyncio.Event()
+
+    async def end() -> None:
+        ended.set()
+
+    held = until_end(request.scope)
+    held.enter_context(request.app.state.streams.held(org, subject))
+    held.enter_context(request.app.state.rechecks.watched(credential_headers(request.scope), end))
+    return ended
+
+
+async def stream(
+    request: AnyRequest, job: Job, ended: asyncio.Event, headers: dict[str, str] | None = None
+) -> Response[Any]:
     """The job as it stands, then its events; 204 when the caller has seen the last of them."""
     jobs: Jobs = request.app.state.jobs
     after = last_seen(request)
     if after is not None and job.status.terminal and not await jobs.events(job, after):
         return Response(b"", status_code=204, headers={"X-Job-Id": job.id})
     told = {"X-Job-Id": job.id, "X-Accel-Buffering": "no", "Cache-Control": "no-store", **(headers or {})}
-    return Stream(_frames(request, jobs, job, after), status_code=200, headers=told, media_type=MEDIA_TYPE)
+    frames = pieces_until(ended, _frames(request, jobs, job, after))
+    return Stream(frames, status_code=200, headers=told, media_type=MEDIA_TYPE)
 
 
-async def _frames(request: AnyRequest, jobs: Jobs, job: Job, after: int | None) -> AsyncIterator[bytes]:
-    with counted(request):
-        if after is None:  # without an id: whoever is cut now begins again from the beginning
-            now = {**shown(request, job), **await jobs.standing(job)}
-            yield frame("snapshot", {"type": "snapshot", "jobId": job.id, "data": now})
-        async for event in jobs.follow(job, after or 0, PING_SECONDS):
-            if event is None:
-                yield b": ping\n\n"
-            else:
-                yield f"id: {event['sequence']}\n".encode() + frame(event["type"], event)
-        await jobs.delivered(job)
+async def _frames(request: AnyRequest, jobs: Jobs, job: Job, after: int | None) -> AsyncGenerator[bytes, None]:
+    if after is None:  # without an id: whoever is cut now begins again from the beginning
+        now = {**shown(request, job), **await jobs.standing(job)}
+        yield frame("snapshot", {"type": "snapshot", "jobId": job.id, "data": now})
+    async for event in jobs.follow(job, after or 0, PING_SECONDS):
+        if event is None:
+            yield b": ping\n\n"
+        else:
+            yield f"id: {event['sequence']}\n".encode() + frame(event["type"], event)
+    await jobs.delivered(job)
 
 
-@contextlib.contextmanager
-def counted(request: AnyRequest) -> Iterator[None]:
-    """Among the open streams of this process, for as long as it lasts."""
-    streams: set[object] = request.app.state.streams
-    streams.add(own := object())
+async def pieces_until(
+    ended: asyncio.Event, pieces: AsyncGenerator[bytes, None], last: bytes = b""
+) -> AsyncGenerator[bytes, None]:
+    """The pieces as they come, until it has `ended`, also while the next one is awaited; then what is to be `last`."""
+    over = asyncio.ensure_future(ended.wait())
+    piece = None
     try:
-        yield
+        while True:
+            piece = asyncio.ensure_future(anext(pieces, None))
+            await asyncio.wait({piece, over}, return_when=asyncio.FIRST_COMPLETED)
+            if over.done():
+                if last:
+                    yield last
+                return
+            if (found := piece.result()) is None:
+                return
+            yield found
     finally:
-        streams.discard(own)
-
-
-def require_room(request: AnyRequest) -> None:
-    """Raises `TooManyStreams` when this process has as many open as it may."""
-    if len(request.app.state.streams) >= request.app.state.settings.most_streams:
-        raise TooManyStreams("too many event streams are open here", retry_after=5)
+        over.cancel()
+        with CancelScope(shield=True):
+            if piece is not None:
+                piece.cancel()
+                await asyncio.wait({piece})
+            await pieces.aclose()
 
 
 def frame(name: str, data: Any) -> bytes:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from litestar import Response
 from msgspec.structs import replace
 
+from app.auth.authenticator import credential_headers
 from app.http.job_headers import applied, preference
 from app.http.problems import remember_job
 from app.http.responses import ENVELOPES, AnyRequest, T, Telling, ended, wait_expired
-from jobs.errors import ServiceUnavailable
 from jobs.model.job import Job
 
 if TYPE_CHECKING:
+    from app.http.concurrency import Concurrency
     from app.http.job_headers import Preference
     from jobs.client.client import Jobs
     from jobs.client.submission import Ask
@@ -35,22 +37,20 @@ async def answer_now_or_later(
     settings: Settings = request.app.state.settings
     prefer = preference(request, settings.wait_seconds) if prefer is None else prefer
     seconds = settings.wait_seconds if prefer.wait is None else prefer.wait
-    if seconds and len(request.app.state.waits) >= settings.most_waits:
-        message = "too many callers wait here: send `Prefer: respond-async` and poll, or come back"
-        raise ServiceUnavailable(message, reason="waiters_full", retry_after=5)
-    submitted = await jobs.submit(replace(ask, wait_seconds=seconds) if seconds else ask)
-    del ask  # the wait may be long: the pictures in hand are not kept for it
-    job = submitted.job
-    remember_job(request, job.id)
-    headers = said_of(submitted)
-    try:
-        if seconds and not job.status.terminal:
-            job = await _waited_for(request, job, seconds)
-        if job.status.terminal:
-            return await ended(request, job, headers, telling)
-    except Exception:
-        await jobs.left(job)
-        raise
+    with wait_room(request, ask.org, ask.subject, seconds):
+        submitted = await jobs.submit(replace(ask, wait_seconds=seconds) if seconds else ask)
+        del ask  # the wait may be long: the pictures in hand are not kept for it
+        job = submitted.job
+        remember_job(request, job.id)
+        headers = said_of(submitted)
+        try:
+            if seconds and not job.status.terminal:
+                job = await waited_for(request, job, jobs.wait(job.org, job.id, seconds))
+            if job.status.terminal:
+                return await ended(request, job, headers, telling)
+        except Exception:
+            await jobs.left(job)
+            raise
     if seconds:
         await jobs.left(job)
     if prefer.wait is not None:
@@ -66,15 +66,22 @@ def said_of(submitted: Submitted) -> dict[str, str]:
     }
 
 
-async def _waited_for(request: AnyRequest, job: Job, seconds: float) -> Job:
-    """The job once it has ended, or as it stands after `seconds`, or when the caller has gone."""
-    jobs: Jobs = request.app.state.jobs
-    waits: set[object] = request.app.state.waits
-    waits.add(own := object())
-    try:
-        return await unless_gone(request, jobs.wait(job.org, job.id, seconds)) or job
-    finally:
-        waits.discard(own)
+def wait_room(request: AnyRequest, org: str, subject: str, seconds: float) -> AbstractContextManager[None]:
+    """One more wait of this caller, unless it is none. Raises `ServiceUnavailable` where there is no room for it."""
+    waits: Concurrency = request.app.state.waits
+    return waits.held(org, subject) if seconds else nullcontext()
+
+
+async def waited_for(request: AnyRequest, job: Job, waiting: Awaitable[Job]) -> Job:
+    """The job when the wait for it is over, or as it was when the caller has gone.
+
+    Raises `Unauthorized` when the caller's credential holds no longer by then.
+    """
+    found = await unless_gone(request, waiting)
+    if found is None:
+        return job
+    await request.app.state.authenticator.caller(credential_headers(request.scope))
+    return found
 
 
 async def unless_gone(request: AnyRequest, act: Awaitable[T]) -> T | None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Final
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-Headers = tuple[tuple[str, str], ...]
+from app.auth.authenticator import CREDENTIALS, X_ORG_ID, Headers, credential_headers
 
 
 def credentials(scope: Mapping[str, Any], auth: object) -> Headers:
@@ -14,19 +14,19 @@ def credentials(scope: Mapping[str, Any], auth: object) -> Headers:
 
     A browser cannot set headers on a websocket: its token is in the handshake's `auth`, or at last in the query.
     """
-    headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
-    told = tuple(header for header in headers if header[0] in _CREDENTIALS)
+    headers = credential_headers(scope)
+    told = tuple(header for header in headers if header[0] in CREDENTIALS)
     token = auth.get("token") if isinstance(auth, Mapping) else None
     if token is None and not told:
         token = query(scope).get("token")
     if token is not None:
         told = (("authorization", f"Bearer {token if _fit(token) else ''}"),)
-    return (*told, *(header for header in headers if header[0] == _ORG))
+    return (*told, *(header for header in headers if header[0] == X_ORG_ID))
 
 
 def kept(scope: Mapping[str, Any]) -> dict[str, Any]:
     """What `credentials` reads of a session's first request, and no more: that is kept as long as the session."""
-    headers = [header for header in scope["headers"] if header[0].decode("latin-1").lower() in _KEPT]
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in credential_headers(scope)]
     return {"headers": headers, "query_string": scope["query_string"]}
 
 
@@ -49,8 +49,3 @@ def query(scope: Mapping[str, Any]) -> dict[str, str]:
 
 def _fit(token: object) -> bool:
     return isinstance(token, str) and token.isascii()
-
-
-_CREDENTIALS: Final = frozenset({"authorization", "api-key", "x-api-key"})
-_ORG: Final = "x-org-id"
-_KEPT: Final = _CREDENTIALS | {_ORG}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import socketio
@@ -14,10 +15,10 @@ from litestar.enums import ScopeType
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
-from app.auth.authenticator import Authenticator
+from app.auth.authenticator import Authenticator, Headers
 from app.auth.caller import READ
 from app.http.rate_headers import spend
-from app.live.handshake import Headers, credentials, from_allowed_page, query
+from app.live.handshake import credentials, from_allowed_page, query
 from app.live.progress import Message, error_json
 from app.live.socketio_server import MOST_UNREAD, NAMESPACE, OWN_SESSION, cut, leave, socket_server
 from app.live.subscriptions import Audience, Listener
@@ -25,14 +26,16 @@ from jobs.errors import DarkroomError, Forbidden, InvalidInput, NotFound, RateLi
 
 if TYPE_CHECKING:
     from app.auth.caller import Caller
+    from app.auth.recheck import Rechecks
+    from app.http.concurrency import Concurrency
     from jobs.access.rates import Rates
     from jobs.client.client import Jobs
     from jobs.client.notifier import Waiting
     from jobs.settings import Settings
 
 PATH: Final = "/socket.io"
-RECHECK_SECONDS: Final = 15.0
-"""How often every credential is looked at again: a key may be revoked, a token expire."""
+SWEEP_SECONDS: Final = 15.0
+"""How often sessions are looked through: one that has not said who it is by the second time is cut."""
 AT_ONCE: Final = 3
 """Requests of a session at a time: a poll, a post, and one that is just being answered."""
 PATIENCE_SECONDS: Final = 45.0
@@ -56,7 +59,8 @@ class Sockets:
         authenticator: Authenticator,
         rates: Rates,
         settings: Settings,
-        streams: set[object],
+        streams: Concurrency,
+        rechecks: Rechecks,
     ) -> None:
         self._waiting = waiting
         self._authenticator = authenticator
@@ -64,6 +68,7 @@ class Sockets:
         self._most = settings.most_streams
         self._origins = settings.cors_origins
         self._streams = streams
+        self._rechecks = rechecks
         self._audience = Audience(jobs, self._tell)
         self._sockets: dict[str, _Socket] = {}
         self._strangers: set[str] = set()
@@ -163,19 +168,26 @@ class Sockets:
             if caller.key is not None:
                 await spend(environ["asgi.scope"], self._rates, caller.key)
             caller.require(READ)
-            if len(self._streams) >= self._most:
-                raise TooManyStreams("too many event streams are open here", retry_after=5)
+            session = self._server.manager.eio_sid_from_sid(sid, NAMESPACE)
+            self._sockets[sid] = socket = self._opened(_Socket(sid, caller, session), headers)
         except (Unauthorized, Forbidden) as error:
             raise socketio.exceptions.ConnectionRefusedError("unauthorized", error_json(error)) from None
         except RateLimited as error:
             raise socketio.exceptions.ConnectionRefusedError("rate limited", error_json(error)) from None
         except DarkroomError as error:
             raise socketio.exceptions.ConnectionRefusedError(error.message, error_json(error)) from None
-        session = self._server.manager.eio_sid_from_sid(sid, NAMESPACE)
-        self._sockets[sid] = socket = _Socket(sid, caller, session, headers)
-        self._streams.add(socket)
         self._audience.join(socket)
         _log.info("socket opened", org=caller.org, how=caller.how)
+
+    def _opened(self, socket: _Socket, headers: Headers) -> _Socket:
+        """The socket, which counts among the streams, and ends when its credential does. Raises `TooManyStreams`."""
+
+        async def end() -> None:
+            await self._server.disconnect(socket.name, namespace=NAMESPACE)
+
+        socket.held.enter_context(self._streams.held(socket.org, socket.subject))
+        socket.held.enter_context(self._rechecks.watched(headers, end))
+        return socket
 
     async def _welcome(self, sid: str) -> None:
         """Tell a socket that has just connected how its own jobs stand, as far as that is known here."""
@@ -189,7 +201,7 @@ class Sockets:
         socket = self._sockets.pop(sid, None)
         if socket is None:
             return
-        self._streams.discard(socket)
+        socket.held.close()
         self._audience.leave(socket)
         session = self._server.eio.sockets.get(socket.session)
         if session is not None and reason == self._server.reason.CLIENT_DISCONNECT:
@@ -245,32 +257,15 @@ class Sockets:
         socket = self._sockets.get(listener.name)
         return None if socket is None else self._server.eio.sockets.get(socket.session)
 
-    async def _known(self, headers: Headers) -> Caller:
-        caller = await self._authenticator.caller(headers)
-        caller.require(READ)
-        return caller
-
     async def _keep(self) -> None:
         """Until the process stops: look after the sockets. Then let all go, so that they come back elsewhere."""
-        while not await self._waiting.closes_within(RECHECK_SECONDS):
+        while not await self._waiting.closes_within(SWEEP_SECONDS):
             try:
-                await self._recheck()
                 await self._sweep()
             except Exception:  # noqa: BLE001  # the next round is due whatever went wrong in this one
                 _log.exception("sockets not looked after")
         for session in list(self._server.eio.sockets.values()):
             await cut(session)
-
-    async def _recheck(self) -> None:
-        """Disconnect whose credential holds no longer; one that many share is looked at once."""
-        for headers in {socket.headers for socket in self._sockets.values()}:
-            try:
-                await self._known(headers)
-            except (Unauthorized, Forbidden):
-                for sid in [sid for sid, socket in self._sockets.items() if socket.headers == headers]:
-                    await self._server.disconnect(sid, namespace=NAMESPACE)
-            except DarkroomError:
-                continue  # it cannot be known just now
 
     async def _sweep(self) -> None:
         """Forget sockets whose session has gone, and cut sessions that have not said who they are since last time."""
@@ -285,10 +280,11 @@ class Sockets:
 
 
 class _Socket(Listener):
-    def __init__(self, sid: str, caller: Caller, session: str, headers: Headers) -> None:
+    def __init__(self, sid: str, caller: Caller, session: str) -> None:
         super().__init__(sid, caller.org, caller.subject)
+        self.subject = caller.subject
         self.session = session
-        self.headers = headers
+        self.held = ExitStack()
         self.welcomed = False
 
 

@@ -266,14 +266,14 @@ class ServerSettings(BaseSettings):
     most_streams: int = variable(
         "DARKROOM_STREAMS",
         default=1_000,
-        about="event streams and sockets that one API process serves; more are 429",
+        about="event streams and sockets of an API process, at most a quarter of them a caller's; more are 429",
         example="1000",
         ge=1,
     )
     most_waits: int = variable(
         "DARKROOM_WAITS",
         default=2_500,
-        about="waits that one API process holds; more are 503",
+        about="waits of an API process, at most a quarter of them a caller's; more are 503",
         example="2500",
         ge=1,
     )

@@ -16,6 +16,7 @@ from tests.neighbours.gateway import Gateway, running_gateway, token
 from tests.neighbours.redis_server import running_redis
 
 SOCKETS = 500
+SETTINGS = {"DARKROOM_STREAMS": str(4 * SOCKETS)}  # they are one caller's, who has a quarter
 JOBS = 1_000
 MOST_MEGABYTES = 60
 MOST_MILLISECONDS = 1.0
@@ -29,7 +30,7 @@ def main() -> int:
         running_simulator() as simulator,
         running_redis() as redis,
         running_gateway(redis.url, simulator) as asked,
-        running_gateway(redis.url, simulator, workers=0) as listening_to,
+        running_gateway(redis.url, simulator, workers=0, **SETTINGS) as listening_to,
     ):
         return asyncio.run(_measure(asked, listening_to))
 

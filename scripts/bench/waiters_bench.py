@@ -6,6 +6,8 @@ import asyncio
 import resource
 import sys
 import time
+from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 
 import httpx
@@ -17,6 +19,10 @@ from tests.neighbours.redis_server import running_redis
 WAITS = 2_000
 STREAMS = 500
 MOST_MEGABYTES = 150
+CALLERS = [
+    {"Authorization": f"Bearer {token(org, sub=subject)}"} for org in ("acme", "rival") for subject in ("ann", "bob")
+]
+"""Enough of them: one has a quarter of the waits and streams, one org half."""
 BODY = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview", "prompt": "Waited for"}
 SETTINGS = {"DARKROOM_WORKER_SLOTS": "50", "DARKROOM_BODY_SECONDS": "120", "DARKROOM_HEADER_SECONDS": "120"}
 
@@ -48,18 +54,15 @@ def main() -> int:
 
 async def _load(gateway: Gateway) -> tuple[float, float, float, float, int, int]:
     limits = httpx.Limits(max_connections=WAITS + STREAMS + 50)
-    headers = {"Authorization": f"Bearer {token('acme')}"}
-    async with httpx.AsyncClient(
-        base_url=gateway.url, headers=headers, timeout=300, trust_env=False, limits=limits
-    ) as client:
-        await client.get("/api/v1/jobs")
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=300, trust_env=False, limits=limits) as client:
+        await client.get("/api/v1/jobs", headers=CALLERS[0])
         before = _megabytes(gateway)
-        streamed = [(await client.post("/api/v1/jobs", json=BODY)).json()["data"]["id"] for _ in range(STREAMS)]
+        streamed = [(caller, await _submitted(client, caller)) for _, caller in _each(STREAMS)]
         opened = asyncio.Semaphore(0)
-        streams = [asyncio.create_task(_stream(client, job_id, opened)) for job_id in streamed]
+        streams = [asyncio.create_task(_stream(client, caller, job_id, opened)) for caller, job_id in streamed]
         for _ in range(STREAMS):
             await opened.acquire()
-        waits = [asyncio.create_task(_wait(client)) for _ in range(WAITS)]
+        waits = [asyncio.create_task(_wait(client, caller)) for _, caller in _each(WAITS)]
         await _until_waiting(client)
         during = _megabytes(gateway)
         began = time.monotonic()
@@ -70,13 +73,24 @@ async def _load(gateway: Gateway) -> tuple[float, float, float, float, int, int]
         return before, during, _megabytes(gateway), took, answers.count(200), ends.count("image.job.succeeded")
 
 
-async def _wait(client: httpx.AsyncClient) -> int:
-    return (await client.post("/api/v1/agents/images", json=BODY, headers={"Prefer": "wait=120"})).status_code
+def _each(count: int) -> Iterator[tuple[int, dict[str, str]]]:
+    return zip(range(count), cycle(CALLERS), strict=False)
 
 
-async def _stream(client: httpx.AsyncClient, job_id: str, opened: asyncio.Semaphore) -> str:
+async def _submitted(client: httpx.AsyncClient, caller: dict[str, str]) -> str:
+    job_id: str = (await client.post("/api/v1/jobs", json=BODY, headers=caller)).json()["data"]["id"]
+    return job_id
+
+
+async def _wait(client: httpx.AsyncClient, caller: dict[str, str]) -> int:
+    headers = {**caller, "Prefer": "wait=120"}
+    return (await client.post("/api/v1/agents/images", json=BODY, headers=headers)).status_code
+
+
+async def _stream(client: httpx.AsyncClient, caller: dict[str, str], job_id: str, opened: asyncio.Semaphore) -> str:
     last = ""
-    async with client.stream("GET", f"/api/v1/jobs/{job_id}/events", headers={"Accept": "text/event-stream"}) as answer:
+    headers = {**caller, "Accept": "text/event-stream"}
+    async with client.stream("GET", f"/api/v1/jobs/{job_id}/events", headers=headers) as answer:
         async for line in answer.aiter_lines():
             if line.startswith("event: "):
                 if not last:
@@ -87,7 +101,7 @@ async def _stream(client: httpx.AsyncClient, job_id: str, opened: asyncio.Semaph
 
 async def _until_waiting(client: httpx.AsyncClient) -> None:
     while True:
-        here = (await client.get("/api/v1/stats")).json()["data"]["here"]
+        here = (await client.get("/api/v1/stats", headers=CALLERS[0])).json()["data"]["here"]
         if here["waits"] >= WAITS:
             return
         await asyncio.sleep(0.2)

@@ -6,8 +6,8 @@ import time
 import pytest
 import websockets
 
+from app.auth.recheck import RECHECK_SECONDS
 from app.live.socketio_server import MOST_MESSAGE_BYTES
-from app.live.sockets import RECHECK_SECONDS
 from tests.acceptance.conftest import JOBS, MUG
 from tests.neighbours import wait_until
 from tests.neighbours.ear import listening
@@ -60,12 +60,12 @@ async def freed(gateway):
 async def test_sockets_count_as_streams_and_the_next_is_told_that_there_is_no_room(gateway):
     async with (
         listening(gateway.url, token("acme")),
-        listening(gateway.url, token("acme")),
-        listening(gateway.url, token("acme")),
+        listening(gateway.url, token("other")),
+        listening(gateway.url, token("third")),
     ):
         counted = stats(gateway)["streams"]
         with pytest.raises(Exception, match="Connection error"):
-            async with listening(gateway.url, token("acme")):
+            async with listening(gateway.url, token("fourth")):
                 pass
         with gateway.client() as client:
             polled = client.get("/socket.io/?EIO=4&transport=polling")
@@ -81,9 +81,9 @@ async def test_event_streams_and_sockets_share_the_room(gateway):
     with gateway.client() as client:
         job_id = client.post(JOBS, json=MUG).json()["data"]["id"]
         async with (
-            listening(gateway.url, token("acme")),
-            listening(gateway.url, token("acme")),
-            listening(gateway.url, token("acme")),
+            listening(gateway.url, token("other")),
+            listening(gateway.url, token("third")),
+            listening(gateway.url, token("fourth")),
         ):
             refused = client.get(f"/v1/images/progress/{job_id}")
 
@@ -152,7 +152,7 @@ async def test_who_does_not_say_who_it_is_and_whose_key_is_revoked_are_cut(gatew
         async with (
             websockets.connect(url, proxy=None) as stranger,
             listening(gateway.url, key["key"]) as revoked,
-            listening(gateway.url, token("acme")) as kept,
+            listening(gateway.url, token("other")) as kept,
         ):
             assert client.delete(f"/api/v1/keys/{key['id']}").is_success
             await asyncio.wait_for(revoked.disconnected.wait(), RECHECK_SECONDS + 3)

@@ -18,7 +18,8 @@ from app.http.json_body import read_json
 from app.http.problems import envelope, request_id
 from app.http.query import instant, known_id, number, only_query, page
 from app.http.responses import AnyRequest, ended, etag, job_answer, patience, pointer, shown, where
-from app.http.sse import require_room, stream, wants_stream
+from app.http.sse import open_stream, stream, wants_stream
+from app.http.wait import wait_room, waited_for
 from jobs.client.erase import CANCEL_SECONDS
 from jobs.client.estimates import queue_json, seconds_json
 from jobs.client.submission import Ask
@@ -30,7 +31,9 @@ from jobs.model.json import PATH, billing_json, request_json, warnings_json
 from jobs.webhooks.json import delivery_json
 
 if TYPE_CHECKING:
+    from app.http.job_headers import Preference
     from jobs.client.client import Jobs
+    from jobs.client.submit import Submitted
 
 LONGEST_WAIT: Final = 60
 EXAMPLE: Final = {
@@ -57,16 +60,19 @@ async def create_job(request: AnyRequest) -> Response[Any]:
     if _flag(only_query(request, frozenset({"dryRun"})), "dryRun"):
         return _estimated(await jobs.estimate(await _ask(request, caller)))
     prefer = preference(request, request.app.state.settings.wait_seconds)
-    follows = wants_stream(request)
-    if follows:
-        require_room(request)
-    submitted = await jobs.submit(await _ask(request, caller))
-    job = submitted.job
-    headers = {**applied(prefer), **({"Idempotency-Replayed": "true"} if submitted.replayed else {})}
-    if follows:
-        return await stream(request, job, {**headers, **where(request, job)})
-    if prefer.wait and not job.status.terminal:
-        job = await jobs.wait(caller.org, job.id, prefer.wait)
+    if wants_stream(request):
+        ended = open_stream(request, caller.org, caller.subject)
+        submitted = await jobs.submit(await _ask(request, caller))
+        return await stream(
+            request, submitted.job, ended, {**_said(submitted, prefer), **where(request, submitted.job)}
+        )
+    wait = prefer.wait or 0
+    with wait_room(request, caller.org, caller.subject, wait):
+        submitted = await jobs.submit(await _ask(request, caller))
+        job = submitted.job
+        if wait and not job.status.terminal:
+            job = await waited_for(request, job, jobs.wait(job.org, job.id, wait))
+    headers = _said(submitted, prefer)
     if job.status.terminal:
         return job_answer(request, job, 200, headers)
     return await pointer(request, job, headers)
@@ -106,7 +112,8 @@ async def get_job(request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]
         raise InvalidInput("must be change or terminal", field="until")
     if wait and not job.status.terminal:
         beyond = _seen_version(request, job) if until == "change" else None
-        job = await jobs.wait(caller.org, job.id, wait, beyond=beyond)
+        with wait_room(request, caller.org, caller.subject, wait):
+            job = await waited_for(request, job, jobs.wait(job.org, job.id, wait, beyond=beyond))
     headers = {**applied(prefer), **patience(request, job)}
     if etag(job) in [t.strip() for t in request.headers.get("if-none-match", "").split(",")]:
         return Response(b"", status_code=304, headers={"ETag": etag(job), "X-Job-Id": job.id, **headers})
@@ -145,10 +152,10 @@ async def get_content(request: AnyRequest, job_id: FromPath[str]) -> Response[by
 @get(f"{PATH}/{{job_id:str}}/events", opt={"result": "events"})
 async def get_events(request: AnyRequest, job_id: FromPath[str]) -> Response[Any]:
     """Everything that happened to the job, in order: a JSON list, or with `Accept: text/event-stream` as it happens."""
-    job = await _readable(request, job_id)
+    caller = await known_caller(request, READ)
+    job: Job = await request.app.state.jobs.get(caller.org, _known_id(job_id))
     if wants_stream(request):
-        require_room(request)
-        return await stream(request, job)
+        return await stream(request, job, open_stream(request, caller.org, caller.subject))
     accept = request.headers.get("accept", "*/*")
     if not any(kind in accept for kind in ("application/json", "application/*", "*/*")):
         raise NotAcceptable("events are served as application/json and text/event-stream")
@@ -177,6 +184,10 @@ async def erase_job(request: AnyRequest, job_id: FromPath[str]) -> None:
     caller = await known_caller(request, WRITE)
     only_query(request)
     await request.app.state.jobs.erase(caller.org, _known_id(job_id), by=caller.subject)
+
+
+def _said(submitted: Submitted, prefer: Preference) -> dict[str, str]:
+    return {**applied(prefer), **({"Idempotency-Replayed": "true"} if submitted.replayed else {})}
 
 
 async def _readable(request: AnyRequest, job_id: str) -> Job:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import pybase64
@@ -17,7 +17,7 @@ from app.faces.openai.answers import around_base64, usage_json, written
 from app.faces.openai.errors import error_json
 from app.http.problems import remember_job
 from app.http.responses import AnyRequest, ended_without
-from app.http.sse import MEDIA_TYPE, PING_SECONDS, counted, frame, require_room
+from app.http.sse import MEDIA_TYPE, PING_SECONDS, frame, open_stream, pieces_until
 from app.http.wait import said_of, unless_gone
 from jobs.errors import DarkroomError, NotFound
 from jobs.model.job import Status
@@ -41,11 +41,12 @@ _NO_USAGE: Final = {
     "total_tokens": 0,
 }
 """The SDKs' types know no event without usage; some providers count nothing."""
+_NO_CREDENTIAL: Final = error_json("UNAUTHORIZED", "the credential of this stream holds no longer", {})
 
 
 async def streamed(request: AnyRequest, ask: Ask) -> Response[Any]:
     """Submit and follow. An error before the first event is an answer with its own status."""
-    require_room(request)
+    ended = open_stream(request, ask.org, ask.subject)
     jobs: Jobs = request.app.state.jobs
     submitted = await jobs.submit(replace(ask, wait_seconds=float(min(ask.options.cancel_after, WAIT_SECONDS))))
     del ask  # the stream may be long: the pictures in hand are not kept for it
@@ -63,7 +64,8 @@ async def streamed(request: AnyRequest, ask: Ask) -> Response[Any]:
     if begun.status.terminal and begun.status is not Status.SUCCEEDED:
         return ended_without(request, begun, headers)
     told = {**headers, "X-Accel-Buffering": "no", "Cache-Control": "no-store"}
-    return Stream(_open(request, begun), status_code=200, headers=told, media_type=MEDIA_TYPE)
+    pieces = pieces_until(ended, _open(jobs, begun), last=_error(begun, _NO_CREDENTIAL))
+    return Stream(pieces, status_code=200, headers=told, media_type=MEDIA_TYPE)
 
 
 async def _begun(request: AnyRequest, job: Job) -> Job | None:
@@ -73,17 +75,14 @@ async def _begun(request: AnyRequest, job: Job) -> Job | None:
     def shows(now: Job) -> bool:
         return now.status.terminal or now.preview is not None
 
-    with counted(request):
-        return await unless_gone(request, jobs.until(job, shows, HOLD_SECONDS))
+    return await unless_gone(request, jobs.until(job, shows, HOLD_SECONDS))
 
 
-async def _open(request: AnyRequest, job: Job) -> AsyncIterator[bytes]:
-    jobs: Jobs = request.app.state.jobs
+async def _open(jobs: Jobs, job: Job) -> AsyncGenerator[bytes, None]:
     try:
-        with counted(request):
-            await checkpoint()  # whoever left while the first event was awaited is noticed here
-            async for piece in _frames(jobs, job):
-                yield piece
+        await checkpoint()  # whoever left while the first event was awaited is noticed here
+        async for piece in _frames(jobs, job):
+            yield piece
     except BaseException:
         with CancelScope(shield=True):
             await jobs.left(job)
