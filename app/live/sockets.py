@@ -96,6 +96,8 @@ class Sockets:
         session = query(scope).get("sid")
         full = session is None and not await self._has_room()
         if scope["type"] == ScopeType.HTTP:
+            if query(scope).get("transport") == "websocket":  # the library would take it for one by its headers
+                raise InvalidInput("a websocket begins with an upgrade (RFC 6455)", field="transport")
             if full:
                 raise TooManyStreams("too many sockets are open here", retry_after=5)
             await self._request(session, scope, receive, send)

@@ -280,6 +280,15 @@ async def test_websockets_come_from_no_page_from_our_own_or_from_one_that_is_nam
             pass
 
 
+@pytest.mark.parametrize("session", ["", "&sid=none"])
+def test_a_request_that_names_a_websocket_and_is_none_is_refused(gateway, session):
+    headers = {"Upgrade": "websocket", "Connection": "keep-alive"}
+    with gateway.client() as client:
+        answer = client.get(f"/socket.io/?EIO=4&transport=websocket{session}", headers=headers)
+
+    assert (answer.status_code, answer.json()["error"]["details"]["field"]) == (400, "transport")
+
+
 @pytest.mark.parametrize(
     ("origin", "allowed"), [("https://studio.example", ["https://studio.example"]), ("https://evil.example", [])]
 )
