@@ -152,11 +152,11 @@ class Jobs:
     async def get(self, org: str, job_id: str) -> Job:
         """The job as it stands; past its deadline, the move is made now. Raises `NotFound`, `Gone`."""
         job = await self._look(job_id)
-        if job is None and await self._store.erased(org, job_id):
+        if job is not None and job.org == org:
+            return job
+        if await self._store.erased(org, job_id):  # asked of another org's job, too: it takes no less than none
             raise Gone("the job was erased, or is past its retention", jobId=job_id)
-        if job is None or job.org != org:
-            raise _unknown(job_id)
-        return job
+        raise _unknown(job_id)
 
     async def wait(self, org: str, job_id: str, seconds: float, *, beyond: int | None = None) -> Job:
         """The job once it has ended (or, with `beyond`, has a version above it), or as it stands after `seconds`."""
