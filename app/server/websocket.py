@@ -15,6 +15,7 @@ MOST_FRAGMENTS: Final = 64
 """A message of at most `MOST_MESSAGE_BYTES` may come in so many pieces; empty ones count nowhere else."""
 MOST_UNHEARD: Final = 1_024
 """Messages that came at once and were not looked at yet; reading pauses meanwhile."""
+_UNREADABLE: Final = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):
@@ -24,6 +25,13 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
     _stall: asyncio.TimerHandle | None = None
     _unwritten = 0
     _too_late = 0
+
+    def data_received(self, data: bytes) -> None:
+        """A handshake that cannot be read is refused: the library would say nothing of it, and wait without end."""
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self.transport.write(b"".join(self.conn.data_to_send()) or _UNREADABLE)
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing more is awaited."""

@@ -166,6 +166,28 @@ async def test_frames_without_end_are_cut_below_the_packets(gateway, first, then
         assert await asyncio.to_thread(flood) < 10
 
 
+HANDSHAKES = {
+    "a length": (UPGRADE.replace(b"\r\n\r\n", b"\r\nContent-Length: 999\r\n\r\n"), 400),
+    "an encoding": (UPGRADE.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n"), 400),
+    "a long header": (UPGRADE.replace(b"\r\n\r\n", b"\r\nX-Long: " + b"x" * 9_000 + b"\r\n\r\n"), 431),
+    "many headers": (UPGRADE.replace(b"\r\n\r\n", b"\r\nX: y" * 200 + b"\r\n\r\n"), 431),
+    "a long address": (UPGRADE.replace(b" HTTP", b"&" + b"x" * 9_000 + b" HTTP"), 414),
+}
+
+
+@pytest.mark.parametrize(("handshake", "status"), HANDSHAKES.values(), ids=HANDSHAKES)
+async def test_a_handshake_that_cannot_be_read_is_answered_and_its_connection_ends(gateway, handshake, status):
+    def told():
+        with socket.create_connection(("127.0.0.1", int(gateway.url.rpartition(":")[2])), timeout=10) as link:
+            link.sendall(handshake)
+            said = b""
+            while piece := link.recv(4096):
+                said += piece
+            return int(said[9:12])
+
+    assert await asyncio.to_thread(told) == status
+
+
 async def test_a_session_has_few_requests_at_a_time_and_lives(gateway):
     async with gateway.async_client() as client:
         poller = await Poller(client).open(CONNECT)
