@@ -15,7 +15,7 @@ from litestar.routes import HTTPRoute
 from app.docs.schemas import SCHEMAS
 from app.http.base64_fields import Base64Text
 from app.http.problems import STATUS
-from app.http.responses import AnyRequest
+from app.services import AnyRequest
 from jobs.errors import NotFound
 
 CONFIG: Final = None

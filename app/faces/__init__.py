@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from app.faces import agents, openai, progress
-from app.faces.admin import keys, orgs, providers
+from app.faces.admin import health, keys, orgs, providers
 from app.faces.jobs import batches, jobs
 from app.faces.webhooks import deliveries
 from app.faces.webhooks import endpoints as webhooks
 
-FACES: Final = (agents, batches, deliveries, jobs, keys, openai, orgs, progress, providers, webhooks)
+FACES: Final = (agents, batches, deliveries, health, jobs, keys, openai, orgs, progress, providers, webhooks)

@@ -13,9 +13,10 @@ from app.http.input_images import Mask, ReferenceImage, mask, reference
 from app.http.job_headers import client_reference, idempotency_key, options_from_headers
 from app.http.json_body import read_json
 from app.http.problems import request_id
-from app.http.responses import AnyRequest, where
+from app.http.responses import where
 from app.http.sse import open_stream, stream, wants_stream
 from app.http.wait import answer_now_or_later
+from app.services import AnyRequest, services
 from jobs.client.submission import Ask
 from jobs.errors import InvalidInput
 from jobs.model.request import ImageRequest
@@ -55,7 +56,7 @@ async def create_image(request: AnyRequest) -> Response[Any]:
     caller = await known_caller(request, WRITE)
     if wants_stream(request):
         ended = open_stream(request, caller.org, caller.subject)
-        job = (await request.app.state.jobs.submit(await _ask(request, caller))).job
+        job = (await services(request).jobs.submit(await _ask(request, caller))).job
         return await stream(request, job, ended, where(request, job))
     return await answer_now_or_later(request, await _ask(request, caller))
 

@@ -12,8 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import Stream
 
-from app.http.responses import AnyRequest
-from jobs.client.client import Jobs
+from app.services import AnyRequest, services
 from jobs.errors import NotFound
 
 Opens = Callable[[str, str, str], bool]
@@ -30,7 +29,7 @@ def local_files(container: str, opens: Opens) -> HTTPRouteHandler:
     )
     async def picture(request: AnyRequest, kind: FromPath[str], path: FromPath[str]) -> Response[bytes] | Stream:
         """A picture, or with `Range` (RFC 9110) a part of it."""
-        jobs: Jobs = request.app.state.jobs
+        jobs = services(request).jobs
         name = f"{kind}/{path.lstrip('/')}"
         if kind not in _CACHED or not opens(
             name, request.query_params.get("se", ""), request.query_params.get("sig", "")

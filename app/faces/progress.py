@@ -13,12 +13,11 @@ from litestar.response import Stream
 from app.auth.caller import READ
 from app.http.caller import known_caller
 from app.http.query import known_id, only_query
-from app.http.responses import AnyRequest
 from app.http.sse import MEDIA_TYPE, frame, open_stream, pieces_until
 from app.live.progress import follow
+from app.services import AnyRequest, services
 
 if TYPE_CHECKING:
-    from jobs.client.client import Jobs
     from jobs.model.job import Job
 
 
@@ -30,7 +29,7 @@ async def get_progress(request: AnyRequest, job_id: FromPath[str]) -> Response[A
     """How far a job is, as server-sent events: `progress` with each change, then `completed` or `failed`."""
     caller = await known_caller(request, READ)
     only_query(request)
-    job = await request.app.state.jobs.get(caller.org, known_id(job_id, "job", "job"))
+    job = await services(request).jobs.get(caller.org, known_id(job_id, "job", "job"))
     ended = open_stream(request, caller.org, caller.subject)
     headers = {"X-Job-Id": job.id, "X-Accel-Buffering": "no", "Cache-Control": "no-store"}
     return Stream(pieces_until(ended, _frames(request, job)), status_code=200, headers=headers, media_type=MEDIA_TYPE)
@@ -40,7 +39,7 @@ handlers: Final = (get_progress,)
 
 
 async def _frames(request: AnyRequest, job: Job) -> AsyncGenerator[bytes, None]:
-    jobs: Jobs = request.app.state.jobs
+    jobs = services(request).jobs
     async with aclosing(follow(jobs, job)) as messages:
         async for message in messages:
             yield b": ping\n\n" if message is None else frame(message.name, message.data)

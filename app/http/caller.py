@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.http.rate_headers import spend
-from app.http.responses import AnyRequest
+from app.services import AnyRequest, services
 from jobs.model.request import ImageRequest
 
 if TYPE_CHECKING:
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 async def known_caller(request: AnyRequest, scope: str) -> Caller:
     """The caller, who has the scope. Raises `Unauthorized`, `RateLimited`, `Forbidden`."""
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.scope["headers"]]
-    caller: Caller = await request.app.state.authenticator.caller(headers)
+    caller: Caller = await services(request).authenticator.caller(headers)
     if caller.key is not None:
-        await spend(request.scope, request.app.state.rates, caller.key)
+        await spend(request.scope, services(request).rates, caller.key)
     caller.require(scope)
     return caller
 

@@ -6,7 +6,7 @@ import math
 import re
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -16,6 +16,7 @@ from litestar.status_codes import HTTP_401_UNAUTHORIZED, HTTP_429_TOO_MANY_REQUE
 from msgspec import Struct
 from msgspec.structs import replace
 
+from app.services import AnyRequest, services
 from jobs.errors import (
     DarkroomError,
     InvalidInput,
@@ -26,9 +27,6 @@ from jobs.errors import (
 )
 from jobs.ids import new_id
 from jobs.model.job import Failure
-
-if TYPE_CHECKING:
-    from litestar import Request
 
 STATUS: Final = {
     "INVALID_INPUT": 400,
@@ -86,7 +84,7 @@ class Refusal(Struct, frozen=True, kw_only=True):
 
 
 Shape = Callable[[Refusal], Response[bytes]]
-"""How the faces below some path tell a refusal; `app.state.shapes` has them by the beginning of the path."""
+"""How the faces below some path tell a refusal; `Services.shapes` has them by the beginning of the path."""
 
 
 def envelope(data: Any) -> dict[str, Any]:
@@ -100,7 +98,7 @@ def answer(data: Any, status: int = 200, headers: dict[str, str] | None = None) 
     return Response(content, status_code=status, headers=headers or {}, media_type=MediaType.JSON)
 
 
-def failure_response(request: Request[Any, Any, Any], failure: Failure, details: dict[str, Any]) -> Response[bytes]:
+def failure_response(request: AnyRequest, failure: Failure, details: dict[str, Any]) -> Response[bytes]:
     """What went wrong with a job, as the answer of a synchronous call."""
     refusal = Refusal(
         code=failure.code,
@@ -112,7 +110,7 @@ def failure_response(request: Request[Any, Any, Any], failure: Failure, details:
     return _response(request, refusal)
 
 
-def on_darkroom_error(request: Request[Any, Any, Any], error: DarkroomError) -> Response[bytes]:
+def on_darkroom_error(request: AnyRequest, error: DarkroomError) -> Response[bytes]:
     """One of our own errors: its message is fit to be read."""
     refusal = Refusal(
         code=error.code,
@@ -124,7 +122,7 @@ def on_darkroom_error(request: Request[Any, Any, Any], error: DarkroomError) -> 
     return _response(request, refusal)
 
 
-def on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+def on_http_error(request: AnyRequest, error: HTTPException) -> Response[bytes]:
     """The framework's own refusals, in our words."""
     match error.status_code:
         case 404:
@@ -141,19 +139,19 @@ def on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Resp
             return on_unexpected(request, error)
 
 
-def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def on_unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:
     """Our own fault: the caller gets the request id, the log the rest."""
     _log.error("request failed", path=request.url.path, exc_info=error)
     message = f"something failed on our side; request {request_id(request)}"
     return _response(request, Refusal(code="SYSTEM_ERROR", message=message))
 
 
-def remember_job(request: Request[Any, Any, Any], job_id: str) -> None:
+def remember_job(request: AnyRequest, job_id: str) -> None:
     """From here on a job is behind the request: whatever goes wrong, its answer names it."""
     request.scope.setdefault("state", {})["job_id"] = job_id
 
 
-def request_id(request: Request[Any, Any, Any]) -> str:
+def request_id(request: AnyRequest) -> str:
     """The id that the request has in every log line and answer."""
     return id_of(request.scope)
 
@@ -170,15 +168,14 @@ def id_of(scope: Any) -> str:
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,128}")
 
 
-def _response(request: Request[Any, Any, Any], refusal: Refusal) -> Response[bytes]:
+def _response(request: AnyRequest, refusal: Refusal) -> Response[bytes]:
     job_id = request.scope.get("state", {}).get("job_id")
     if job_id is not None:
         refusal = replace(refusal, details={"jobId": job_id, **refusal.details})
     path = request.scope["path"]
-    for beginning, shape in request.app.state.shapes:
+    for beginning, shape in services(request).shapes:
         if path.startswith(beginning):
-            answer: Response[bytes] = shape(refusal)
-            return answer
+            return shape(refusal)
     return _problem(refusal) if PROBLEM_JSON in request.headers.get("accept", "") else _enveloped(refusal)
 
 

@@ -6,15 +6,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 import msgspec
-from litestar import MediaType, Request, Response
+from litestar import MediaType, Response
 from msgspec import Struct
 
 from app.http.problems import envelope, failure_response, on_darkroom_error
+from app.services import AnyRequest, services
 from jobs.errors import JobCanceled, TimedOut
 from jobs.model.job import Job, Status
 from jobs.model.json import failure_json, job_json, job_urls, result_json
 
-AnyRequest = Request[Any, Any, Any]
 T = TypeVar("T")
 
 
@@ -51,13 +51,13 @@ def ended_without(request: AnyRequest, job: Job, headers: dict[str, str]) -> Res
 
 async def enveloped_picture(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[bytes]:
     """The picture in our own envelope, which thereby somebody has."""
-    await request.app.state.jobs.delivered(job)
+    await services(request).jobs.delivered(job)
     return _json(envelope(result_json(job)), 200, headers)
 
 
 async def pointer(request: AnyRequest, job: Job, headers: dict[str, str] | None = None) -> Response[bytes]:
     """202 with the job, its place and how far it is likely to be, and where to look for it."""
-    standing = await request.app.state.jobs.standing(job)
+    standing = await services(request).jobs.standing(job)
     body = envelope({**shown(request, job), **standing})
     return _json(body, 202, {**where(request, job), **(headers or {})})
 
@@ -67,7 +67,7 @@ ENVELOPES: Final = Telling(picture=enveloped_picture, pointer=pointer)
 
 def wait_expired(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[bytes]:
     """504 with the job's address: the wait is over, the job goes on."""
-    urls = job_urls(job.id, request.app.state.settings.public_base_url)
+    urls = job_urls(job.id, services(request).settings.public_base_url)
     answer = on_darkroom_error(
         request,
         TimedOut(
@@ -95,7 +95,7 @@ def job_answer(
 
 def shown(request: AnyRequest, job: Job) -> dict[str, Any]:
     """The job as callers read it."""
-    return job_json(job, request.app.state.settings.public_base_url)
+    return job_json(job, services(request).settings.public_base_url)
 
 
 def etag(job: Job) -> str:
@@ -105,12 +105,12 @@ def etag(job: Job) -> str:
 
 def patience(request: AnyRequest, job: Job) -> dict[str, str]:
     """`Retry-After` on what is not finished."""
-    return {} if job.status.terminal else {"Retry-After": str(request.app.state.jobs.patience(job))}
+    return {} if job.status.terminal else {"Retry-After": str(services(request).jobs.patience(job))}
 
 
 def where(request: AnyRequest, job: Job) -> dict[str, str]:
     """`Location` of the job, and when to look."""
-    location = job_urls(job.id, request.app.state.settings.public_base_url)["self"]
+    location = job_urls(job.id, services(request).settings.public_base_url)["self"]
     return {"Location": location, "X-Job-Id": job.id, **patience(request, job)}
 
 

@@ -13,7 +13,8 @@ from litestar.response import Stream
 
 from app.auth.authenticator import credential_headers
 from app.http.request_end import until_end
-from app.http.responses import AnyRequest, shown
+from app.http.responses import shown
+from app.services import AnyRequest, services
 from jobs.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ def open_stream(request: AnyRequest, org: str, subject: str) -> asyncio.Event:
         ended.set()
 
     held = until_end(request.scope)
-    held.enter_context(request.app.state.streams.held(org, subject))
-    held.enter_context(request.app.state.rechecks.watched(credential_headers(request.scope), end))
+    held.enter_context(services(request).streams.held(org, subject))
+    held.enter_context(services(request).rechecks.watched(credential_headers(request.scope), end))
     return ended
 
 
@@ -59,7 +60,7 @@ async def stream(
     request: AnyRequest, job: Job, ended: asyncio.Event, headers: dict[str, str] | None = None
 ) -> Response[Any]:
     """The job as it stands, then its events; 204 when the caller has seen the last of them."""
-    jobs: Jobs = request.app.state.jobs
+    jobs = services(request).jobs
     after = last_seen(request)
     if after is not None and job.status.terminal and not await jobs.events(job, after):
         return Response(b"", status_code=204, headers={"X-Job-Id": job.id})

@@ -13,16 +13,14 @@ from msgspec.structs import replace
 from app.auth.authenticator import credential_headers
 from app.http.job_headers import applied, preference
 from app.http.problems import remember_job
-from app.http.responses import ENVELOPES, AnyRequest, T, Telling, ended, wait_expired
+from app.http.responses import ENVELOPES, T, Telling, ended, wait_expired
+from app.services import AnyRequest, services
 from jobs.model.job import Job
 
 if TYPE_CHECKING:
-    from app.http.concurrency import Concurrency
     from app.http.job_headers import Preference
-    from jobs.client.client import Jobs
     from jobs.client.submission import Ask
     from jobs.client.submit import Submitted
-    from jobs.settings import Settings
 
 
 async def answer_now_or_later(
@@ -33,8 +31,8 @@ async def answer_now_or_later(
     `prefer`: what the caller prefers, where that is not said by the header `Prefer`.
     """
     telling = telling or ENVELOPES
-    jobs: Jobs = request.app.state.jobs
-    settings: Settings = request.app.state.settings
+    jobs = services(request).jobs
+    settings = services(request).settings
     prefer = preference(request, settings.wait_seconds) if prefer is None else prefer
     seconds = settings.wait_seconds if prefer.wait is None else prefer.wait
     with wait_room(request, ask.org, ask.subject, seconds):
@@ -68,7 +66,7 @@ def said_of(submitted: Submitted) -> dict[str, str]:
 
 def wait_room(request: AnyRequest, org: str, subject: str, seconds: float) -> AbstractContextManager[None]:
     """One more wait of this caller, unless it is none. Raises `ServiceUnavailable` where there is no room for it."""
-    waits: Concurrency = request.app.state.waits
+    waits = services(request).waits
     return waits.held(org, subject) if seconds else nullcontext()
 
 
@@ -80,7 +78,7 @@ async def waited_for(request: AnyRequest, job: Job, waiting: Awaitable[Job]) -> 
     found = await unless_gone(request, waiting)
     if found is None:
         return job
-    await request.app.state.authenticator.caller(credential_headers(request.scope))
+    await services(request).authenticator.caller(credential_headers(request.scope))
     return found
 
 

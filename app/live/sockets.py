@@ -15,7 +15,7 @@ from litestar.enums import ScopeType
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
-from app.auth.authenticator import Authenticator, Headers
+from app.auth.authenticator import Headers
 from app.auth.caller import READ
 from app.http.rate_headers import spend
 from app.live.handshake import credentials, from_allowed_page, query
@@ -26,12 +26,7 @@ from jobs.errors import DarkroomError, Forbidden, InvalidInput, NotFound, RateLi
 
 if TYPE_CHECKING:
     from app.auth.caller import Caller
-    from app.auth.recheck import Rechecks
-    from app.http.concurrency import Concurrency
-    from jobs.access.rates import Rates
-    from jobs.client.client import Jobs
-    from jobs.client.notifier import Waiting
-    from jobs.settings import Settings
+    from app.services import Services
 
 PATH: Final = "/socket.io"
 SWEEP_SECONDS: Final = 15.0
@@ -51,25 +46,11 @@ _log = structlog.get_logger()
 class Sockets:
     """The Socket.IO server of this process. What it tells comes from `Waiting`'s news: processes need no bus."""
 
-    def __init__(  # noqa: PLR0913  # what it is made of, each by its name
-        self,
-        *,
-        jobs: Jobs,
-        waiting: Waiting,
-        authenticator: Authenticator,
-        rates: Rates,
-        settings: Settings,
-        streams: Concurrency,
-        rechecks: Rechecks,
-    ) -> None:
-        self._waiting = waiting
-        self._authenticator = authenticator
-        self._rates = rates
-        self._most = settings.most_streams
-        self._origins = settings.cors_origins
-        self._streams = streams
-        self._rechecks = rechecks
-        self._audience = Audience(jobs, self._tell)
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._most = services.settings.most_streams
+        self._origins = services.settings.cors_origins
+        self._audience = Audience(services.jobs, self._tell)
         self._sockets: dict[str, _Socket] = {}
         self._strangers: set[str] = set()
         self._asking: Counter[str] = Counter()
@@ -81,7 +62,7 @@ class Sockets:
 
     async def open(self) -> None:
         """Begin to listen."""
-        self._waiting.attend(self._audience.hear)
+        self._services.waiting.attend(self._audience.hear)
         self._keeper = asyncio.create_task(self._keep())
 
     async def close(self) -> None:
@@ -166,9 +147,9 @@ class Sockets:
         """Raises `socketio`'s refusal, whose message the client reads as `connect_error`."""
         headers = credentials(environ["asgi.scope"], auth)
         try:
-            caller = await self._authenticator.caller(headers)
+            caller = await self._services.authenticator.caller(headers)
             if caller.key is not None:
-                await spend(environ["asgi.scope"], self._rates, caller.key)
+                await spend(environ["asgi.scope"], self._services.rates, caller.key)
             caller.require(READ)
             session = self._server.manager.eio_sid_from_sid(sid, NAMESPACE)
             self._sockets[sid] = socket = self._opened(_Socket(sid, caller, session), headers)
@@ -187,8 +168,8 @@ class Sockets:
         async def end() -> None:
             await self._server.disconnect(socket.name, namespace=NAMESPACE)
 
-        socket.held.enter_context(self._streams.held(socket.org, socket.subject))
-        socket.held.enter_context(self._rechecks.watched(headers, end))
+        socket.held.enter_context(self._services.streams.held(socket.org, socket.subject))
+        socket.held.enter_context(self._services.rechecks.watched(headers, end))
         return socket
 
     async def _welcome(self, sid: str) -> None:
@@ -261,7 +242,7 @@ class Sockets:
 
     async def _keep(self) -> None:
         """Until the process stops: look after the sockets. Then let all go, so that they come back elsewhere."""
-        while not await self._waiting.closes_within(SWEEP_SECONDS):
+        while not await self._services.waiting.closes_within(SWEEP_SECONDS):
             try:
                 await self._sweep()
             except Exception:  # noqa: BLE001  # the next round is due whatever went wrong in this one

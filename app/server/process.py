@@ -39,7 +39,7 @@ def serve(settings: Settings) -> None:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    _Server(config, app.state.waiting.end_waits).run()
+    _Server(config, app.state.services.waiting.end_waits).run()
 
 
 class _Server(uvicorn.Server):

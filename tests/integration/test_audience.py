@@ -54,9 +54,9 @@ class Room:
     def __init__(self, app):
         self.told = []
         self.listener = Listener("one", "acme", "ann")
-        self.audience = Audience(app.state.jobs, self._tell)
+        self.audience = Audience(app.state.services.jobs, self._tell)
         self.audience.join(self.listener)
-        app.state.waiting.attend(self.audience.hear)
+        app.state.services.waiting.attend(self.audience.hear)
 
     async def _tell(self, listeners, message):
         assert list(listeners) == [self.listener]
@@ -222,11 +222,11 @@ async def test_a_socket_that_never_reads_is_let_go_before_it_takes_much_memory(a
         job = anns_job()
         await store.create(job)
         await store.commit(job, moves.cancel(job, now_ms(), by="me"))
-        if not app.state.streams:
+        if not app.state.services.streams:
             break
         await asyncio.sleep(0.005)
     async with asyncio.timeout(5):
-        while app.state.streams:  # noqa: ASYNC110  # a set has no event
+        while app.state.services.streams:  # noqa: ASYNC110  # a set has no event
             await asyncio.sleep(0.02)
     wire.reads.set()
 

@@ -11,7 +11,7 @@ from app.auth.caller import READ
 from app.http.caller import known_caller
 from app.http.problems import envelope
 from app.http.query import only_query
-from app.http.responses import AnyRequest
+from app.services import AnyRequest, services
 from jobs.errors import DarkroomError
 
 
@@ -25,7 +25,7 @@ async def healthz() -> Response[bytes]:
 async def readyz(request: AnyRequest) -> Response[bytes]:
     """The queue and the blob store answer: 200, else 503 with what is missing."""
     try:
-        await request.app.state.jobs.ready()
+        await services(request).jobs.ready()
     except DarkroomError as error:
         return _json({"status": "unavailable", "reason": error.message}, 503)
     return _json({"status": "ready"}, 200)
@@ -36,8 +36,8 @@ async def stats(request: AnyRequest) -> Response[bytes]:
     """The queue in numbers, for autoscaling: what is ready, runs and backs off, and what workers offer."""
     await known_caller(request, READ)
     only_query(request)
-    counts = await request.app.state.jobs.counts()
-    here = {"waits": len(request.app.state.waits), "streams": len(request.app.state.streams)}
+    counts = await services(request).jobs.counts()
+    here = {"waits": len(services(request).waits), "streams": len(services(request).streams)}
     body = envelope({"object": "stats", **counts, "here": here})
     return Response(msgspec.json.encode(body), media_type=MediaType.JSON)
 

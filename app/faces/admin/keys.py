@@ -14,12 +14,12 @@ from app.http.caller import known_caller
 from app.http.json_body import read_json, read_optional_json
 from app.http.problems import answer
 from app.http.query import instant, known_id, only_query, page
-from app.http.responses import AnyRequest
+from app.services import AnyRequest, services
 from jobs.access.api_key import Grant, Limits, Wish, key_json
 
 if TYPE_CHECKING:
     from app.auth.caller import Caller
-    from jobs.access.keys import Issued, Keys
+    from jobs.access.keys import Issued
 
 PATH: Final = "/api/v1/keys"
 LARGEST_BODY: Final = 64 * 1024
@@ -70,9 +70,9 @@ async def create_key(request: AnyRequest) -> Response[bytes]:
         expires_ms=expires_ms,
         metadata=body.metadata,
     )
-    issued = await _keys(request).create(caller.org, wish, by=_name(caller))
+    issued = await services(request).keys.create(caller.org, wish, by=_name(caller))
     _log.info("api key created", key_id=issued.key.id, org=caller.org, by=_name(caller))
-    return _shown_once(issued, 201, {"Location": f"{_base(request)}{PATH}/{issued.key.id}"})
+    return _shown_once(issued, 201, {"Location": f"{services(request).settings.public_base_url}{PATH}/{issued.key.id}"})
 
 
 @get(PATH, opt={"result": "keys", "query": {"limit": "at most 100", "cursor": "from the page before"}})
@@ -80,8 +80,8 @@ async def list_keys(request: AnyRequest) -> Response[bytes]:
     """The org's keys, newest first, also those that expired or were revoked."""
     caller = await known_caller(request, ADMIN)
     query = only_query(request, frozenset({"limit", "cursor"}))
-    found, after = await _keys(request).page(caller.org, *page(query, "key"))
-    used = await _keys(request).last_used(found)
+    found, after = await services(request).keys.page(caller.org, *page(query, "key"))
+    used = await services(request).keys.last_used(found)
     shown = [key_json(key, ms) for key, ms in zip(found, used, strict=True)]
     return answer({"object": "list", "keys": shown, "cursor": after})
 
@@ -91,8 +91,8 @@ async def get_key(request: AnyRequest, key_id: FromPath[str]) -> Response[bytes]
     """One key of the org, without its secret."""
     caller = await known_caller(request, ADMIN)
     only_query(request)
-    key = await _keys(request).get(caller.org, _known_id(key_id))
-    (used,) = await _keys(request).last_used([key])
+    key = await services(request).keys.get(caller.org, _known_id(key_id))
+    (used,) = await services(request).keys.last_used([key])
     return answer(key_json(key, used))
 
 
@@ -101,7 +101,7 @@ async def revoke_key(request: AnyRequest, key_id: FromPath[str]) -> None:
     """End a key at once and for good. Its record stays; a second time changes nothing. Nobody ends a wider one."""
     caller = await known_caller(request, ADMIN)
     only_query(request)
-    keys = _keys(request)
+    keys = services(request).keys
     key = await keys.get(caller.org, _known_id(key_id))
     caller.require_grant(key.grant, key.limits)
     await keys.revoke(caller.org, key_id)
@@ -118,23 +118,13 @@ async def rotate_key(request: AnyRequest, key_id: FromPath[str]) -> Response[byt
     caller = await known_caller(request, ADMIN)
     only_query(request)
     asked = await read_optional_json(request, Rotation, LARGEST_BODY)
-    keys = _keys(request)
+    keys = services(request).keys
     key = await keys.get(caller.org, _known_id(key_id))
     caller.require_grant(key.grant, key.limits)
     caller.require_outlasts(key.expires_ms)
     issued = await keys.rotate(caller.org, key_id, asked.overlap_seconds)
     _log.info("api key rotated", key_id=key_id, org=caller.org, by=_name(caller))
     return _shown_once(issued, 200, {})
-
-
-def _keys(request: AnyRequest) -> Keys:
-    keys: Keys = request.app.state.api_keys
-    return keys
-
-
-def _base(request: AnyRequest) -> str:
-    base: str = request.app.state.settings.public_base_url
-    return base
 
 
 def _name(caller: Caller) -> str:

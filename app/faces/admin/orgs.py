@@ -14,14 +14,13 @@ from app.http.caller import known_caller
 from app.http.json_body import read_json
 from app.http.problems import answer
 from app.http.query import only_query
-from app.http.responses import AnyRequest
+from app.services import AnyRequest, services
 from jobs.access.api_key import Grant
 from jobs.access.orgs import OrgChange, OrgLimits
 from jobs.errors import NotFound
 
 if TYPE_CHECKING:
     from app.auth.caller import Caller
-    from jobs.access.orgs import Orgs
 
 PATH: Final = "/api/v1/orgs"
 LARGEST_BODY: Final = 64 * 1024
@@ -37,7 +36,7 @@ async def get_limits(request: AnyRequest) -> Response[bytes]:
     only_query(request)
     own = {"keyRateLimits": None, "keyUsedToday": None}
     if caller.key is not None:
-        used = await _orgs(request).used_by(caller.key.id)
+        used = await services(request).orgs.used_by(caller.key.id)
         own = {"keyRateLimits": msgspec.to_builtins(caller.key.limits), "keyUsedToday": msgspec.to_builtins(used)}
     return answer({**await _shown(request, caller.org), **own})
 
@@ -60,12 +59,12 @@ async def change_org(request: AnyRequest, org: FromPath[str]) -> Response[bytes]
     _own(caller, org)
     only_query(request)
     caller.require_grant(_WHOLE_ORG)
-    await _orgs(request).change(org, await read_json(request, OrgChange, LARGEST_BODY))
+    await services(request).orgs.change(org, await read_json(request, OrgChange, LARGEST_BODY))
     return answer(await _shown(request, org))
 
 
 async def _shown(request: AnyRequest, org: str) -> dict[str, Any]:
-    orgs = _orgs(request)
+    orgs = services(request).orgs
     limits: OrgLimits = await orgs.limits(org)
     queued, running = await orgs.queue(org)
     return {
@@ -82,11 +81,6 @@ def _own(caller: Caller, org: str) -> None:
     """Administrators are those of one org; the operators use `darkroom orgs`."""
     if not ORG.fullmatch(org) or caller.org != org:
         raise NotFound("no such org")
-
-
-def _orgs(request: AnyRequest) -> Orgs:
-    orgs: Orgs = request.app.state.orgs
-    return orgs
 
 
 handlers: Final = (get_limits, get_org, change_org)

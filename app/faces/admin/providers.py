@@ -10,11 +10,10 @@ from app.auth.caller import READ
 from app.http.caller import known_caller
 from app.http.problems import answer
 from app.http.query import only_query
-from app.http.responses import AnyRequest
+from app.services import AnyRequest, services
 from jobs.client.estimates import measured, seconds_json
 
 if TYPE_CHECKING:
-    from jobs.client.client import Jobs
     from jobs.settings import Settings
     from jobs.store.breaker import Health
 
@@ -24,8 +23,8 @@ async def list_providers(request: AnyRequest) -> Response[bytes]:
     """Each provider: whether it is configured, its circuit breaker, what runs, and how long its calls take."""
     await known_caller(request, READ)
     only_query(request)
-    jobs: Jobs = request.app.state.jobs
-    settings: Settings = request.app.state.settings
+    jobs = services(request).jobs
+    settings = services(request).settings
     shown = [_shown(name, played, health, settings) for name, played, health in await jobs.providers()]
     return answer({"object": "list", "providers": shown})
 

@@ -22,7 +22,7 @@ from app.http.job_headers import client_reference, idempotency_key, options_from
 from app.http.json_body import read_json
 from app.http.problems import answer, request_id
 from app.http.query import known_id, only_query, page
-from app.http.responses import AnyRequest
+from app.services import AnyRequest, services
 from jobs.client.batch import REJECTED, counts, status
 from jobs.client.batches import Wish
 from jobs.errors import DarkroomError, InvalidInput, InvalidPicture
@@ -80,7 +80,7 @@ async def create_batch(request: AnyRequest) -> Response[bytes]:
     key = idempotency_key(request)
     body = await read_json(request, NewBatch, reshape=_spread)
     wish = await asyncio.to_thread(_wish, caller, body, options, request_id(request), key)
-    batch, replayed = await _batches(request).submit(wish)
+    batch, replayed = await services(request).batches.submit(wish)
     headers = {"Idempotency-Replayed": "true"} if replayed else {"Location": _urls(request, batch)["self"]}
     return await _answer(request, batch, 200 if replayed else 202, headers)
 
@@ -90,7 +90,7 @@ async def list_batches(request: AnyRequest) -> Response[bytes]:
     """The org's batches, newest first, without what became of their items."""
     caller = await known_caller(request, READ)
     query = only_query(request, frozenset({"limit", "cursor"}))
-    found, after = await _batches(request).page(caller.org, *page(query, "bat"))
+    found, after = await services(request).batches.page(caller.org, *page(query, "bat"))
     shown = [{**_about(request, batch), "counts": {"total": len(batch.items)}} for batch in found]
     return answer({"object": "list", "batches": shown, "cursor": after})
 
@@ -100,7 +100,7 @@ async def get_batch(request: AnyRequest, batch_id: FromPath[str]) -> Response[by
     """The batch as it stands, with every item in the order asked."""
     caller = await known_caller(request, READ)
     only_query(request)
-    batch = await _batches(request).get(caller.org, _known_id(batch_id))
+    batch = await services(request).batches.get(caller.org, _known_id(batch_id))
     return await _answer(request, batch, 200, {})
 
 
@@ -112,7 +112,7 @@ async def get_results(request: AnyRequest, batch_id: FromPath[str]) -> Stream:
     """One line of JSON an item, in the order asked: its status, and its `result` or `error` once there is one."""
     caller = await known_caller(request, READ)
     only_query(request)
-    batches = _batches(request)
+    batches = services(request).batches
     batch = await batches.get(caller.org, _known_id(batch_id))
     first = await batches.rows(batch, 0, READ_AT_ONCE)  # what keeps us from reading is told by a status
     return Stream(_lines(batches, batch, first), status_code=200, media_type=NDJSON)
@@ -123,7 +123,7 @@ async def cancel_batch(request: AnyRequest, batch_id: FromPath[str]) -> Response
     """Cancel every job that has not ended: 200 with the batch when all of them have, 202 while some have not."""
     caller = await known_caller(request, WRITE)
     only_query(request)
-    batch = await _batches(request).cancel(caller.org, _known_id(batch_id), by=caller.subject)
+    batch = await services(request).batches.cancel(caller.org, _known_id(batch_id), by=caller.subject)
     return await _answer(request, batch, 200, {}, unfinished=202)
 
 
@@ -155,7 +155,7 @@ def _item(row: Row) -> dict[str, Any]:
 async def _answer(
     request: AnyRequest, batch: Batch, code: int, headers: dict[str, str], unfinished: int | None = None
 ) -> Response[bytes]:
-    rows = await _batches(request).rows(batch)
+    rows = await services(request).batches.rows(batch)
     stands = status(batch, rows)
     if stands in {"accepting", "running"}:
         code, headers = unfinished or code, {"Retry-After": "2", **headers}
@@ -181,7 +181,7 @@ def _about(request: AnyRequest, batch: Batch) -> dict[str, Any]:
 
 
 def _urls(request: AnyRequest, batch: Batch) -> dict[str, str]:
-    own = f"{request.app.state.settings.public_base_url}{PATH}/{batch.id}"
+    own = f"{services(request).settings.public_base_url}{PATH}/{batch.id}"
     return {"self": own, "results": f"{own}/results", "cancel": f"{own}/cancel"}
 
 
@@ -236,11 +236,6 @@ def _fingerprint(body: NewBatch, options: Options) -> str:
 
     canonical = msgspec.json.encode((body, options), enc_hook=digest, order="deterministic")
     return hashlib.sha256(canonical).hexdigest()
-
-
-def _batches(request: AnyRequest) -> Batches:
-    batches: Batches = request.app.state.batches
-    return batches
 
 
 def _known_id(batch_id: str) -> str:

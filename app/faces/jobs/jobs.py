@@ -17,9 +17,10 @@ from app.http.job_headers import applied, client_reference, idempotency_key, opt
 from app.http.json_body import read_json
 from app.http.problems import envelope, request_id
 from app.http.query import instant, known_id, number, only_query, page
-from app.http.responses import AnyRequest, ended, etag, job_answer, patience, pointer, shown, where
+from app.http.responses import ended, etag, job_answer, patience, pointer, shown, where
 from app.http.sse import open_stream, stream, wants_stream
 from app.http.wait import wait_room, waited_for
+from app.services import AnyRequest, services
 from jobs.client.erase import CANCEL_SECONDS
 from jobs.client.estimates import queue_json, seconds_json
 from jobs.client.submission import Ask
@@ -32,7 +33,6 @@ from jobs.webhooks.json import delivery_json
 
 if TYPE_CHECKING:
     from app.http.job_headers import Preference
-    from jobs.client.client import Jobs
     from jobs.client.submit import Submitted
 
 LONGEST_WAIT: Final = 60
@@ -56,10 +56,10 @@ async def create_job(request: AnyRequest) -> Response[Any]:
     `?dryRun=true` answers 200 with what the job would be, cost and take; nothing is stored, nobody is called.
     """
     caller = await known_caller(request, WRITE)
-    jobs: Jobs = request.app.state.jobs
+    jobs = services(request).jobs
     if _flag(only_query(request, frozenset({"dryRun"})), "dryRun"):
         return _estimated(await jobs.estimate(await _ask(request, caller)))
-    prefer = preference(request, request.app.state.settings.wait_seconds)
+    prefer = preference(request, services(request).settings.wait_seconds)
     if wants_stream(request):
         ended = open_stream(request, caller.org, caller.subject)
         submitted = await jobs.submit(await _ask(request, caller))
@@ -89,7 +89,7 @@ async def list_jobs(request: AnyRequest) -> Response[bytes]:
     """The org's jobs, newest first. A short page may still have a cursor: it ends where `cursor` is null."""
     caller = await known_caller(request, READ)
     query = only_query(request, _LIST_QUERY, prefix="metadata[")
-    jobs: Jobs = request.app.state.jobs
+    jobs = services(request).jobs
     found, after = await jobs.page(caller.org, _filters(query), *page(query, "job"))
     data = {"object": "list", "jobs": [shown(request, job) for job in found], "cursor": after}
     return Response(msgspec.json.encode(envelope(data)), media_type=MediaType.JSON)
@@ -103,7 +103,7 @@ async def get_job(request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]
     """The job as it stands; `?wait=n` (or `Prefer: wait=n`) holds the answer until it changes or ends."""
     caller = await known_caller(request, READ)
     query = only_query(request, frozenset({"wait", "until"}))
-    jobs: Jobs = request.app.state.jobs
+    jobs = services(request).jobs
     job = await jobs.get(caller.org, _known_id(job_id))
     prefer = preference(request, LONGEST_WAIT)
     wait = min(number(query, "wait", prefer.wait or 0, least=0), LONGEST_WAIT)
@@ -144,8 +144,8 @@ async def get_content(request: AnyRequest, job_id: FromPath[str]) -> Response[by
         return await pointer(request, job)
     if not job.images:
         return await ended(request, job)
-    await request.app.state.jobs.delivered(job)
-    link = request.app.state.jobs.content_link(job, number(query, "index", 0, least=0))
+    await services(request).jobs.delivered(job)
+    link = services(request).jobs.content_link(job, number(query, "index", 0, least=0))
     return Response(b"", status_code=302, headers={"Location": link, "X-Job-Id": job.id, "Cache-Control": "no-store"})
 
 
@@ -153,13 +153,13 @@ async def get_content(request: AnyRequest, job_id: FromPath[str]) -> Response[by
 async def get_events(request: AnyRequest, job_id: FromPath[str]) -> Response[Any]:
     """Everything that happened to the job, in order: a JSON list, or with `Accept: text/event-stream` as it happens."""
     caller = await known_caller(request, READ)
-    job: Job = await request.app.state.jobs.get(caller.org, _known_id(job_id))
+    job: Job = await services(request).jobs.get(caller.org, _known_id(job_id))
     if wants_stream(request):
         return await stream(request, job, open_stream(request, caller.org, caller.subject))
     accept = request.headers.get("accept", "*/*")
     if not any(kind in accept for kind in ("application/json", "application/*", "*/*")):
         raise NotAcceptable("events are served as application/json and text/event-stream")
-    events = await request.app.state.jobs.events(job)
+    events = await services(request).jobs.events(job)
     return Response(msgspec.json.encode(envelope(events)), headers={"X-Job-Id": job.id}, media_type=MediaType.JSON)
 
 
@@ -170,7 +170,7 @@ async def cancel_job(request: AnyRequest, job_id: FromPath[str]) -> Response[byt
     A call that is under way is abandoned; should its picture still come, the job's `result` has it (`salvaged`).
     """
     caller = await known_caller(request, WRITE)
-    jobs: Jobs = request.app.state.jobs
+    jobs = services(request).jobs
     job = await jobs.cancel(caller.org, _known_id(job_id), by=caller.subject)
     if not job.status.terminal:
         job = await jobs.wait(caller.org, job.id, CANCEL_SECONDS)
@@ -183,7 +183,7 @@ async def erase_job(request: AnyRequest, job_id: FromPath[str]) -> None:
     """Erase a job with its inputs, pictures and events; a live one is canceled first. Its id answers 410 then."""
     caller = await known_caller(request, WRITE)
     only_query(request)
-    await request.app.state.jobs.erase(caller.org, _known_id(job_id), by=caller.subject)
+    await services(request).jobs.erase(caller.org, _known_id(job_id), by=caller.subject)
 
 
 def _said(submitted: Submitted, prefer: Preference) -> dict[str, str]:
@@ -192,7 +192,7 @@ def _said(submitted: Submitted, prefer: Preference) -> dict[str, str]:
 
 async def _readable(request: AnyRequest, job_id: str) -> Job:
     caller = await known_caller(request, READ)
-    job: Job = await request.app.state.jobs.get(caller.org, _known_id(job_id))
+    job: Job = await services(request).jobs.get(caller.org, _known_id(job_id))
     return job
 
 

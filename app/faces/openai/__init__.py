@@ -19,8 +19,9 @@ from app.http.caller import known_caller
 from app.http.job_headers import Preference, client_reference, idempotency_key, options_from_headers
 from app.http.problems import request_id
 from app.http.query import only_query
-from app.http.responses import AnyRequest, Telling
+from app.http.responses import Telling
 from app.http.wait import answer_now_or_later
+from app.services import AnyRequest, services
 from jobs.client.submission import Ask
 from jobs.errors import NotFound, ServiceUnavailable
 
@@ -131,7 +132,7 @@ async def _writer(request: AnyRequest) -> Caller:
 
 
 def _asked(request: AnyRequest, caller: Caller, wish: Wish, provider: str | None = None) -> Asked:
-    first, *others = permitted(caller, wish.model, _targets(request.app.state.jobs, wish.model, provider))
+    first, *others = permitted(caller, wish.model, _targets(services(request).jobs, wish.model, provider))
     ask = Ask(
         org=caller.org,
         subject=caller.subject,

@@ -13,7 +13,8 @@ from anyio.lowlevel import checkpoint
 from litestar import MediaType, Response
 from litestar.response import Stream
 
-from app.http.responses import AnyRequest, where
+from app.http.responses import where
+from app.services import AnyRequest, services
 from jobs.model.json import job_urls, warnings_json
 
 if TYPE_CHECKING:
@@ -32,13 +33,13 @@ Piece = bytes | str
 async def url_response(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[Any]:
     """The pictures by their addresses."""
     items = [_item(image, {"url": image.url}) for image in job.images]
-    await request.app.state.jobs.delivered(job)
+    await services(request).jobs.delivered(job)
     return _json({**_beside(job), "data": items}, 200, headers)
 
 
 async def b64_response(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[Any]:
     """The pictures in base64, streamed: they are delivered once the last byte has gone."""
-    jobs: Jobs = request.app.state.jobs
+    jobs = services(request).jobs
     body: list[Piece] = [msgspec.json.encode(_beside(job))[:-1] + b',"data":[']
     for image in job.images:
         before, after = around_base64(_item(image, {"b64_json": ""}))
@@ -80,7 +81,7 @@ async def written(jobs: Jobs, body: Sequence[Piece]) -> AsyncIterator[bytes]:
 
 async def pointer(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[Any]:
     """202: no pictures yet, and the job's address (`Location`, `job.urls`)."""
-    urls = job_urls(job.id, request.app.state.settings.public_base_url)
+    urls = job_urls(job.id, services(request).settings.public_base_url)
     told = {"id": job.id, "object": "image.job", "status": str(job.status), "urls": urls}
     return _json({"created": job.created_ms // 1000, "data": [], "job": told}, 202, {**where(request, job), **headers})
 

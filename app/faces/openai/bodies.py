@@ -18,7 +18,7 @@ from jobs.errors import InvalidInput, InvalidPicture
 from jobs.model.request import ImageRequest, Target
 
 if TYPE_CHECKING:
-    from app.http.responses import AnyRequest
+    from app.services import AnyRequest
 
 MOST_PICTURES: Final = 10
 MOST_PARTIALS: Final = 3

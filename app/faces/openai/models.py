@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from litestar import MediaType, Response
 
+from app.services import AnyRequest, services
 from jobs.errors import Forbidden
 
 if TYPE_CHECKING:
     from app.auth.caller import Caller
-    from app.http.responses import AnyRequest
     from jobs.client.client import Jobs
     from jobs.model.request import Target
 
@@ -21,7 +21,7 @@ CREATED: Final = 0
 
 def offered(request: AnyRequest, caller: Caller) -> list[dict[str, Any]]:
     """Each `{id, object, created, owned_by}`, those alone that the caller may ask for."""
-    jobs: Jobs = request.app.state.jobs
+    jobs = services(request).jobs
     return [
         {"id": model.id, "object": "model", "created": CREATED, "owned_by": model.owned_by}
         for model in jobs.offered()
@@ -36,7 +36,7 @@ def model_json(body: dict[str, Any]) -> Response[bytes]:
 
 def known_model(request: AnyRequest, caller: Caller, name: str) -> dict[str, Any]:
     """One model by its name, listed or not. Raises `InvalidInput`, `Forbidden`."""
-    jobs: Jobs = request.app.state.jobs
+    jobs = services(request).jobs
     target = permitted(caller, name, jobs.targets(name))[0]
     return {"id": name, "object": "model", "created": CREATED, "owned_by": target.provider}
 

@@ -16,9 +16,10 @@ from msgspec.structs import replace
 from app.faces.openai.answers import around_base64, usage_json, written
 from app.faces.openai.errors import error_json
 from app.http.problems import remember_job
-from app.http.responses import AnyRequest, ended_without
+from app.http.responses import ended_without
 from app.http.sse import MEDIA_TYPE, PING_SECONDS, frame, open_stream, pieces_until
 from app.http.wait import said_of, unless_gone
+from app.services import AnyRequest, services
 from jobs.errors import DarkroomError, NotFound
 from jobs.model.job import Status
 from jobs.model.json import failure_json, warnings_json
@@ -41,13 +42,13 @@ _NO_USAGE: Final = {
     "total_tokens": 0,
 }
 """The SDKs' types know no event without usage; some providers count nothing."""
-_NO_CREDENTIAL: Final = error_json("UNAUTHORIZED", "the credential of this stream holds no longer", {})
+_NO_CREDENTIAL: Final = error_json("UNAUTHORIZED", "the credential of this stream holds no longer", None, {})
 
 
 async def streamed(request: AnyRequest, ask: Ask) -> Response[Any]:
     """Submit and follow. An error before the first event is an answer with its own status."""
     ended = open_stream(request, ask.org, ask.subject)
-    jobs: Jobs = request.app.state.jobs
+    jobs = services(request).jobs
     submitted = await jobs.submit(replace(ask, wait_seconds=float(min(ask.options.cancel_after, WAIT_SECONDS))))
     del ask  # the stream may be long: the pictures in hand are not kept for it
     job = submitted.job
@@ -70,7 +71,7 @@ async def streamed(request: AnyRequest, ask: Ask) -> Response[Any]:
 
 async def _begun(request: AnyRequest, job: Job) -> Job | None:
     """The job with its first preview or at its end, or after `HOLD_SECONDS`; None when the caller has gone."""
-    jobs: Jobs = request.app.state.jobs
+    jobs = services(request).jobs
 
     def shows(now: Job) -> bool:
         return now.status.terminal or now.preview is not None

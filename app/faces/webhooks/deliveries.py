@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from litestar import Response, get, post
 from litestar.params import FromPath
@@ -15,15 +15,12 @@ from app.http.caller import known_caller
 from app.http.json_body import read_json
 from app.http.problems import answer
 from app.http.query import instant, known_id, only_query, page
-from app.http.responses import AnyRequest
+from app.services import AnyRequest, services
 from jobs.errors import InvalidInput
 from jobs.model.times import moment
 from jobs.webhooks.delivery import ENDINGS
 from jobs.webhooks.json import delivery_log_json
 from jobs.webhooks.log import STATES, Redelivered, Wanted
-
-if TYPE_CHECKING:
-    from jobs.webhooks.log import DeliveryLog
 
 PATH: Final = "/api/v1/webhook-deliveries"
 _QUERY: Final = {
@@ -59,7 +56,7 @@ async def redeliver(request: AnyRequest, endpoint_id: FromPath[str]) -> Response
     caller = await known_caller(request, WRITE)
     only_query(request)
     body = await read_json(request, Redelivery, LARGEST_BODY)
-    log, known = _deliveries(request), known_endpoint(endpoint_id)
+    log, known = services(request).deliveries, known_endpoint(endpoint_id)
     if body.job_id is not None:
         if body.since or body.until or body.states:
             raise InvalidInput("stands alone: since, until and states are another way to say which", field="jobId")
@@ -83,7 +80,7 @@ async def list_deliveries(request: AnyRequest) -> Response[bytes]:
     wanted = Wanted(
         endpoint_id=query.get("endpointId"), job_id=query.get("jobId"), state=query.get("state"), type=query.get("type")
     )
-    found, after = await _deliveries(request).page(caller.org, wanted, *page(query, "dlv"))
+    found, after = await services(request).deliveries.page(caller.org, wanted, *page(query, "dlv"))
     return answer({"object": "list", "deliveries": [delivery_log_json(d) for d in found], "cursor": after})
 
 
@@ -92,7 +89,7 @@ async def get_delivery(request: AnyRequest, delivery_id: FromPath[str]) -> Respo
     """One delivery, with each attempt."""
     caller = await known_caller(request, READ)
     only_query(request)
-    found = await _deliveries(request).get(caller.org, _known(delivery_id))
+    found = await services(request).deliveries.get(caller.org, _known(delivery_id))
     return answer(delivery_log_json(found, with_attempts=True))
 
 
@@ -101,13 +98,8 @@ async def redeliver_one(request: AnyRequest, delivery_id: FromPath[str]) -> Resp
     """Send one delivery again now, with the same `webhook-id` and body."""
     caller = await known_caller(request, WRITE)
     only_query(request)
-    again = await _deliveries(request).again(caller.org, _known(delivery_id))
+    again = await services(request).deliveries.again(caller.org, _known(delivery_id))
     return answer(delivery_log_json(again, with_attempts=True), 202)
-
-
-def _deliveries(request: AnyRequest) -> DeliveryLog:
-    log: DeliveryLog = request.app.state.deliveries
-    return log
 
 
 def _redelivered(told: Redelivered) -> Response[bytes]:

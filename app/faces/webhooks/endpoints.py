@@ -15,7 +15,7 @@ from app.http.caller import known_caller
 from app.http.json_body import read_json, read_optional_json
 from app.http.problems import answer
 from app.http.query import known_id, only_query, page
-from app.http.responses import AnyRequest
+from app.services import AnyRequest, services
 from jobs.errors import InvalidInput
 from jobs.model.metadata import checked_metadata
 from jobs.webhooks.delivery import ENDINGS, delivered
@@ -24,8 +24,7 @@ from jobs.webhooks.json import endpoint_json
 from jobs.webhooks.signing import SIGNING, Signer
 
 if TYPE_CHECKING:
-    from jobs.webhooks.endpoints import Endpoints, Shown
-    from jobs.webhooks.log import DeliveryLog
+    from jobs.webhooks.endpoints import Shown
 
 PATH: Final = "/api/v1/webhooks"
 FRESH_SECONDS: Final = 300
@@ -84,9 +83,9 @@ async def create_endpoint(request: AnyRequest) -> Response[bytes]:
         secret=body.secret,
         metadata=checked_metadata(body.metadata),
     )
-    made = await _endpoints(request).create(caller.org, wish)
+    made = await services(request).endpoints.create(caller.org, wish)
     _log.info("webhook endpoint created", endpoint=made.endpoint.id, org=caller.org, by=caller.subject)
-    base = request.app.state.settings.public_base_url
+    base = services(request).settings.public_base_url
     return _shown_once(made, 201, {"Location": f"{base}{PATH}/{made.endpoint.id}"})
 
 
@@ -95,7 +94,7 @@ async def list_endpoints(request: AnyRequest) -> Response[bytes]:
     """The org's webhook endpoints, newest first."""
     caller = await known_caller(request, READ)
     query = only_query(request, frozenset(_CURSOR))
-    found, after = await _endpoints(request).page(caller.org, *page(query, "whe"))
+    found, after = await services(request).endpoints.page(caller.org, *page(query, "whe"))
     return answer({"object": "list", "endpoints": [endpoint_json(e) for e in found], "cursor": after})
 
 
@@ -104,7 +103,7 @@ async def get_endpoint(request: AnyRequest, endpoint_id: FromPath[str]) -> Respo
     """One webhook endpoint, without its secret."""
     caller = await known_caller(request, READ)
     only_query(request)
-    return answer(endpoint_json(await _endpoints(request).get(caller.org, known_endpoint(endpoint_id))))
+    return answer(endpoint_json(await services(request).endpoints.get(caller.org, known_endpoint(endpoint_id))))
 
 
 @patch(
@@ -123,7 +122,9 @@ async def change_endpoint(request: AnyRequest, endpoint_id: FromPath[str]) -> Re
         fields["events"] = tuple(fields["events"])
     _description(fields.get("description"))
     checked_metadata(fields.get("metadata", {}))
-    return answer(endpoint_json(await _endpoints(request).change(caller.org, known_endpoint(endpoint_id), fields)))
+    return answer(
+        endpoint_json(await services(request).endpoints.change(caller.org, known_endpoint(endpoint_id), fields))
+    )
 
 
 @delete(f"{PATH}/{{endpoint_id:str}}", status_code=204, opt={"statuses": {204: "deleted"}})
@@ -131,7 +132,7 @@ async def delete_endpoint(request: AnyRequest, endpoint_id: FromPath[str]) -> No
     """Delete a webhook endpoint; what waits for it is given up."""
     caller = await known_caller(request, WRITE)
     only_query(request)
-    await _endpoints(request).delete(caller.org, known_endpoint(endpoint_id))
+    await services(request).endpoints.delete(caller.org, known_endpoint(endpoint_id))
     _log.info("webhook endpoint deleted", endpoint=endpoint_id, org=caller.org, by=caller.subject)
 
 
@@ -141,7 +142,9 @@ async def enable_endpoint(request: AnyRequest, endpoint_id: FromPath[str]) -> Re
     caller = await known_caller(request, WRITE)
     only_query(request)
     return answer(
-        endpoint_json(await _endpoints(request).change(caller.org, known_endpoint(endpoint_id), {"disabled": None}))
+        endpoint_json(
+            await services(request).endpoints.change(caller.org, known_endpoint(endpoint_id), {"disabled": None})
+        )
     )
 
 
@@ -155,7 +158,7 @@ async def rotate_secret(request: AnyRequest, endpoint_id: FromPath[str]) -> Resp
     caller = await known_caller(request, WRITE)
     only_query(request)
     asked = await read_optional_json(request, SecretRotation, LARGEST_BODY)
-    shown = await _endpoints(request).rotate(
+    shown = await services(request).endpoints.rotate(
         caller.org, known_endpoint(endpoint_id), asked.overlap_seconds, asked.secret
     )
     _log.info("webhook secret rotated", endpoint=endpoint_id, org=caller.org, by=caller.subject)
@@ -167,7 +170,7 @@ async def ping_endpoint(request: AnyRequest, endpoint_id: FromPath[str]) -> Resp
     """Post a signed `webhook.test` now, and answer with what the receiver did."""
     caller = await known_caller(request, WRITE)
     only_query(request)
-    pinged = await _deliveries(request).ping(caller.org, known_endpoint(endpoint_id))
+    pinged = await services(request).deliveries.ping(caller.org, known_endpoint(endpoint_id))
     attempt = pinged.attempt
     shown = {
         "object": "webhook.test",
@@ -185,19 +188,9 @@ async def ping_endpoint(request: AnyRequest, endpoint_id: FromPath[str]) -> Resp
 @get("/.well-known/jwks.json", opt={"result": "jwks", "open": True})
 async def jwks(request: AnyRequest) -> Response[bytes]:
     """The Ed25519 key of `v1a` webhook signatures, as a JSON Web Key Set (RFC 7517, RFC 8037)."""
-    signer = Signer(request.app.state.settings.derived_key(SIGNING))
+    signer = Signer(services(request).settings.derived_key(SIGNING))
     headers = {"Cache-Control": f"public, max-age={FRESH_SECONDS}"}
     return Response(msgspec.json.encode({"keys": [signer.jwk()]}), headers=headers, media_type=MediaType.JSON)
-
-
-def _endpoints(request: AnyRequest) -> Endpoints:
-    endpoints: Endpoints = request.app.state.endpoints
-    return endpoints
-
-
-def _deliveries(request: AnyRequest) -> DeliveryLog:
-    log: DeliveryLog = request.app.state.deliveries
-    return log
 
 
 def _description(text: str | None) -> str | None:

@@ -1,0 +1,52 @@
+"""What the faces may use, each by its type. `app/main.py` makes them, once a process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from litestar import Request
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from app.auth.authenticator import Authenticator
+    from app.auth.recheck import Rechecks
+    from app.http.concurrency import Concurrency
+    from app.http.problems import Shape
+    from jobs.access.keys import Keys
+    from jobs.access.orgs import Orgs
+    from jobs.access.rates import Rates
+    from jobs.client.batches import Batches
+    from jobs.client.client import Jobs
+    from jobs.client.notifier import Waiting
+    from jobs.settings import Settings
+    from jobs.webhooks.endpoints import Endpoints
+    from jobs.webhooks.log import DeliveryLog
+
+AnyRequest = Request[Any, Any, Any]
+
+
+class Services(Struct, frozen=True, kw_only=True):
+    """The asking half of the job, who may ask, and what this process holds open."""
+
+    settings: Settings
+    jobs: Jobs
+    batches: Batches
+    waiting: Waiting
+    endpoints: Endpoints
+    deliveries: DeliveryLog
+    authenticator: Authenticator
+    rechecks: Rechecks
+    keys: Keys
+    orgs: Orgs
+    rates: Rates
+    streams: Concurrency
+    waits: Concurrency
+    shapes: Sequence[tuple[str, Shape]]
+    """How the faces tell errors whose paths begin so."""
+
+
+def services(request: AnyRequest) -> Services:
+    """The services of the process that serves the request."""
+    found: Services = request.app.state.services
+    return found
