@@ -12,6 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import Stream
 
+from app.http.query import parameters
 from app.services import AnyRequest, services
 from jobs.errors import NotFound
 
@@ -30,10 +31,8 @@ def local_files(container: str, opens: Opens) -> HTTPRouteHandler:
     async def picture(request: AnyRequest, kind: FromPath[str], path: FromPath[str]) -> Response[bytes] | Stream:
         """A picture, or with `Range` (RFC 9110) a part of it."""
         jobs = services(request).jobs
-        name = f"{kind}/{path.lstrip('/')}"
-        if kind not in _CACHED or not opens(
-            name, request.query_params.get("se", ""), request.query_params.get("sig", "")
-        ):
+        name, query = f"{kind}/{path.lstrip('/')}", dict(parameters(request))
+        if kind not in _CACHED or not opens(name, query.get("se", ""), query.get("sig", "")):
             raise NotFound("there is no picture at this address")
         info = await jobs.blob_info(name)
         headers = {

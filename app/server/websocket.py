@@ -15,6 +15,7 @@ MOST_FRAGMENTS: Final = 64
 """A message of at most `MOST_MESSAGE_BYTES` may come in so many pieces; empty ones count nowhere else."""
 MOST_UNHEARD: Final = 1_024
 """Messages that came at once and were not looked at yet; reading pauses meanwhile."""
+
 _UNREADABLE: Final = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
