@@ -19,6 +19,7 @@ CACHE: Final = "public, max-age=31536000, immutable"
 """A picture never changes under its name."""
 PIECE: Final = 1024 * 1024
 """Bytes of a blob that a stream holds at a time."""
+CLIENT_ERRORS: Final = 400
 SERVER_ERRORS: Final = 500
 TOO_MANY: Final = 429
 
@@ -47,6 +48,7 @@ class AzureBlobs:
             "random_jitter_range": 0,
             "connection_timeout": 5,
             "read_timeout": 30,
+            "permit_redirects": False,  # a picture is for this account alone
         }
         if self._connection_string is not None:
             self._client = ContainerClient.from_connection_string(self._connection_string, self._name, **bounds)
@@ -197,7 +199,7 @@ def _translated(name: str) -> Iterator[None]:
         raise BlobMissing(name) from error
     except HttpResponseError as error:
         status = error.status_code or SERVER_ERRORS
-        if status >= SERVER_ERRORS or status == TOO_MANY:
+        if status >= SERVER_ERRORS or status == TOO_MANY or status < CLIENT_ERRORS:
             raise BlobStoreDown("the blob store answers with an error", reason="blob_store_unavailable") from error
         raise BlobRefused(f"the blob store refused with {status}", reason="blob_store_refused") from error
     except (AzureError, OSError, TimeoutError) as error:

@@ -83,6 +83,11 @@ def refused_status(status: int, request_id: str | None, after: float | None) -> 
             message = f"the provider's own gateway answered {status}: the picture may have been made, and billed"
             outcome = Outcome.UNKNOWN
             error = ServiceUnavailable(message, reason="outcome_unknown", retry_after=after)
+        case status if 300 <= status < 400:  # noqa: PLR2004  # HTTP
+            message = (
+                f"the provider answered {status}, a redirect, which is not followed: the gateway has its old address"
+            )
+            outcome, error = Outcome.REFUSED, _unavailable(message, after)
         case _:
             message = f"the provider answered with status {status}"
             outcome, error = Outcome.REFUSED, _unavailable(message, after)

@@ -10,6 +10,7 @@ from jobs.blobs.azure import AzureBlobs
 from jobs.blobs.local import LocalBlobs
 from jobs.blobs.store import BlobExists, BlobMissing, BlobStoreDown
 from tests.neighbours import free_port
+from tests.neighbours.far_end import response, running_far_end
 
 pytestmark = pytest.mark.anyio
 PNG = "image/png"
@@ -141,3 +142,17 @@ async def test_a_name_that_leaves_the_folder_is_not_there(tmp_path, name):
 
     with pytest.raises(BlobMissing):
         await store.read(name)
+
+
+async def test_a_picture_goes_to_its_account_alone_and_a_redirect_is_waited_out():
+    async with running_far_end(response(201)) as other, running_far_end() as far:
+        far.reply = response(307, location=f"{other.url}/elsewhere")
+        account = f"DefaultEndpointsProtocol=http;AccountName=a;AccountKey=a2V5;BlobEndpoint={far.url}/a;"
+        store = AzureBlobs("pictures", public=True, connection_string=account, account_url=None)
+        await store.open()
+        with pytest.raises(BlobStoreDown):
+            await store.put("images/o/a.png", b"picture", PNG)
+        await store.close()
+
+        assert other.asked == []
+    assert far.asked[-1].body == b"picture"

@@ -1,4 +1,4 @@
-"""An aiohttp session for an SDK: connecting has its own short time, and an error status is kept as it was answered."""
+"""An aiohttp session for an SDK: connecting has its own short time, an error status is kept, no redirect followed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aiohttp import ClientResponse, ClientSession, ClientTimeout, TCPConnector
 from jobs.providers.outcomes import connect_seconds
 
 if TYPE_CHECKING:
-    from aiohttp import ClientRequest
+    from aiohttp import ClientHandlerType, ClientRequest
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
 
@@ -36,7 +36,7 @@ def session() -> ClientSession:
         connector=_Connector(limit=0),
         trust_env=True,
         read_bufsize=_PICTURE_BYTES,
-        raise_for_status=_raise_for_status,
+        middlewares=(_only_200,),
     )
 
 
@@ -46,6 +46,9 @@ class _Connector(TCPConnector):
             return await super().connect(req, traces, timeout)
 
 
-async def _raise_for_status(response: ClientResponse) -> None:
+async def _only_200(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Ends the call before aiohttp looks at a redirect: it would send the key along, a header that it does not know."""
+    response = await handler(request)
     if response.status != 200:  # noqa: PLR2004  # HTTP
         raise ErrorStatus(response.status, response.headers, await response.read())
+    return response

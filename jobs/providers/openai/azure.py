@@ -28,14 +28,14 @@ class AzureOpenAI:
 
     async def open(self) -> None:
         """Import the SDK and make the client; its own retries are off."""
-        from openai import AsyncAzureOpenAI, DefaultAioHttpClient  # the SDK is 40 MB
+        from openai import AsyncAzureOpenAI  # the SDK is 40 MB
 
         self._client = AsyncAzureOpenAI(
             azure_endpoint=self._endpoint,
             api_key=self._api_key,
             api_version=self._api_version,
             max_retries=0,
-            http_client=DefaultAioHttpClient(),
+            http_client=openai_wire.http_client(),
         )
 
     async def close(self) -> None:

@@ -22,10 +22,10 @@ class OpenAI:
 
     async def open(self) -> None:
         """Import the SDK and make the client; its own retries are off."""
-        from openai import AsyncOpenAI, DefaultAioHttpClient  # the SDK is 40 MB
+        from openai import AsyncOpenAI  # the SDK is 40 MB
 
         self._client = AsyncOpenAI(
-            api_key=self._api_key, base_url=self._base_url, max_retries=0, http_client=DefaultAioHttpClient()
+            api_key=self._api_key, base_url=self._base_url, max_retries=0, http_client=openai_wire.http_client()
         )
 
     async def close(self) -> None:

@@ -29,7 +29,7 @@ from jobs.providers.outcomes import (
 from jobs.providers.replies import decoded, picture, told
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from openai import AsyncOpenAI, DefaultAioHttpClient
 
 _NO_OPTION: Final = frozenset(
     {
@@ -53,6 +53,13 @@ class _Answer(Struct):
 
     data: list[_Item]
     usage: Any = None
+
+
+def http_client() -> DefaultAioHttpClient:
+    """What the SDK sends with. It would follow a redirect, and send prompt and pictures to whatever host that names."""
+    from openai import DefaultAioHttpClient  # the SDK is 40 MB
+
+    return DefaultAioHttpClient(follow_redirects=False)
 
 
 async def generate(client: AsyncOpenAI, order: Order) -> AsyncIterator[Step]:
