@@ -13,10 +13,11 @@ import structlog
 _SECRET_NAMES: Final = re.compile(
     r"authorization|api[-_]?key|secret|token|password|cookie|prompt|b64|signature|sig$", re.IGNORECASE
 )
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{200,}={0,2}")
+_BASE64: Final = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{200,}+={0,2}")
 _API_KEY: Final = re.compile(r"aigw_sk_[0-9A-Za-z]+")
 _DATA_URL: Final = re.compile(r"data:[\w/+.-]+;base64,\S+")
-_QUERY: Final = re.compile(r"(https?://[^\s?#\"']+)\?[^\s\"']*")
+_QUERY: Final = re.compile(r"(https?://[^\s?#\"']++)(\?[^\s\"']*+)?")
+"""An address with or without a query: what matches is passed over as a whole, not looked at again from its middle."""
 _LONGEST: Final = 500
 _CHATTY: Final = (
     "httpx",
@@ -80,8 +81,12 @@ def _clean(name: str, value: Any) -> Any:
     if isinstance(value, bytes):
         return f"[{len(value)} bytes]"
     if isinstance(value, str):
-        text = _API_KEY.sub("[API key]", _BASE64.sub("[base64]", _DATA_URL.sub("[data URL]", value)))
-        text = _QUERY.sub(r"\1?[redacted]", text)
         limit = 8_000 if name == "exception" else _LONGEST
-        return text if len(text) <= limit else f"{text[:limit]}… [{len(text)} characters]"
+        text = _redacted(value[: 2 * limit])  # callers choose how long it is
+        return text if len(value) <= limit else f"{text[:limit]}… [{len(value)} characters]"
     return value
+
+
+def _redacted(text: str) -> str:
+    text = _API_KEY.sub("[API key]", _BASE64.sub("[base64]", _DATA_URL.sub("[data URL]", text)))
+    return _QUERY.sub(lambda found: f"{found[1]}?[redacted]" if found[2] else found[1], text)
