@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
+from litestar.exceptions import InternalServerException
 
 from app.http.base64_fields import LONG, Base64Text, lift
 from jobs.errors import DarkroomError, InvalidInput, InvalidPicture, PayloadTooLarge, UnsupportedMediaType
@@ -33,8 +34,16 @@ async def read_json(
     `reshape` may move what was sent before it is read.
     """
     _check_headers(request)
-    body, lifted = await _lifted(await _read(request, largest))
-    return converted(reshape(parse(body)), kind, lifted)
+    body = await _read(request, largest)
+    if len(body) <= LONG:
+        return converted(reshape(parse(body)), kind)
+    return await asyncio.to_thread(_read_long, body, kind, reshape)
+
+
+def _read_long(body: bytearray, kind: type[T], reshape: Callable[[dict[str, Any]], dict[str, Any]]) -> T:
+    """Runs in a thread, so that it takes turns with the other requests."""
+    rest, lifted = lift(body)
+    return converted(reshape(parse(rest)), kind, lifted)
 
 
 def converted(
@@ -82,7 +91,7 @@ def parse(body: bytes | bytearray) -> Any:
         raise InvalidInput(f"the body is not JSON: {error.msg} at line {error.lineno} column {error.colno}") from None
     if not isinstance(value, dict):
         raise InvalidInput("the body must be a JSON object")
-    _check_values(value, "", 1)
+    _check_values(value)
     return value
 
 
@@ -104,11 +113,20 @@ def check_length(request: Request[Any, Any, Any], largest: int) -> None:
 async def _read(request: Request[Any, Any, Any], largest: int) -> bytearray:
     check_length(request, largest)
     body = bytearray()
-    async for piece in request.stream():
+    async for piece in pieces(request):
         body += piece
         if len(body) > largest:
             raise too_large(largest)
     return body
+
+
+async def pieces(request: Request[Any, Any, Any]) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises `InvalidInput` when its sender goes before it is whole."""
+    try:
+        async for piece in request.stream():
+            yield piece
+    except InternalServerException:
+        raise InvalidInput("the body did not come whole") from None
 
 
 def too_large(largest: int) -> PayloadTooLarge:
@@ -116,16 +134,12 @@ def too_large(largest: int) -> PayloadTooLarge:
     return PayloadTooLarge(f"the body may have at most {largest} bytes", limit=largest)
 
 
-async def _lifted(body: bytearray) -> tuple[bytes | bytearray, Mapping[str, memoryview]]:
-    return await asyncio.to_thread(lift, body) if len(body) > LONG else (body, {})
-
-
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidInput("is given twice", field=twice[:64])
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise InvalidInput("is given twice", field=_shown(twice[:64]))
     return found
 
 
@@ -134,30 +148,51 @@ def _no_constant(name: str) -> Any:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > 19:  # noqa: PLR2004  # 64 bits
+    if len(digits.lstrip("-")) > 19:  # noqa: PLR2004  # 64 bits
         raise InvalidInput("the body holds a number beyond 64 bits")
     return int(digits)
 
 
-def _check_values(value: Any, path: str, depth: int) -> None:
+def _check_values(value: Any) -> None:
+    unfit = _unfit(value, 1)
+    if unfit is not None:
+        raise InvalidInput(_UNFIT_TEXT, field=_path(unfit))
+
+
+def _unfit(value: Any, depth: int) -> tuple[str | int, ...] | None:
+    """The steps to the first text that is not fit, a name or a value. Raises `InvalidInput` for what is too deep."""
+    if isinstance(value, str):
+        return () if _UNFIT.search(value) else None
+    if not isinstance(value, dict | list):
+        return None
     if depth > DEEPEST:
         raise InvalidInput(f"the body is nested deeper than {DEEPEST}")
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            _check_values(inner, f"{path}.{name}" if path else name, depth + 1)
-    elif isinstance(value, list):
-        for place, inner in enumerate(value):
-            _check_values(inner, f"{path}[{place}]", depth + 1)
-    elif isinstance(value, str):
-        check_text(value, path)
+    for step, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(step, str) and _UNFIT.search(step):
+            return (step,)
+        steps = _unfit(inner, depth + 1)
+        if steps is not None:
+            return (step, *steps)
+    return None
+
+
+def _path(steps: tuple[str | int, ...]) -> str:
+    told = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+    return _shown(told.removeprefix(".")[:_LONGEST_PATH])
+
+
+def _shown(text: str) -> str:
+    """Text that an answer can hold, whatever was sent."""
+    return _UNFIT.sub("?", text)
 
 
 def check_text(text: str, path: str) -> None:
     """Raises `InvalidInput` for what is in no text that people write, and in few stores."""
     if _UNFIT.search(text):
-        raise InvalidInput("holds a NUL or half a surrogate pair", field=path)
+        raise InvalidInput(_UNFIT_TEXT, field=path)
 
 
+_UNFIT_TEXT: Final = "holds a NUL or half a surrogate pair"
 _UNFIT: Final = re.compile("[\x00\ud800-\udfff]")
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`(?: - at `\$\.?(?P<path>[^`]*)`)?")
 _MISSING: Final = re.compile(r"Object missing required field `(?P<field>[^`]*)`(?: - at `\$\.?(?P<path>[^`]*)`)?")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import ExitStack
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any, Final
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser, parse_options_header
 
-from app.http.json_body import LARGEST, check_length, check_text, too_large
+from app.http.json_body import LARGEST, check_length, check_text, pieces, too_large
 from jobs.errors import InvalidInput, PayloadTooLarge, UnsupportedMediaType
 from jobs.pictures.sniff import MAX_BYTES
 
@@ -42,8 +43,8 @@ async def read_form(request: Request[Any, Any, Any]) -> list[Part]:
     with ExitStack() as files:
         form = _Form(files)
         try:
-            with PushMultipartParser(options["boundary"], max_segment_count=MOST_PARTS) as parser:
-                async for piece in request.stream():
+            with _Parser(options["boundary"], max_segment_count=MOST_PARTS) as parser:
+                async for piece in pieces(request):
                     form.count(piece)
                     for event in parser.parse(piece) if piece else ():
                         form.take(event)
@@ -53,7 +54,16 @@ async def read_form(request: Request[Any, Any, Any]) -> list[Part]:
             ) from None
         except MultipartError:
             raise InvalidInput("the form cannot be read: it is cut, or no multipart/form-data") from None
-        return form.parts()
+        return await asyncio.to_thread(form.parts)
+
+
+class _Parser(PushMultipartParser):  # type: ignore[misc]  # the library has no types
+    """The library joins the lines of a folded header again and again; nobody folds them any more (RFC 7578)."""
+
+    def _on_segment_headerline(self, line: bytes) -> None:
+        if line.startswith((b" ", b"\t")):
+            raise MultipartError("a folded header")
+        super()._on_segment_headerline(line)
 
 
 class _Form:

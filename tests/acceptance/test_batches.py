@@ -158,6 +158,16 @@ def test_a_body_that_cannot_be_read_is_refused_with_the_place(gateway, body, fie
         assert client.get(BATCHES).json()["data"]["batches"] == []
 
 
+def test_what_holds_for_every_item_is_bounded_by_their_number(gateway, far_end):
+    before = len(far_end.bench.calls())
+    with gateway.client("spreaders") as client:
+        answer = client.post(BATCHES, json={"items": [FOX] * 500, "defaults": {"negativePrompt": "n" * 100_000}})
+
+        assert error_of(answer) == (413, "PAYLOAD_TOO_LARGE", "defaults")
+        assert client.get(BATCHES).json()["data"]["batches"] == []
+    assert len(far_end.bench.calls()) == before
+
+
 def test_the_same_key_and_body_is_the_same_batch_and_another_body_is_refused(client, far_end):
     prompts, key = named(4), str(uuid.uuid4())
 

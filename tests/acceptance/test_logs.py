@@ -2,6 +2,7 @@
 
 import base64
 import json
+import socket
 
 from tests.acceptance.conftest import AGENTS, JOBS, MUG
 from tests.acceptance.test_edits import REFERENCE
@@ -56,3 +57,25 @@ def test_one_id_joins_api_worker_and_provider_and_no_secret_prompt_or_picture_is
         token("acme")[:40],
     ):
         assert unwanted not in logs["api"] + logs["worker"], unwanted
+
+
+def test_who_goes_in_the_middle_of_a_body_is_no_fault_of_ours(redis_url, simulator, tmp_path):
+    said = {"DARKROOM_LOG_LEVEL": "info"}
+    with running_gateway(redis_url, simulator, workers=0, logs=tmp_path, **said) as gateway:
+        port = int(gateway.url.rpartition(":")[2])
+        for media_type in ("application/json", "multipart/form-data; boundary=x"):
+            head = [
+                "POST /v1/images/edits HTTP/1.1",
+                *("Host: x", f"Authorization: Bearer {token('acme')}", f"Content-Type: {media_type}"),
+                *("Content-Length: 1000", "", '{"prompt": "'),
+            ]
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as link:
+                link.sendall("\r\n".join(head).encode())
+
+        def lines():
+            told = [json.loads(line) for line in (tmp_path / "api.log").read_text().splitlines()]
+            return [line for line in told if line.get("path") == "/v1/images/edits"]
+
+        wait_until(lambda: len(lines()) >= 2, what="the lines of both requests")
+
+        assert {line["level"] for line in lines()} == {"info"}

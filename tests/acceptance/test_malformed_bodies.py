@@ -205,6 +205,9 @@ ON_JOBS = [
     (put("background", "green", JOB), 400, BAD, "background"),
     (put("steps", 151, JOB), 400, BAD, "steps"),
     (put("options", {"azure-openai": 5}, JOB), 400, BAD, None),
+    (put("options", {"azure-openai": {"a": "x" * 17_000}}, JOB), 400, BAD, "options"),
+    (put("metadata", {"\ud83d": "x"}, JOB), 400, BAD, "metadata.?"),
+    (put("options", {"azure-openai": {"\x00": 1}}, JOB), 400, BAD, "options.azure-openai.?"),
     (put("referenceImages", [JOB["referenceImage"]], JOB), 400, UNFIT, "referenceImages"),
     (put("referenceImages", [], json.loads(drop("referenceImage", JOB))), 400, UNFIT, None),
     (

@@ -25,7 +25,7 @@ from app.http.query import known_id, only_query, page
 from app.services import AnyRequest, services
 from jobs.client.batch import REJECTED, counts, status
 from jobs.client.batches import Wish
-from jobs.errors import DarkroomError, InvalidInput, InvalidPicture
+from jobs.errors import DarkroomError, InvalidInput, InvalidPicture, PayloadTooLarge
 from jobs.model.json import failure_json, result_json
 from jobs.model.metadata import checked_metadata
 from jobs.model.times import moment
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 PATH: Final = "/api/v1/batches"
 MOST_ITEMS: Final = 500
+MAX_SPREAD_BYTES: Final = 16 * 1024 * 1024
+"""Of what holds for every item, as JSON, times the items."""
 READ_AT_ONCE: Final = 100
 NDJSON: Final = "application/x-ndjson"
 EXAMPLE: Final = {
@@ -198,6 +200,9 @@ def _spread(fields: dict[str, Any]) -> dict[str, Any]:
         if name in _PICTURES and any(isinstance(v, dict) and "b64" in v for v in (value, *_listed(value))):
             raise InvalidPicture("must be given by url: it is stored once for each item", field=f"defaults.{name}")
     common = {name: fields[name] for name in ("priority", "webhook") if fields.get(name) is not None} | defaults
+    if len(msgspec.json.encode(common)) * len(items) > MAX_SPREAD_BYTES:
+        message = f"may have at most {MAX_SPREAD_BYTES // len(items)} bytes for so many items: each job keeps its own"
+        raise PayloadTooLarge(message, field="defaults", limit=MAX_SPREAD_BYTES // len(items))
     merged = [common | item if isinstance(item, dict) else item for item in items]
     return {**{name: value for name, value in fields.items() if name != "items"}, "items": merged}
 

@@ -25,6 +25,8 @@ FACE: Final = "jobs"
 MOST_PICTURES: Final = 10
 MOST_REFERENCES: Final = 16
 MOST_STEPS: Final = 150
+MAX_OPTIONS_BYTES: Final = 16 * 1024
+"""Of all providers' options as JSON: they are part of the job's record, which is written with every move."""
 
 
 class NewWebhook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
@@ -104,6 +106,8 @@ def _image_request(body: NewJob) -> ImageRequest:
     ):
         if value is not None and not least <= value <= most:
             raise InvalidInput(f"must be {least} to {most}", field=name)
+    if len(msgspec.json.encode(body.options)) > MAX_OPTIONS_BYTES:
+        raise InvalidInput(f"may have at most {MAX_OPTIONS_BYTES} bytes", field="options")
     names = ImageRequest.__struct_fields__
     fields = {name: getattr(body, name) for name in body.__struct_fields__ if name in names and name != "mask"}
     return ImageRequest(**fields)
