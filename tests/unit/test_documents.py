@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -31,9 +32,9 @@ def test_the_example_file_names_every_setting_that_may_be_set():
 
 
 def test_every_script_that_the_readme_names_is_there_and_can_be_run():
-    named = set(re.findall(r"scripts/(?:dev|test|check|fix)\b", (ROOT / "README.md").read_text()))
+    named = set(re.findall(r"scripts/(?:dev|test|check|fix|lock)\b", (ROOT / "README.md").read_text()))
 
-    assert len(named) == 4
+    assert len(named) == 5
     assert all(os.access(ROOT / name, os.X_OK) for name in named)
 
 
@@ -65,8 +66,19 @@ def test_the_dockerfile_copies_what_exists():
 
 
 def test_the_locks_hold_hashes_and_no_address():
-    for lock in (ROOT / "scripts/locks").glob("*.txt"):
+    for lock in [*(ROOT / "scripts/locks").glob("*.txt"), *ROOT.glob("tests/clients/*/requirements.txt")]:
         text = lock.read_text()
         assert "--hash=sha256:" in text
         assert "://" not in text
         assert "index" not in text
+
+
+@pytest.mark.parametrize("lock", ["run", "test"])
+def test_the_locks_name_the_extras_that_are_asked_for(lock):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    optional = project["optional-dependencies"] if lock == "test" else {}
+    asked = re.findall(r"[\w-]+\[\w+\]", " ".join([*project["dependencies"], *optional.get("test", [])]))
+
+    locked = re.findall(r"^[\w-]+\[\w+\](?===)", (ROOT / f"scripts/locks/{lock}.txt").read_text(), re.MULTILINE)
+
+    assert {name.lower() for name in asked} <= set(locked)
