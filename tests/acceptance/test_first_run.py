@@ -29,7 +29,7 @@ def dev(*flags):
     finally:
         if child.poll() is None:
             child.terminate()
-        child.wait(15)
+        child.wait(60)
         child.stdout.close()
 
 
@@ -85,7 +85,7 @@ def test_a_second_start_on_the_same_folder_is_refused_and_a_later_one_keeps_the_
             text=True,
             env=_environment(),
             check=False,
-            timeout=20,
+            timeout=60,
         )
         assert second.returncode == 2
         assert str(tmp_path) in second.stderr

@@ -5,7 +5,6 @@ import hashlib
 import io
 import secrets
 import threading
-import time
 
 import httpx
 import pytest
@@ -13,6 +12,7 @@ from openai import InternalServerError, OpenAI
 from PIL import Image
 
 from tests.acceptance.test_edits import png
+from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis
 
@@ -126,25 +126,26 @@ def test_a_wait_that_ends_first_points_at_the_job_and_the_sdk_does_not_ask_again
 
 def test_an_sdk_that_times_out_and_asks_again_joins_its_own_job(gateway, client, far_end):
     token = client.headers["authorization"].removeprefix("Bearer ")
-    sdk = OpenAI(base_url=f"{gateway.url}/v1", api_key=token, timeout=2.0, max_retries=2)
+    sdk = OpenAI(base_url=f"{gateway.url}/v1", api_key=token, timeout=4.0, max_retries=2)
 
-    found = sdk.images.with_raw_response.generate(**SMALL, prompt="impatient [delay=3]")
+    found = sdk.images.with_raw_response.generate(**SMALL, prompt="impatient [delay=6]")
 
     assert found.headers["x-job-adopted"] == "true"
     assert found.parse().data[0].b64_json
-    assert len(far_end.bench.calls("impatient [delay=3]")) == 1
+    assert len(far_end.bench.calls("impatient [delay=6]")) == 1
 
 
-def test_a_picture_whose_answer_was_cut_on_its_way_goes_to_whoever_asks_the_same_again(client, far_end):
+def test_a_picture_whose_answer_was_cut_on_its_way_goes_to_whoever_asks_the_same_again(gateway, client, far_end):
     noise = io.BytesIO()
     Image.frombytes("RGB", (1600, 1600), secrets.token_bytes(1600 * 1600 * 3)).save(noise, "PNG", compress_level=0)
     asked = {
         "data": {"model": "gpt-image-2", "prompt": "cut answer", "n": "2"},
         "files": {"image": noise.getvalue()},  # of noise the far end makes more than any socket's buffers hold
     }
+    before = gateway.abandoned()
     with client.stream("POST", EDITS, **asked) as answer:
         next(answer.iter_raw(1024))
-    time.sleep(1)
+    wait_until(lambda: gateway.abandoned() > before, what="the cut to be seen")
 
     again = client.post(EDITS, **asked)
 

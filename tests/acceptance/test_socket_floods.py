@@ -158,12 +158,12 @@ async def test_frames_without_end_are_cut_below_the_packets(gateway, first, then
             link.sendall(first)
             began = time.monotonic()
             with contextlib.suppress(ConnectionError):
-                while time.monotonic() - began < 10:
+                while time.monotonic() - began < 30:
                     link.sendall(then * 100)
             return time.monotonic() - began
 
     async with others_hear(gateway):
-        assert await asyncio.to_thread(flood) < 10
+        assert await asyncio.to_thread(flood) < 30
 
 
 HANDSHAKES = {
@@ -192,7 +192,11 @@ async def test_a_session_has_few_requests_at_a_time_and_lives(gateway):
     async with gateway.async_client() as client:
         poller = await Poller(client).open(CONNECT)
         polls = [asyncio.create_task(poller.poll()) for _ in range(5)]
-        done, waiting = await asyncio.wait(polls, timeout=2)
+        async with asyncio.timeout(20):
+            while sum(poll.done() for poll in polls) < 2:  # noqa: ASYNC110  # tasks have no event for two of them
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(1)
+        done, waiting = await asyncio.wait(polls, timeout=0)
         refused = [poll.result() for poll in done]
         assert (await poller.post("42/image-progress,1[]")).status_code in {200, 429}
         for poll in waiting:

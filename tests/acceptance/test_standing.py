@@ -75,10 +75,10 @@ def test_a_place_that_changes_is_no_new_version(gateway):
 
 def test_a_job_that_runs_tells_an_estimate_that_grows_and_the_log_keeps_none(gateway):
     with gateway.client("running") as client:
-        job = generating(client, posted(client, "[delay=3] Slow"))
+        job = generating(client, posted(client, "[delay=6] Slow"))
         early = got(client, job).json()["data"]["progress"]
         wait_until(
-            lambda: got(client, job).json()["data"]["progress"]["value"] > early["value"], what="progress", seconds=2
+            lambda: got(client, job).json()["data"]["progress"]["value"] > early["value"], what="progress", seconds=5
         )
         (snapshot, *_) = read(client, f"{JOBS}/{job['id']}/events", most=1)
         pending = client.get(f"{JOBS}/{job['id']}/result").json()["data"]["progress"]

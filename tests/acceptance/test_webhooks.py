@@ -183,14 +183,14 @@ def test_another_webhook_with_the_same_key_makes_no_other_job_and_no_second_post
 
 def test_a_hanging_receiver_holds_up_neither_jobs_nor_other_receivers(client):
     release = threading.Event()
-    with running_sink(lambda *_: release.wait(30) and 200) as hanging, running_sink() as healthy:
+    with running_sink(lambda *_: release.wait(60) and 200) as hanging, running_sink() as healthy:
         held = [
             client.post(JOBS, json={**MUG, "webhook": {"url": hanging.url}}).json()["data"]["id"] for _ in range(12)
         ]
         jobs = [client.get(f"{JOBS}/{j}?wait=60&until=terminal").json()["data"]["status"] for j in held]
         hanging.until(4)
         finished(client, {"url": healthy.url})
-        healthy.until(1, timeout=5)
+        healthy.until(1, timeout=12)
         most_at_once = len(hanging.posts)
         release.set()
         hanging.until(12, timeout=30)

@@ -20,6 +20,6 @@ def test_calls_beside_the_one_that_finds_the_lease_lost_end_and_what_they_bring_
         with redis.Redis.from_url(server.url) as admin:
             admin.hincrby(KEYS.job(job), JobField.FENCE, 1)  # as when another worker has claimed it
 
-        wait_until(lambda: len(gateway.blobs("images")) == 5, seconds=10, what="all five pictures")
+        wait_until(lambda: len(gateway.blobs("images")) == 5, what="all five pictures")
 
     assert len(simulator.bench.calls()) == 5

@@ -43,7 +43,7 @@ async def app(redis, redis_url, tmp_path):
 
 
 async def subscribed(redis):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not (await redis.pubsub_numsub(Keys(PREFIX).changes))[0][1]:  # noqa: ASYNC110  # another process' state
             await asyncio.sleep(0.02)
 
@@ -158,13 +158,13 @@ class Wire:
 async def connected(app):
     wire = Wire()
     call = asyncio.create_task(app(wire.scope, wire.said.get, wire.send))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not any(text.startswith("40/image-progress") for text in wire.sent):  # noqa: ASYNC110  # a list has no event
             await asyncio.sleep(0.02)
     yield wire
     wire.reads.set()
     wire.said.put_nowait({"type": "websocket.disconnect", "code": 1006})
-    await asyncio.wait_for(call, 5)
+    await asyncio.wait_for(call, 20)
 
 
 @pytest.fixture
@@ -176,11 +176,12 @@ async def wire(app):
 async def test_who_connects_hears_at_once_how_its_own_jobs_stand_that_somebody_follows_here(app, wire, store):
     job = await running(store)
     await store.commit(job, moves.progress(job, now_ms(), Progress(value=0.5, step=1, steps=2)))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not any('"progress":50' in text for text in wire.told("progress")):  # noqa: ASYNC110  # a list has no event
             await asyncio.sleep(0.02)
-    async with connected(app) as late:
-        await asyncio.sleep(0.1)
+    async with connected(app) as late, asyncio.timeout(20):
+        while len(late.sent) < 4:  # noqa: ASYNC110  # a list has no event
+            await asyncio.sleep(0.02)
 
     assert [text[:4] for text in late.sent[1:4]] == ['0{"s', "40/i", "42/i"]
     assert [('"progress":50' in text, job.id in text) for text in late.told("progress")] == [(True, True)]
@@ -195,7 +196,7 @@ async def test_a_websocket_that_says_nothing_is_let_go_before_it_belongs_to_a_se
     wire.said = asyncio.Queue()
     wire.said.put_nowait({"type": "websocket.connect"})
 
-    await asyncio.wait_for(app(wire.scope, wire.said.get, wire.send), 5)
+    await asyncio.wait_for(app(wire.scope, wire.said.get, wire.send), 20)
 
     assert wire.sent == [""]  # it was accepted
 
@@ -208,7 +209,7 @@ async def test_progress_that_nobody_reads_is_left_out_and_the_end_is_told_all_th
     await store.commit(made[0], moves.cancel(made[0], now_ms(), by="me"))
     await asyncio.sleep(1)
     wire.reads.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not wire.told("failed"):  # noqa: ASYNC110  # a list has no event
             await asyncio.sleep(0.02)
 
@@ -225,7 +226,7 @@ async def test_a_socket_that_never_reads_is_let_go_before_it_takes_much_memory(a
         if not app.state.services.streams:
             break
         await asyncio.sleep(0.005)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while app.state.services.streams:  # noqa: ASYNC110  # a set has no event
             await asyncio.sleep(0.02)
     wire.reads.set()

@@ -287,7 +287,7 @@ async def test_the_bytes_of_what_is_no_picture_are_not_waited_for():
     async with bad_server(Script(ok(b"<html>" * 4, Content_Length=None), bytes(60_000))) as far:
         with pytest.raises(FetchFailed, match=r"^magic$"):
             await outside().get(f"http://good.example:{far.port}/", accept=lambda _: False)
-        await asyncio.wait_for(far.left.wait(), 5)
+        await asyncio.wait_for(far.left.wait(), 20)
 
     assert far.sent < 16 * 1024 * 1024  # what the sockets' buffers hold
 
@@ -296,7 +296,7 @@ async def test_an_endless_answer_is_let_go_of_at_20_mib():
     async with bad_server(Script(head("Transfer-Encoding: chunked") + chunk(PNG), chunk(bytes(60_000)))) as far:
         with pytest.raises(FetchFailed, match=r"^too large$"):
             await outside().get(f"http://good.example:{far.port}/")
-        await asyncio.wait_for(far.left.wait(), 5)
+        await asyncio.wait_for(far.left.wait(), 20)
 
     assert MAX_BYTES - 128 * 1024 < far.sent < MAX_BYTES + 16 * 1024 * 1024
 
@@ -306,18 +306,18 @@ async def test_the_connection_is_let_go_of_when_time_is_up(what):
     async with bad_server(SLOW[what]) as far:
         with pytest.raises(FetchFailed, match=r"^too slow$"):
             await outside().get(f"http://good.example:{far.port}/", seconds=0.2)
-        await asyncio.wait_for(far.left.wait(), 5)
+        await asyncio.wait_for(far.left.wait(), 20)
 
 
 async def test_a_caller_who_gives_up_is_canceled_and_the_connection_let_go_of():
     async with bad_server(Script(then="hang")) as far:
         fetching = asyncio.create_task(outside().get(f"http://good.example:{far.port}/"))
-        await asyncio.wait_for(far.arrived.wait(), 5)
+        await asyncio.wait_for(far.arrived.wait(), 20)
         fetching.cancel()
 
         with pytest.raises(asyncio.CancelledError):
             await fetching
-        await asyncio.wait_for(far.left.wait(), 5)
+        await asyncio.wait_for(far.left.wait(), 20)
 
 
 async def test_a_resolver_that_hangs_is_cut_off_by_the_same_clock():
@@ -510,7 +510,7 @@ async def test_a_network_that_leads_to_another_address_is_hung_up_on():
         network = Turned(hosts={"127.0.0.9": "127.0.0.1"})
         with pytest.raises(FetchFailed, match=r"^another address was reached$"):
             await outside(address="127.0.0.9", backend=network).get(f"http://good.example:{far.port}/")
-        await asyncio.wait_for(far.left.wait(), 5)
+        await asyncio.wait_for(far.left.wait(), 20)
 
     assert far.asked == []
 
@@ -562,7 +562,7 @@ async def test_any_status_answers_a_post(status):
 async def test_64_kib_of_an_answer_to_a_post_are_kept(script, size):
     async with bad_server(script) as far:
         answer = await outside().post(f"http://good.example:{far.port}/", headers={}, body=b"{}", seconds=2)
-        await asyncio.wait_for(far.left.wait(), 5)
+        await asyncio.wait_for(far.left.wait(), 20)
 
     assert len(answer.body) == size
     assert far.sent < 16 * 1024 * 1024

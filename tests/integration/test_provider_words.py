@@ -370,7 +370,7 @@ async def test_the_strict_far_end_draws_what_is_ordered_and_one_client_serves_ma
 async def test_a_call_that_is_canceled_ends_at_once_and_leaves_the_client_usable(provider, simulator):
     async with opened(provider, simulator.url) as client:
         slow = order(provider)
-        simulator.bench.delay = 1
+        simulator.bench.delay = 5
         task = asyncio.create_task(anext(client.generate(slow)))
         await asyncio.sleep(0.3)
         task.cancel()

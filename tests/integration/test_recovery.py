@@ -204,10 +204,10 @@ async def test_a_lost_job_is_no_probe_of_a_breaker(parts):
 
 
 async def test_a_job_claimed_past_its_deadline_is_given_what_is_stored_before_it_is_closed(parts):
-    job = await parts.died_in_a_call(seconds=0.5)
+    job = await parts.died_in_a_call(seconds=1.5)
     await parts.look_after_the_lost()
     claim = await parts.claim()
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(1.6)
 
     await parts.runner.run(claim)
 
@@ -216,8 +216,8 @@ async def test_a_job_claimed_past_its_deadline_is_given_what_is_stored_before_it
 
 
 async def test_a_picture_that_was_stored_is_salvaged_when_its_lost_job_was_closed_at_the_deadline(parts):
-    job = await parts.died_in_a_call(seconds=0.3)
-    await asyncio.sleep(0.4)
+    job = await parts.died_in_a_call(seconds=1)
+    await asyncio.sleep(1.1)
     assert await parts.look_after_the_lost() == [job.id]
     closed = await parts.store.commit(job, moves.overdue(job, now_ms()))
 
@@ -231,8 +231,8 @@ async def test_a_picture_that_was_stored_is_salvaged_when_its_lost_job_was_close
 
 
 async def test_a_picture_that_comes_later_is_looked_for_again_and_not_for_ever(parts, monkeypatch):
-    job = await parts.died_in_a_call(seconds=0.3, stored=False)
-    await asyncio.sleep(0.4)
+    job = await parts.died_in_a_call(seconds=1, stored=False)
+    await asyncio.sleep(1.1)
     await parts.store.commit(job, moves.overdue(job, now_ms()))
 
     await parts.salvager.find_missing()

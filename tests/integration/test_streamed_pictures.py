@@ -101,7 +101,7 @@ async def test_previews_come_in_their_order_and_then_the_picture_with_its_usage(
 
 
 async def test_a_preview_is_there_before_the_picture_is(simulator):
-    simulator.bench.delay = 1.2
+    simulator.bench.delay = 2.4
     arrived = {}
 
     async with opened("openai", simulator.url) as client:

@@ -38,10 +38,10 @@ class Ear:
         return self.of(job_id)
 
     async def subscribe(self, **job):
-        return await self.client.call("subscribe", job, namespace=NAMESPACE, timeout=5)
+        return await self.client.call("subscribe", job, namespace=NAMESPACE, timeout=20)
 
     async def unsubscribe(self, **job):
-        return await self.client.call("unsubscribe", job, namespace=NAMESPACE, timeout=5)
+        return await self.client.call("unsubscribe", job, namespace=NAMESPACE, timeout=20)
 
     def _noting(self, event):
         def note(data):
@@ -63,7 +63,7 @@ async def listening(url, token=None, *, transports=("websocket",), headers=None,
             auth=None if token is None else {"token": token},
             headers=headers or {},
             transports=list(transports),
-            wait_timeout=5,
+            wait_timeout=20,
         )
         yield ear
     finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import http.client
+import json
 import os
 import sys
 import tempfile
@@ -20,7 +22,7 @@ from jobs.redis.keys import Keys
 from tests.neighbours import free_port, start, stop, wait_until
 
 SECRET = "a secret that only the tests and their gateway know"
-STARTING_SECONDS = 60
+STARTING_SECONDS = 100
 """On a machine with much else to do; a start takes a second or two."""
 
 
@@ -80,6 +82,22 @@ class Gateway:
         """Every key of the queue's Redis in whose bytes the text occurs."""
         with redis.Redis.from_url(self.environment["REDIS_URL"]) as client:
             return sorted(k.decode() for k in client.scan_iter(count=1000) if text in repr(_content(client, k)))
+
+    def abandoned(self, by_ms: float = 0) -> int:
+        """How many jobs are nobody's, whose caller was seen to leave, or was to wait until `by_ms` at the latest."""
+        with redis.Redis.from_url(self.environment["REDIS_URL"]) as client:
+            return sum(client.zcount(key, "-inf", by_ms) for key in client.scan_iter("*:undelivered:*", count=1000))
+
+    @contextmanager
+    def asking(self, path: str, body: Mapping[str, object], org: str = "acme") -> Iterator[None]:
+        """Somebody who asks and reads no answer; at the end it hangs up, and the gateway has seen that."""
+        before = self.abandoned()
+        headers = {"Authorization": f"Bearer {token(org)}", "Content-Type": "application/json"}
+        connection = http.client.HTTPConnection(self.url.removeprefix("http://"))
+        connection.request("POST", path, json.dumps(body), headers)
+        yield
+        connection.close()
+        wait_until(lambda: self.abandoned() > before, what="the hanging up to be seen")
 
     def stop(self) -> None:
         for child in self.children:
