@@ -49,7 +49,7 @@ from jobs.store.jobs import job_store
 from jobs.store.stats import Gauges
 from jobs.webhooks.endpoints import open_endpoints
 from jobs.webhooks.log import DeliveryLog
-from jobs.webhooks.outbox import Outbox
+from jobs.webhooks.outbox import Outbox, outbox_rows
 from jobs.webhooks.poster import poster
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
     expiry, links = BlobExpiry(redis, prefix, blobs), OwnLinks(blobs, settings)
     inputs = InputStager(expiry=expiry, blobs=blobs, links=links, settings=settings)
     jobs = Jobs(
-        store=job_store(redis, settings, endpoints.enabled),
+        store=job_store(redis, settings, outbox_rows(endpoints.enabled)),
         gauges=gauges,
         estimates=Estimates(gauges=gauges, catalog=catalog, limits=settings.provider_concurrency),
         turns=Turns(arq_redis(pool, prefix), prefix),

@@ -203,6 +203,16 @@ class JobField(StrEnum):
     ADOPTABLE_UNTIL = "adoptable_until"
 
 
+class RoomNeed(StrEnum):
+    """What a queued job needs of its provider."""
+
+    ROOM = "room"
+    ROOM_OR_ELSEWHERE = "room_or_elsewhere"
+    """Room, or to be let go."""
+    NONE = "none"
+    """Its picture is on a disk: whoever has that takes it without a call."""
+
+
 class LimitField(StrEnum):
     """Of an org's limits, as the API spells them."""
 
@@ -260,7 +270,7 @@ def lua(script: str) -> str:
     return "\n".join(["local keys = {}", *lines, *tables, f"local ELSEWHERE, EVENT = '{ELSEWHERE}', '{EVENT}'", ""])
 
 
-_FIELDS: Final = (JobField, LimitField, UseField, BreakerField, DeliveryField)
+_FIELDS: Final = (JobField, RoomNeed, LimitField, UseField, BreakerField, DeliveryField)
 _MARK: Final = "\0"
 """Stands around the variable parts of a key while it is turned into Lua."""
 _LUA_KEYS: Final = Keys(f"{_MARK}ARGV[1]{_MARK}")

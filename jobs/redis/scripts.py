@@ -1,23 +1,36 @@
-"""The Lua scripts, each with the names of our keys, the clock, and what it includes before it."""
+"""The Lua scripts, each with the names of our keys and what it includes before it."""
 
 from __future__ import annotations
 
 import re
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
+from jobs.redis.connection import reachable
 from jobs.redis.keys import lua
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from redis.asyncio import Redis
-    from redis.commands.core import AsyncScript
 
 
-def scripts(redis: Redis, names: Iterable[str]) -> dict[str, AsyncScript]:
-    """Scripts by name, ready to be called. `ARGV[1]` is the key prefix: all keys share one hash slot by it."""
-    return {name: redis.register_script(_text(name)) for name in names}
+class Scripts:
+    """Some of the scripts, ready to be run below a key prefix: all keys share one hash slot by it."""
+
+    def __init__(self, redis: Redis, prefix: str, names: Iterable[str]) -> None:
+        self._prefix = prefix
+        self._scripts = {name: redis.register_script(_text(name)) for name in names}
+
+    async def run(self, name: str, arguments: object, *documents: bytes) -> Any:
+        """What the script answers. It reads `arguments` as `args`, by their names; documents are handed on as they are.
+
+        Raises `ServiceUnavailable`.
+        """
+        with reachable():
+            return await self._scripts[name](args=[self._prefix, msgspec.json.encode(arguments), *documents])
 
 
 _INCLUDES: Final = re.compile(r"^-- Includes: (.+)\.$", re.MULTILINE)
@@ -28,5 +41,5 @@ def _text(name: str) -> str:
     folder = files("jobs.redis") / "lua"
     own = (folder / f"{name}.lua").read_text()
     included = [part for line in _INCLUDES.findall(own) for part in line.split(", ")]
-    text = "".join((folder / "include" / f"{part}.lua").read_text() for part in ("clock", *included)) + own
+    text = "".join((folder / "include" / f"{part}.lua").read_text() for part in ("start", *included)) + own
     return lua(text) + text

@@ -35,11 +35,6 @@ class Beat(Struct, frozen=True):
     canceling: frozenset[str]
 
 
-def names_in(raw: list[bytes]) -> frozenset[str]:
-    """The names in an answer of Redis."""
-    return frozenset(name.decode() for name in raw)
-
-
 def score(raw: bytes) -> int | None:
     """A score in an answer of Redis as Unix milliseconds; None where there is none."""
     return int(float(raw)) if raw else None

@@ -22,3 +22,6 @@ AGES_MS: Final = {"high": 0, "normal": 300_000, "low": 1_800_000}
 HEAD_START_MS: Final = 60_000
 """A job that somebody waits for is before those of its org that are less than a minute older."""
 USED_MS: Final = 3 * 86_400_000
+"""How long the use of a day is kept."""
+DELIVERY_MS: Final = 14 * DAY_MS
+"""How long a webhook delivery is kept after its end."""

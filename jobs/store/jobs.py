@@ -9,32 +9,19 @@ import msgspec
 
 from jobs.errors import QueueFull, QuotaExceeded
 from jobs.ids import new_id
-from jobs.model import fallback, ledger
-from jobs.model.job import Event, Job, Status
+from jobs.model.job import Event, Job
 from jobs.model.json import job_json
 from jobs.model.moves import Changed
 from jobs.model.times import moment, now_ms
 from jobs.redis.connection import reachable
 from jobs.redis.keys import EVENT, JobField, Keys
-from jobs.redis.scripts import scripts
-from jobs.store.claims import Beat, Claim, names_in, score
-from jobs.store.durations import (
-    ADOPT_MS,
-    AGES_MS,
-    DAY_MS,
-    HEAD_START_MS,
-    KEY_DAYS_MS,
-    PROBE_MS,
-    TOLD_MS,
-    TOMB_MS,
-    TURN_START_MS,
-    USED_MS,
-)
+from jobs.redis.scripts import Scripts
+from jobs.store import arguments
+from jobs.store.arguments import OutboxRow
+from jobs.store.claims import Beat, Claim, score
+from jobs.store.durations import DAY_MS, PROBE_MS, TURN_START_MS
 from jobs.store.memory import Room
 from jobs.store.outcomes import Adopted, CircuitOpen, Created, Fenced, Full, Key, Known, Page, Stale
-from jobs.webhooks.delivery import deliveries
-from jobs.webhooks.endpoint import Endpoint
-from jobs.webhooks.outbox import KEPT_MS, rows
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -42,7 +29,8 @@ if TYPE_CHECKING:
     from jobs.settings import Settings
 
 SOUGHT_AT_ONCE: Final = 20
-EndpointsOf = Callable[[str], Awaitable[Sequence[Endpoint]]]
+OutboxRows = Callable[[Job, Event], Awaitable[Sequence[OutboxRow]]]
+"""The webhook deliveries that an event of a job sends on their way."""
 
 
 class JobStore(Protocol):
@@ -76,7 +64,7 @@ class RedisJobStore:
 
     `picture_days`: after so many days pictures are deleted whose request said nothing; None: never.
     `limits`: how many jobs of a provider run at once, over all workers.
-    `endpoints`: the enabled webhook endpoints of an org, which may be some seconds old.
+    `outbox_rows`: what is written with an event for webhooks; without it nothing is.
     """
 
     def __init__(  # noqa: PLR0913  # the composition root hands over each part by name
@@ -87,16 +75,16 @@ class RedisJobStore:
         *,
         picture_days: int | None = None,
         limits: Mapping[str, int] | None = None,
-        endpoints: EndpointsOf | None = None,
+        outbox_rows: OutboxRows | None = None,
     ) -> None:
-        self._endpoints = endpoints or _no_endpoints
+        self._outbox_rows = outbox_rows or _no_rows
         self._picture_days = picture_days
-        self._limits = [part for pair in (limits or {}).items() for part in pair]
+        self._limits = dict(limits or {})
         self.redis = redis
         self.prefix = prefix
         self.keys = Keys(prefix)
         self.base_url = base_url
-        self._scripts = scripts(redis, _SCRIPTS)
+        self._scripts = Scripts(redis, prefix, _SCRIPTS)
         self._room = Room(redis)
 
     async def create(
@@ -104,40 +92,14 @@ class RedisJobStore:
     ) -> Created | Known | Full | Adopted:
         """See `JobStore.create`."""
         await self._room.require()
-        turn = new_id("turn")
-        most = job.options.max_queue_position
-        event, posts = await self._told(Changed(job, "image.job.queued"))
-        answer = await self._run(
-            "create_job",
-            job.id,
-            _pack(job),
-            job.org,
-            job.created_ms + AGES_MS[job.options.priority] - (HEAD_START_MS if waited else 0),
-            job.deadline_ms,
-            event,
-            job.version,
-            "" if key is None else self._idem(job, key),
-            "" if key is None else f"{job.id} {key.fingerprint}",
-            max(KEY_DAYS_MS, job.cancel_at_ms - job.created_ms + (job.options.expires_after or 0) * 1000),
-            f"{self.prefix}{turn}",
-            TURN_START_MS,
-            -1 if most is None else most,
-            KEPT_MS,
-            job.request.provider,
-            "" if wait_ms is None else self._undelivered(job),
-            wait_ms or 0,
-            ADOPT_MS,
-            job.expected_seconds,
-            _day(job),
-            job.request.n,
-            job.request.n * job.unit_price,
-            USED_MS,
-            job.subject,
-            _way(job),
-            job.key_id or "",
-            TOLD_MS,
-            *posts,
-        )
+        turn = f"{self.prefix}{new_id('turn')}"
+        event, rows = await self._told(Changed(job, "image.job.queued"))
+        told = arguments.create_job(job, rows, turn, waited=waited)
+        if key is not None:
+            told["idempotency"] = arguments.idempotency(job, key, self._idem(job, key))
+        if wait_ms is not None:
+            told["adoption"] = arguments.adoption(self._undelivered(job), wait_ms)
+        answer = await self._scripts.run("create_job", told, _pack(job), event, *_documents(rows))
         match answer:
             case [b"open", shut_ms]:
                 raise CircuitOpen(job.request.provider, shut_ms / 1000)
@@ -154,7 +116,7 @@ class RedisJobStore:
             case [b"full", ahead]:
                 return Full(ahead)
             case [_, wanted]:
-                return Created(f"{self.prefix}{turn}" if wanted else None)
+                return Created(turn if wanted else None)
         raise AssertionError(answer)
 
     async def get(self, job_id: str) -> Job | None:
@@ -177,34 +139,9 @@ class RedisJobStore:
     async def commit(self, before: Job, changed: Changed, fence: int | None = None) -> Job:
         """See `JobStore.commit`."""
         job = changed.job
-        event, posts = await self._told(changed)
-        answer = await self._run(
-            "commit_move",
-            job.id,
-            _pack(job),
-            before.version,
-            job.version,
-            "" if fence is None else fence,
-            str(job.status),
-            job.org,
-            job.deadline_ms,
-            event,
-            job.expires_ms or 0,
-            job.not_before_ms or 0,
-            KEPT_MS,
-            TOMB_MS,
-            job.subject,
-            _day(job),
-            job.used_images - before.used_images,
-            job.used_cost - before.used_cost,
-            job.request.provider,
-            job.expected_seconds,
-            _way(job) if job.status is Status.QUEUED else 0,
-            job.key_id or "",
-            int(job.status.terminal and bool(ledger.open_rows(before))),
-            *self._expiring(job),
-            *posts,
-        )
+        event, rows = await self._told(changed)
+        told = arguments.commit_move(before, job, rows, fence, self._picture_days)
+        answer = await self._scripts.run("commit_move", told, _pack(job), event, *_documents(rows))
         match answer:
             case b"ok":
                 return job
@@ -237,30 +174,38 @@ class RedisJobStore:
 
     async def claim_next(self, turn: str, worker: str, lease_ms: int) -> Claim | None:
         """The next job that is this turn's to run; with `None` the turn has been given back."""
+        told = {"turn": turn, "worker": worker, "lease_ms": lease_ms, "probe_ms": PROBE_MS, "limits": self._limits}
         while True:
-            answer = await self._run("claim_job", turn, worker, lease_ms, PROBE_MS, *self._limits)
+            answer = await self._scripts.run("claim_job", told)
             if answer is None:
                 return None
             if answer:
-                _, fence, doc, room = answer
-                return Claim(_unpack(doc), fence, turn, bool(room))
+                fence, document, room = answer
+                return Claim(_unpack(document), fence, turn, bool(room))
 
     async def beat(self, worker: str, ttl_ms: int, slots: int, held: Iterable[Claim]) -> Beat:
         """Keep a worker's slots, turns and leases alive for another `ttl_ms`."""
-        leases = [part for claim in held for part in (claim.job.id, claim.fence, claim.turn)]
-        now, due, later, lost, canceling = await self._run("renew_leases", worker, ttl_ms, slots, *leases)
-        return Beat(now, score(due), score(later), names_in(lost), names_in(canceling))
+        claims = list(held)
+        told = {
+            "worker": worker,
+            "lease_ms": ttl_ms,
+            "slots": slots,
+            "claims": [{"id": claim.job.id, "fence": claim.fence, "turn": claim.turn} for claim in claims],
+        }
+        now, due, later, lost, canceling = await self._scripts.run("renew_leases", told)
+        names = frozenset(claims[place - 1].name for place in lost)
+        return Beat(now, score(due), score(later), names, frozenset(job_id.decode() for job_id in canceling))
 
     async def leave(self, worker: str, slots: int, turns: Sequence[str]) -> None:
         """Take a worker's slots, and turns that it will not run, out of the count."""
-        await self._run("release_slots", worker, slots, *turns)
+        await self._scripts.run("release_slots", {"worker": worker, "slots": slots, "turns": turns})
 
     async def overdue(self, lease_ms: int) -> list[str]:
         """Put jobs without a live lease back among the ready; answer those past their deadline.
 
         Nothing is done in the first `lease_ms` of a Redis that has been started again.
         """
-        return [i.decode() for i in await self._run("reap_leases", lease_ms)]
+        return [i.decode() for i in await self._scripts.run("reap_leases", {"lease_ms": lease_ms})]
 
     async def sought(self) -> list[str]:
         """Jobs that ended with a call open, and whose leases are over: what the call stored is to be sought."""
@@ -279,13 +224,12 @@ class RedisJobStore:
     async def missing_turns(self, most: int) -> list[str]:
         """Turns that have to be rung: at most `most`, no more than there is work and free slots for."""
         offered = [f"{self.prefix}{new_id('turn')}" for _ in range(most)]
-        return [t.decode() for t in await self._run("missing_turns", TURN_START_MS, most, *offered, *self._limits)]
+        told = {"turns": offered, "turn_start_ms": TURN_START_MS, "limits": self._limits}
+        return [turn.decode() for turn in await self._scripts.run("missing_turns", told)]
 
     async def erase(self, job: Job) -> None:
         """Forget a job, its events and its deliveries; its id is known to be gone. Raises `Stale`."""
-        images = job.chargeable - job.used_images
-        told = _day(job), job.key_id or "", images, images * job.unit_price
-        if not await self._run("erase_job", job.id, job.org, TOMB_MS, job.subject, job.version, *told):
+        if not await self._scripts.run("erase_job", arguments.erase_job(job)):
             raise Stale(job.id)
 
     async def erased(self, org: str, job_id: str) -> bool:
@@ -314,24 +258,10 @@ class RedisJobStore:
     def _undelivered(self, job: Job) -> str:
         return self.keys.undelivered(job.org, job.subject, job.fingerprint)
 
-    def _expiring(self, job: Job) -> list[str | int]:
-        """How many blobs expire with a job's end, then each with its time: inputs, and pictures by retention."""
-        if not job.status.terminal:
-            return [0]
-        end = job.expires_ms or 0
-        inputs = end if job.options.store_inputs else job.updated_ms
-        doomed = [(name, inputs) for name in job.request.staged]
-        if job.options.expires_after is not None:
-            doomed += [(image.blob, end) for image in job.images]
-        elif self._picture_days is not None:
-            at = (job.finished_ms or 0) + self._picture_days * DAY_MS
-            doomed += [(image.blob, at) for image in job.images]
-        return [len(doomed), *(part for pair in doomed for part in pair)]
-
-    async def _told(self, changed: Changed) -> tuple[bytes | str, list[bytes | str]]:
+    async def _told(self, changed: Changed) -> tuple[bytes, Sequence[OutboxRow]]:
         """What the outside hears of a change: its event, and the rows of the outbox."""
         if changed.event is None:
-            return "", []
+            return b"", ()
         job = changed.job
         event = Event(
             id=new_id("evt"),
@@ -341,11 +271,7 @@ class RedisJobStore:
             job_id=job.id,
             data=job_json(job, self.base_url, with_request=False),
         )
-        return msgspec.json.encode(event), rows(deliveries(job, event, await self._endpoints(job.org)))
-
-    async def _run(self, name: str, *args: Any) -> Any:
-        with reachable():
-            return await self._scripts[name](args=[self.prefix, *args])
+        return msgspec.json.encode(event), await self._outbox_rows(job, event)
 
 
 _SCRIPTS: Final = (
@@ -362,8 +288,12 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Job)
 
 
-async def _no_endpoints(_: str) -> Sequence[Endpoint]:
+async def _no_rows(_: Job, __: Event) -> Sequence[OutboxRow]:
     return ()
+
+
+def _documents(rows: Sequence[OutboxRow]) -> list[bytes]:
+    return [row.document for row in rows]
 
 
 def _pack(job: Job) -> bytes:
@@ -374,27 +304,17 @@ def _unpack(doc: bytes) -> Job:
     return _decoder.decode(doc)
 
 
-def _way(job: Job) -> int:
-    """What a queued job needs of its provider: 0, room; 1, room or to be let go; 2, nothing: its picture is on disk."""
-    return 2 if ledger.open_rows(job) else int(fallback.allowed(job))
-
-
-def _day(job: Job) -> str:
-    """The day (UTC) on whose quota a job counts: that of its acceptance."""
-    return moment(job.created_ms)[:10]
-
-
 def _until_tomorrow() -> float:
     return (DAY_MS - now_ms() % DAY_MS) / 1000
 
 
-def job_store(redis: Redis, settings: Settings, endpoints: EndpointsOf | None = None) -> RedisJobStore:
-    """Where jobs are kept; `endpoints` hear of what becomes of them."""
+def job_store(redis: Redis, settings: Settings, outbox_rows: OutboxRows) -> RedisJobStore:
+    """Where jobs are kept, as the settings ask for it."""
     return RedisJobStore(
         redis,
         settings.redis_prefix,
         settings.public_base_url,
         picture_days=settings.picture_days,
         limits=settings.provider_concurrency,
-        endpoints=endpoints,
+        outbox_rows=outbox_rows,
     )

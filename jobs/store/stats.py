@@ -10,7 +10,7 @@ from jobs.model.job import Job
 from jobs.model.times import now_ms
 from jobs.redis.connection import reachable
 from jobs.redis.keys import BreakerField, JobField, Keys, LimitField, lane
-from jobs.redis.scripts import scripts
+from jobs.redis.scripts import Scripts
 from jobs.store.breaker import LONGEST_OPEN_MS, TIMES_KEPT_MS, Breaker, Health
 from jobs.store.position import Place
 
@@ -24,13 +24,21 @@ class Gauges:
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
         self._keys = Keys(prefix)
-        self._scripts = scripts(redis, ("record_call",))
+        self._scripts = Scripts(redis, prefix, ("record_call",))
 
     async def report(self, provider: str, model: str, word: str, took_ms: int, breaker: Breaker) -> None:
         """A provider's call has ended: `good`, `bad` or `busy` (which says nothing of its health)."""
-        bounds = breaker.failures, breaker.open_ms, LONGEST_OPEN_MS, TIMES_KEPT_MS
-        with reachable():
-            await self._scripts["record_call"](args=[self._keys.prefix, provider, model, word, took_ms, *bounds])
+        told = {
+            "provider": provider,
+            "model": model,
+            "verdict": word,
+            "took_ms": took_ms,
+            "max_failures": breaker.failures,
+            "open_ms": breaker.open_ms,
+            "max_open_ms": LONGEST_OPEN_MS,
+            "keep_times_ms": TIMES_KEPT_MS,
+        }
+        await self._scripts.run("record_call", told)
 
     async def took(self, provider: str, model: str) -> tuple[int, ...]:
         """What the model's last good calls took, in milliseconds, the newest first; at most 200."""

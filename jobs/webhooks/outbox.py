@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from jobs.model.job import Event, Job
+from jobs.model.json import present
 from jobs.model.times import now_ms
 from jobs.redis.connection import reachable
 from jobs.redis.keys import DeliveryField, Keys
-from jobs.redis.scripts import scripts
-from jobs.webhooks.delivery import Delivery, once_more
+from jobs.redis.scripts import Scripts
+from jobs.store.arguments import OutboxRow
+from jobs.store.durations import DELIVERY_MS
+from jobs.webhooks.delivery import Delivery, deliveries, once_more
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-KEPT_MS: Final = 14 * 86_400_000
-"""How long a delivery is kept after its end."""
-BREAKER: Final = (5, 30_000, 600_000)
-"""After so many failures in a row a receiver's queue waits (ms) for a single try; twice as long each time, up to."""
+    from jobs.store.jobs import OutboxRows
+    from jobs.webhooks.endpoint import Endpoint
+
+EndpointsOf = Callable[[str], Awaitable[Sequence["Endpoint"]]]
+"""The enabled endpoints of an org, which may be some seconds old."""
+
+BREAKER: Final = {"max_failures": 5, "open_ms": 30_000, "max_open_ms": 600_000}
+"""After so many failures in a row a receiver's queue waits for a single try; twice as long each time, up to."""
 AT_ONCE: Final = 100
 """Rows that one round trip reads or writes: each may be 20 KB."""
 
@@ -39,36 +47,41 @@ class Outbox:
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
         self.keys = Keys(prefix)
-        self._scripts = scripts(redis, ("lease_deliveries", "settle_delivery", "redeliver", "release_queue"))
+        self._scripts = Scripts(redis, prefix, _SCRIPTS)
 
     async def due(self, most: int, lease_ms: int, room: int) -> Due:
         """Lease at most `most` rows that are due; no queue has more than `room` under way, over all couriers."""
-        now, later, rows = await self._run("lease_deliveries", most, lease_ms, room)
-        found = tuple(_decoder.decode(row) for row in rows)
+        told = {"max": most, "lease_ms": lease_ms, "room": room}
+        now, later, documents = await self._scripts.run("lease_deliveries", told)
+        found = tuple(map(_decoder.decode, documents))
         return Due(found, max(0, int(float(later)) - now) if later else None)
 
     async def settle(self, before: Delivery, after: Delivery, pause_ms: int, *, good: bool | None = None) -> bool:
         """Write what came of an attempt; False when somebody else wrote first. `good`: what it says of the receiver."""
-        ended = after.state != "pending"
-        verdict = "" if good is None else "good" if good else "bad"
         written = replace(after, revision=before.revision + 1)
-        row = (after.id, before.revision, _encoder.encode(written))
-        return bool(await self._run("settle_delivery", *row, -1 if ended else pause_ms, KEPT_MS, verdict, *BREAKER))
+        told = present(
+            id=after.id,
+            revision=before.revision,
+            pause_ms=pause_ms if after.state == "pending" else None,
+            verdict=None if good is None else "good" if good else "bad",
+            keep_ms=DELIVERY_MS,
+            **BREAKER,
+        )
+        return bool(await self._scripts.run("settle_delivery", told, _encoder.encode(written)))
 
     async def again(self, deliveries: Sequence[Delivery]) -> int:
         """Put deliveries on their way once more; how many went."""
         count, now = 0, now_ms()
         for start in range(0, len(deliveries), AT_ONCE):
-            parts: list[Any] = []
-            for d in deliveries[start : start + AT_ONCE]:
-                written = replace(once_more(d, now), revision=d.revision + 1)
-                parts += (d.id, d.revision, _encoder.encode(written))
-            count += await self._run("redeliver", *parts)
+            part = deliveries[start : start + AT_ONCE]
+            told = {"deliveries": [{"id": d.id, "revision": d.revision} for d in part]}
+            written = (replace(once_more(d, now), revision=d.revision + 1) for d in part)
+            count += await self._scripts.run("redeliver", told, *map(_encoder.encode, written))
         return count
 
     async def hasten(self, queue: str) -> None:
         """All that waits in a queue, and is not being posted, is looked at by a courier now."""
-        await self._run("release_queue", queue)
+        await self._scripts.run("release_queue", {"queue": queue})
 
     async def get(self, org: str, delivery_id: str) -> Delivery | None:
         """One delivery of the org."""
@@ -109,15 +122,17 @@ class Outbox:
         with reachable():
             return [i.decode() for i in await self._redis.zrangebyscore(index, since_ms, until_ms, skip, most)]
 
-    async def _run(self, name: str, *args: Any) -> Any:
-        with reachable():
-            return await self._scripts[name](args=[self.keys.prefix, *args])
+
+def outbox_rows(endpoints: EndpointsOf) -> OutboxRows:
+    """What the store writes with an event: its deliveries, to the job's own webhook and the org's `endpoints`."""
+
+    async def rows(job: Job, event: Event) -> list[OutboxRow]:
+        made = deliveries(job, event, await endpoints(job.org))
+        return [OutboxRow(id=d.id, queue=d.queue, created_ms=d.created_ms, document=_encoder.encode(d)) for d in made]
+
+    return rows
 
 
-def rows(deliveries: tuple[Delivery, ...]) -> list[str | bytes]:
-    """Deliveries as the scripts of the job store take them: id, queue, document, time, and so on."""
-    return [part for d in deliveries for part in (d.id, d.queue, _encoder.encode(d), str(d.created_ms))]
-
-
+_SCRIPTS: Final = ("lease_deliveries", "settle_delivery", "redeliver", "release_queue")
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Delivery)

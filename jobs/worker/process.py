@@ -26,7 +26,7 @@ from jobs.store.jobs import job_store
 from jobs.store.stats import Gauges
 from jobs.webhooks.courier import Courier
 from jobs.webhooks.endpoints import Endpoints, open_endpoints
-from jobs.webhooks.outbox import Outbox
+from jobs.webhooks.outbox import Outbox, outbox_rows
 from jobs.webhooks.poster import poster
 from jobs.worker.arq_worker import WakeWorker
 from jobs.worker.call import CallContext
@@ -101,7 +101,7 @@ def _job_loop(  # noqa: PLR0913, PLR0917  # the composition root hands over each
     blobs: BlobStore,
     providers: dict[str, Provider],
 ) -> JobLoop:
-    store = job_store(redis, settings, endpoints.enabled)
+    store = job_store(redis, settings, outbox_rows(endpoints.enabled))
     catalog = Catalog.load(settings.models_file)
     expiry = BlobExpiry(redis, settings.redis_prefix, blobs)
     spool, converter = Spool(settings.data_dir / "spool"), Converter(catalog)

@@ -613,32 +613,36 @@ def test_what_was_found_once_holds(quick_redis_url, name):
 
 
 MUTATIONS = {
-    "fence": ("if fence ~= '' and held[2] ~= fence then", "if false then", "with fence"),
-    "version": ("if held[1] ~= seen then", "if false then", "not <class .*Stale|XADD"),
+    "fence": ("if args.fence and tonumber(held.fence) ~= args.fence then", "if false then", "with fence"),
+    "version": ("if tonumber(held.version) ~= args.seen then", "if false then", "not <class .*Stale|XADD"),
     "growing fence": ("'HINCRBY', key, JobField.fence, 1", "'HINCRBY', key, JobField.fence, 0", "did not grow"),
-    "lease": ("if live and tonumber(job[2] or '0') <= now then", "if live then", "under a live lease"),
-    "lost": ("make_ready(job[4], job[5], id, job[6])", "", "stranded"),
+    "lease": ("if live and tonumber(job.lease_until or '0') <= now then", "if live then", "under a live lease"),
+    "lost": ("not redis.call('ZSCORE', keys.backing_off, id) then", "false then", "stranded"),
     "lost when it had begun": ("redis.call('ZADD', keys.lost, 'NX', now, id)", "", "stranded"),
     "lost no more": ("redis.call('ZREM', keys.lost, id)", "", "and lost|before its backoff"),
-    "backoff": ("redis.call('ZADD', keys.backing_off, later, id)", "", "deferred|assert 0 == 1"),
+    "backoff": ("redis.call('ZADD', keys.backing_off, args.not_before_ms, id)", "", "deferred|assert 0 == 1"),
     "the lane of the next target": (
-        "make_ready(org, provider, id, held[6])",
-        "make_ready(org, held[5], id, held[6])",
+        "make_ready(org, provider, id, held.score)",
+        "make_ready(org, held.provider, id, held.score)",
         "stranded",
     ),
     "the next target itself": (
-        "JobField.provider, provider, JobField.expected",
-        "JobField.expected",
+        "JobField.provider, provider, JobField.room_need, args",
+        "JobField.room_need, args",
         "stranded|among the ready",
     ),
-    "begun anew": ("make_ready(org, provider, id, held[6])", "", "stranded"),
+    "begun anew": ("make_ready(org, provider, id, held.score)", "", "stranded"),
     "end": (
-        "redis.call('ZREM', keys.ready(org, held[5]), id)\n    redis.call('PEXPIREAT'",
+        "redis.call('ZREM', keys.ready(org, held.provider), id)\n    redis.call('PEXPIREAT'",
         "redis.call('PEXPIREAT'",
         "and among the ready",
     ),
-    "the way out": ("redis.call('ZREM', keys.ready(org, way_out(held[5])), id)", "", "among the ready|two lanes"),
-    "key": ("local known = redis.call('GET', idem)", "local known = false", "one key, one job"),
+    "the way out": (
+        "redis.call('ZREM', keys.ready(org, leaving_lane(held.provider)), id)\n  redis.call('ZREM', keys.lost, id)",
+        "redis.call('ZREM', keys.lost, id)",
+        "among the ready|two lanes",
+    ),
+    "key": ("local known = redis.call('GET', idempotency.key)", "local known = false", "one key, one job"),
 }
 """What is cut out of the scripts, what stands in its place, and the words of the violation."""
 HIDDEN = {

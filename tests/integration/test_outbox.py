@@ -17,7 +17,7 @@ from jobs.webhooks.delivery import DeliveryAttempt, deliveries, given_up, tried
 from jobs.webhooks.enabled_cache import FRESH_SECONDS
 from jobs.webhooks.endpoint import Endpoint, Secret
 from jobs.webhooks.endpoints import Endpoints, Wish
-from jobs.webhooks.outbox import Outbox
+from jobs.webhooks.outbox import Outbox, outbox_rows
 from tests.jobs import new_job
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +40,11 @@ def store(redis):
     async def endpoints(_):
         return (ENDPOINT,)
 
-    return RedisJobStore(redis, PREFIX, "https://darkroom.test", endpoints=endpoints)
+    return RedisJobStore(redis, PREFIX, "https://darkroom.test", outbox_rows=outbox_rows(endpoints))
+
+
+async def no_endpoints(_):
+    return ()
 
 
 def answered(status):
@@ -95,7 +99,7 @@ async def test_one_success_gives_the_receiver_its_whole_room_again(redis, outbox
 
 
 async def test_a_jobs_own_webhook_has_a_breaker_for_its_org_alone(redis, outbox):
-    store = RedisJobStore(redis, PREFIX, "https://darkroom.test")
+    store = RedisJobStore(redis, PREFIX, "https://darkroom.test", outbox_rows=outbox_rows(no_endpoints))
     for org in ("dead", "well"):
         for number in range(10):
             hook = Webhook(url=f"https://shared.example/{org}/{number}", events=("image.job.queued",))
@@ -212,7 +216,7 @@ async def test_a_job_that_is_erased_takes_its_rows_out_of_log_and_queue(outbox, 
 
 
 async def test_an_org_without_endpoints_writes_no_row(redis):
-    store = RedisJobStore(redis, PREFIX, "https://darkroom.test")
+    store = RedisJobStore(redis, PREFIX, "https://darkroom.test", outbox_rows=outbox_rows(no_endpoints))
 
     await store.create(new_job())
 

@@ -1,24 +1,23 @@
 -- Give a turn its next job under a lease and a fresh fencing number; with nothing to do, take the turn back.
 -- Lost jobs come first, whatever room there is: what is stored of them is paid for, and taking it calls nobody.
 -- Includes: lanes.
-local turn, worker, lease_ms = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local now = now_ms()
-local room_at = rooms(6, now)
-local probe_ms = tonumber(ARGV[5])
+local lease_until = now + args.lease_ms
+local room_at = rooms(args.limits, now)
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', keys.backing_off, '-inf', now, 'LIMIT', 0, 20)) do
   redis.call('ZREM', keys.backing_off, id)
-  local job = redis.call('HMGET', keys.job(id), JobField.org, JobField.provider, JobField.score)
-  if job[1] then
-    make_ready(job[1], job[2], id, job[3])
+  local job = read(keys.job(id), JobField.org, JobField.provider, JobField.score)
+  if job.org then
+    make_ready(job.org, job.provider, id, job.score)
   end
 end
 
 -- The org whose turn it is: the one with the least tag in any lane from which a job may be claimed now.
 local function next_org()
   local chosen, least
-  for _, name in ipairs(redis.call('SMEMBERS', keys.lanes)) do
-    if may_claim(room_at, name) then
-      each_org(name, now, function(org, tag)
+  for _, lane in ipairs(redis.call('SMEMBERS', keys.lanes)) do
+    if may_claim(room_at, lane) then
+      each_org(lane, now, function(org, tag)
         if not least or tag < least or (tag == least and org < chosen) then
           chosen, least = org, tag
         end
@@ -32,10 +31,10 @@ end
 -- The lane whose first job is next of an org's: by priority and age, whatever its provider; none without room.
 local function lane_of(org)
   local chosen, least
-  for _, name in ipairs(redis.call('SMEMBERS', keys.lanes_of_org(org))) do
-    local first = redis.call('ZRANGE', keys.ready(org, name), 0, 0, 'WITHSCORES')
-    if first[1] and (not least or tonumber(first[2]) < least) and may_claim(room_at, name) then
-      chosen, least = name, tonumber(first[2])
+  for _, lane in ipairs(redis.call('SMEMBERS', keys.lanes_of_org(org))) do
+    local first = redis.call('ZRANGE', keys.ready(org, lane), 0, 0, 'WITHSCORES')
+    if first[1] and (not least or tonumber(first[2]) < least) and may_claim(room_at, lane) then
+      chosen, least = lane, tonumber(first[2])
     end
   end
   return chosen
@@ -51,17 +50,17 @@ local function pay(org, tag, id, room)
   redis.call('SET', keys.virtual_time, tag)
   redis.call('HSET', keys.tags, org, after)
   redis.call('ZADD', keys.ready_orgs, after, org)
-  for _, name in ipairs(redis.call('SMEMBERS', keys.lanes_of_org(org))) do
-    redis.call('ZADD', keys.orgs_in_lane(name), after, org)
+  for _, lane in ipairs(redis.call('SMEMBERS', keys.lanes_of_org(org))) do
+    redis.call('ZADD', keys.orgs_in_lane(lane), after, org)
   end
 end
 
 local function next_job()
   local org, tag = next_org()
   if org then
-    local name = lane_of(org)
-    local id = redis.call('ZPOPMIN', keys.ready(org, name))[1]
-    pay(org, tag, id, room_at(provider_of(name)))
+    local lane = lane_of(org)
+    local id = redis.call('ZPOPMIN', keys.ready(org, lane))[1]
+    pay(org, tag, id, room_at(provider_of(lane)))
     return id
   end
 end
@@ -70,30 +69,31 @@ for _ = 1, 100 do
   local lost = redis.call('ZPOPMIN', keys.lost)[1]
   local id = lost or next_job()
   if not id then
-    redis.call('ZREM', keys.turns, turn)
+    redis.call('ZREM', keys.turns, args.turn)
     return false
   end
   local key = keys.job(id)
-  local job = redis.call('HMGET', key, JobField.status, JobField.lease_until, JobField.document, JobField.deadline, JobField.org, JobField.provider)
-  local live = job[1] == 'queued' or job[1] == 'running' or job[1] == 'canceling'
-  if live and tonumber(job[2] or '0') <= now then
-    local provider = job[6]
-    local probing = redis.call('HEXISTS', keys.breaker(provider), BreakerField.shut_until) == 1
-    local room = room_at(provider) ~= 'shut'
+  local job = read(key, JobField.status, JobField.lease_until, JobField.document, JobField.deadline, JobField.org,
+    JobField.provider)
+  local live = job.status == 'queued' or job.status == 'running' or job.status == 'canceling'
+  if live and tonumber(job.lease_until or '0') <= now then
+    local breaker = keys.breaker(job.provider)
+    local probing = redis.call('HEXISTS', breaker, BreakerField.shut_until) == 1
+    local room = room_at(job.provider) ~= 'shut'
     if lost then
-      room = room_at(provider) == 'free' and not probing and not runs_enough(job[5], now)
+      room = room_at(job.provider) == 'free' and not probing and not runs_enough(job.org, now)
     end
     local fence = redis.call('HINCRBY', key, JobField.fence, 1)
-    redis.call('HSET', key, JobField.lease_until, now + lease_ms, JobField.worker, worker)
-    redis.call('ZADD', keys.due, math.min(tonumber(job[4]), now + lease_ms), id)
+    redis.call('HSET', key, JobField.lease_until, lease_until, JobField.worker, args.worker)
+    redis.call('ZADD', keys.due, math.min(tonumber(job.deadline), lease_until), id)
     redis.call('ZADD', keys.claimed, now, id)
-    redis.call('ZADD', keys.running_at_provider(provider), now + lease_ms, id)
-    redis.call('ZADD', keys.running_of_org(job[5]), now + lease_ms, id)
-    redis.call('ZADD', keys.turns, now + lease_ms, turn)
-    if room and probing then
-      redis.call('HSET', keys.breaker(provider), BreakerField.shut_until, now + probe_ms, BreakerField.probe, 1)  -- one job tries it out
+    redis.call('ZADD', keys.running_at_provider(job.provider), lease_until, id)
+    redis.call('ZADD', keys.running_of_org(job.org), lease_until, id)
+    redis.call('ZADD', keys.turns, lease_until, args.turn)
+    if room and probing then  -- one job tries it out
+      redis.call('HSET', breaker, BreakerField.shut_until, now + args.probe_ms, BreakerField.probe, 1)
     end
-    return {id, fence, job[3], room and 1 or 0}
+    return {fence, job.document, room and 1 or 0}
   end
 end
 return {}

@@ -1,14 +1,11 @@
 -- Accept a job: record, event, indexes, idempotency key, and whether a turn is missing, in one step.
+-- Documents: the record, the event, each delivery.
 -- Includes: lanes, outbox, record, turns.
-local id, doc, org, score, due, event, sequence = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
-local idem, claim, idem_ms, turn, start_ms = ARGV[9], ARGV[10], ARGV[11], ARGV[12], tonumber(ARGV[13])
-local most, keep_ms, provider = tonumber(ARGV[14]), ARGV[15], ARGV[16]
-local undelivered, wait_ms, adopt_ms = ARGV[17], tonumber(ARGV[18]), tonumber(ARGV[19])
-local seconds, day, images, cost, used_ms = ARGV[20], ARGV[21], tonumber(ARGV[22]), tonumber(ARGV[23]), ARGV[24]
-local subject, elsewhere, api_key, told_ms = ARGV[25], ARGV[26], ARGV[27], ARGV[28]
-if idem ~= '' then
-  local known = redis.call('GET', idem)
-  if known and known ~= claim then
+local id, org, provider = args.id, args.org, args.provider
+local idempotency, adoption = args.idempotency, args.adoption
+if idempotency then
+  local known = redis.call('GET', idempotency.key)
+  if known and known ~= idempotency.claim then
     return {'known', known}
   end
 end
@@ -16,19 +13,19 @@ if redis.call('EXISTS', keys.job(id), keys.tombstone(id)) > 0 then
   return {'created', 0}  -- our own write, sent twice after a cut connection: no limit counts it again
 end
 local now = now_ms()
-if undelivered ~= '' then
+if adoption then
   local told = redis.call('GET', keys.adopted(id))
   if told then
     return {'adopted', told}  -- asked twice after a cut connection: what was adopted is the asker's already
   end
   -- An earlier job of the same wish that nobody waits for and whose result nobody has: once, and not for ever. The index
   -- orders them by the end of their waits; each that is looked at leaves it, so what others wait for costs nothing.
-  for _, earlier in ipairs(redis.call('ZRANGEBYSCORE', undelivered, '-inf', now, 'LIMIT', 0, 100)) do
-    local job = redis.call('HMGET', keys.job(earlier), JobField.status, JobField.adoptable_until)
-    redis.call('ZREM', undelivered, earlier)
-    local good = job[1] == 'queued' or job[1] == 'running' or job[1] == 'succeeded'
-    if good and tonumber(job[2] or '0') > now then
-      redis.call('SET', keys.adopted(id), earlier, 'PX', told_ms)
+  for _, earlier in ipairs(redis.call('ZRANGEBYSCORE', adoption.undelivered, '-inf', now, 'LIMIT', 0, 100)) do
+    local job = read(keys.job(earlier), JobField.status, JobField.adoptable_until)
+    redis.call('ZREM', adoption.undelivered, earlier)
+    local good = job.status == 'queued' or job.status == 'running' or job.status == 'succeeded'
+    if good and tonumber(job.adoptable_until or '0') > now then
+      redis.call('SET', keys.adopted(id), earlier, 'PX', adoption.answer_ms)
       return {'adopted', earlier}
     end
   end
@@ -37,65 +34,65 @@ local shut = tonumber(redis.call('HGET', keys.breaker(provider), BreakerField.sh
 if shut > 0 then
   return {'open', shut}
 end
-if most >= 0 then
-  local ahead = redis.call('ZCARD', keys.ready(org, provider)) + redis.call('ZCARD', keys.ready(org, way_out(provider)))
-  if ahead > most then
+if args.max_ahead then
+  local ahead = redis.call('ZCARD', keys.ready(org, provider)) + redis.call('ZCARD', keys.ready(org, leaving_lane(provider)))
+  if ahead > args.max_ahead then
     return {'full', ahead}
   end
 end
-local limits = redis.call('HMGET', keys.limits(org), LimitField.max_queued, LimitField.images_per_day, LimitField.cost_per_day)
-if limits[1] then
+local limits = read(keys.limits(org), LimitField.max_queued, LimitField.images_per_day, LimitField.cost_per_day)
+if limits.maxQueued then
   local depth = 0
-  for _, each in ipairs(redis.call('SMEMBERS', keys.lanes_of_org(org))) do
-    depth = depth + redis.call('ZCARD', keys.ready(org, each))
+  for _, lane in ipairs(redis.call('SMEMBERS', keys.lanes_of_org(org))) do
+    depth = depth + redis.call('ZCARD', keys.ready(org, lane))
   end
-  if depth >= tonumber(limits[1]) then
-    return {'crowded', depth, tonumber(limits[1])}
+  if depth >= tonumber(limits.maxQueued) then
+    return {'crowded', depth, tonumber(limits.maxQueued)}
   end
 end
-local used = counters(org, api_key, day)
+local used = counters(org, args.api_key, args.day)
 
 -- The quota of the day that the job would go beyond, if any: pictures, and micro-dollars.
-local function beyond(counter, most_images, most_cost)
-  if most_images and tonumber(redis.call('HGET', counter, UseField.images) or '0') + images > tonumber(most_images) then
-    return 'imagesPerDay'
-  elseif most_cost and tonumber(redis.call('HGET', counter, UseField.cost) or '0') + cost > tonumber(most_cost) then
-    return 'costPerDay'
+local function beyond(counter, max_images, max_cost)
+  if max_images and tonumber(redis.call('HGET', counter, UseField.images) or '0') + args.images > tonumber(max_images) then
+    return LimitField.images_per_day
+  elseif max_cost and tonumber(redis.call('HGET', counter, UseField.cost) or '0') + args.cost > tonumber(max_cost) then
+    return LimitField.cost_per_day
   end
 end
 
-local quota = beyond(used[1], limits[2], limits[3])
+local quota = beyond(used[1], limits.imagesPerDay, limits.costPerDay)
 if quota then
   return {'quota', quota, 'org'}
 end
-if api_key ~= '' then  -- its quotas are in its record, in dollars
-  local record = redis.call('GET', keys.record('api_key', api_key))
+if args.api_key then  -- its quotas are in its record, in dollars
+  local record = redis.call('GET', keys.record('api_key', args.api_key))
   local own = record and cjson.decode(record).limits or {}
   quota = beyond(used[2], own.imagesPerDay, own.costPerDay and math.floor(own.costPerDay * 1000000 + 0.5))
   if quota then
     return {'quota', quota, 'key'}
   end
 end
-redis.call('HSET', keys.job(id), JobField.document, doc, JobField.version, 1, JobField.status, 'queued', JobField.org, org,
-  JobField.provider, provider, JobField.score, score, JobField.expected_seconds, seconds, JobField.deadline, due,
-  JobField.room_need, elsewhere)
-redis.call('XADD', keys.events(id), sequence .. '-0', EVENT, event)
+redis.call('HSET', keys.job(id), JobField.document, ARGV[3], JobField.version, args.version, JobField.status, 'queued',
+  JobField.org, org, JobField.provider, provider, JobField.score, args.score, JobField.deadline, args.deadline_ms,
+  JobField.expected_seconds, args.expected_seconds, JobField.room_need, args.room_need)
+redis.call('XADD', keys.events(id), args.version .. '-0', EVENT, ARGV[4])
 redis.call('ZADD', keys.jobs_of_org(org), 0, id)
-redis.call('ZADD', keys.due, due, id)
-make_ready(org, provider, id, score)
+redis.call('ZADD', keys.due, args.deadline_ms, id)
+make_ready(org, provider, id, args.score)
 for _, counter in ipairs(used) do
-  redis.call('HINCRBY', counter, UseField.images, images)
-  redis.call('HINCRBY', counter, UseField.cost, cost)
-  redis.call('PEXPIRE', counter, used_ms)
+  redis.call('HINCRBY', counter, UseField.images, args.images)
+  redis.call('HINCRBY', counter, UseField.cost, args.cost)
+  redis.call('PEXPIRE', counter, args.keep_use_ms)
 end
-if undelivered ~= '' then
-  redis.call('HSET', keys.job(id), JobField.adoptable_until, now + adopt_ms)
-  redis.call('ZADD', undelivered, now + wait_ms, id)
-  redis.call('PEXPIRE', undelivered, adopt_ms)
+if adoption then
+  redis.call('HSET', keys.job(id), JobField.adoptable_until, now + adoption.keep_ms)
+  redis.call('ZADD', adoption.undelivered, now + adoption.wait_ms, id)
+  redis.call('PEXPIRE', adoption.undelivered, adoption.keep_ms)
 end
-if idem ~= '' then
-  redis.call('SET', idem, claim, 'PX', idem_ms)
+if idempotency then
+  redis.call('SET', idempotency.key, idempotency.claim, 'PX', idempotency.keep_ms)
 end
-send(id, 29, keep_ms)
-tell(id, sequence, org, subject)
-return {'created', want_turn(turn, now, start_ms)}
+queue_deliveries(org, id, args.deliveries, 5, args.keep_deliveries_ms)
+publish_change(id, args.version, org, args.subject)
+return {'created', want_turn(args.turn, now, args.turn_start_ms)}

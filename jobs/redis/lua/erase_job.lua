@@ -1,31 +1,29 @@
 -- Forget a job and all that was said of it; what stays is whose it was, so that asking for it is answered with 410.
 -- What it has reserved and cannot be charged any more is given back. Refused (0) when a move came first.
 -- Includes: lanes, outbox, record.
-local id, org, tomb_ms, subject, seen = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local day, api_key, images, cost = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
-local version = redis.call('HGET', keys.job(id), JobField.version)
-if version and version ~= seen then
+local id, org = args.id, args.org
+local held = read(keys.job(id), JobField.version, JobField.provider)
+if held.version and tonumber(held.version) ~= args.seen then
   return 0
 end
-if version and images ~= '0' then
-  for _, counter in ipairs(counters(org, api_key, day)) do
-    redis.call('HINCRBY', counter, UseField.images, images)
-    redis.call('HINCRBY', counter, UseField.cost, cost)
+if held.version and args.images ~= 0 then
+  for _, counter in ipairs(counters(org, args.api_key, args.day)) do
+    redis.call('HINCRBY', counter, UseField.images, args.images)
+    redis.call('HINCRBY', counter, UseField.cost, args.cost)
   end
 end
 for _, delivery in ipairs(redis.call('LRANGE', keys.deliveries_of_job(id), 0, -1)) do
-  local address = redis.call('HGET', keys.delivery(delivery), DeliveryField.queue)
+  local queue = redis.call('HGET', keys.delivery(delivery), DeliveryField.queue)
   redis.call('DEL', keys.delivery(delivery))
-  if address then
-    redis.call('ZREM', keys.queued_deliveries(address), delivery)
-    next_of(address)
+  if queue then
+    redis.call('ZREM', keys.queued_deliveries(queue), delivery)
+    schedule_queue(queue)
   end
 end
-local provider = redis.call('HGET', keys.job(id), JobField.provider)
-if provider then
-  redis.call('ZREM', keys.ready(org, provider), id)
-  redis.call('ZREM', keys.ready(org, way_out(provider)), id)
-  redis.call('ZREM', keys.running_at_provider(provider), id)
+if held.provider then
+  redis.call('ZREM', keys.ready(org, held.provider), id)
+  redis.call('ZREM', keys.ready(org, leaving_lane(held.provider)), id)
+  redis.call('ZREM', keys.running_at_provider(held.provider), id)
   redis.call('ZREM', keys.running_of_org(org), id)
 end
 redis.call('DEL', keys.job(id), keys.events(id), keys.deliveries_of_job(id))
@@ -33,6 +31,6 @@ redis.call('ZREM', keys.jobs_of_org(org), id)
 for _, index in ipairs({keys.due, keys.backing_off, keys.claimed, keys.lost, keys.pending_salvage}) do
   redis.call('ZREM', index, id)
 end
-redis.call('SET', keys.tombstone(id), org, 'PX', tomb_ms)
-tell(id, 0, org, subject)
+redis.call('SET', keys.tombstone(id), org, 'PX', args.keep_tombstone_ms)
+publish_change(id, 0, org, args.subject)
 return 1

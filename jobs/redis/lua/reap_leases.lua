@@ -3,18 +3,17 @@
 -- what is stored of them is taken whatever room their provider has; the rest get their next look.
 -- A Redis that has just begun takes nobody for lost: those who live need a lease's time to say so.
 -- Includes: lanes.
-local lease_ms = tonumber(ARGV[2])
 local up = tonumber(string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)'))
-if up * 1000 < lease_ms then
+if up * 1000 < args.lease_ms then
   return {}
 end
 local now = now_ms()
 local overdue = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', keys.due, '-inf', now, 'LIMIT', 0, 100)) do
-  local job = redis.call('HMGET', keys.job(id), JobField.status, JobField.lease_until, JobField.deadline, JobField.org,
-    JobField.provider, JobField.score)
-  local lease, deadline = tonumber(job[2] or '0'), tonumber(job[3] or '0')
-  if not job[1] then
+  local job = read(keys.job(id), JobField.status, JobField.lease_until, JobField.deadline, JobField.org, JobField.provider,
+    JobField.score)
+  local lease, deadline = tonumber(job.lease_until or '0'), tonumber(job.deadline or '0')
+  if not job.status then
     redis.call('ZREM', keys.due, id)
   elseif lease > now then
     redis.call('ZADD', keys.due, math.max(math.min(lease, deadline), now + 1000), id)
@@ -22,10 +21,10 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', keys.due, '-inf', now, 'LIMIT', 
     overdue[#overdue + 1] = id
     redis.call('ZADD', keys.due, now + 5000, id)
   else
-    if job[1] ~= 'queued' then
+    if job.status ~= 'queued' then
       redis.call('ZADD', keys.lost, 'NX', now, id)
     elseif not redis.call('ZSCORE', keys.backing_off, id) then
-      make_ready(job[4], job[5], id, job[6])
+      make_ready(job.org, job.provider, id, job.score)
     end
     redis.call('ZADD', keys.due, math.min(deadline, now + 15000), id)
   end

@@ -1,6 +1,6 @@
 -- Everything of a queue that is not being posted just now is due, whatever its receiver did: its endpoint has changed.
 -- Includes: outbox.
-local queue, now = ARGV[2], now_ms()
+local queue, now = args.queue, now_ms()
 local key = keys.queued_deliveries(queue)
 redis.call('DEL', keys.receiver(queue))
 for _, id in ipairs(redis.call('ZRANGE', key, 0, -1)) do
@@ -8,6 +8,6 @@ for _, id in ipairs(redis.call('ZRANGE', key, 0, -1)) do
     redis.call('ZADD', key, now, id)
   end
 end
-next_of(queue)
+schedule_queue(queue)
 redis.call('PUBLISH', keys.posts, '')
 return 1

@@ -1,10 +1,9 @@
 -- A worker stops: its slots are taken away at once, so that nobody asks for a turn that it will not take.
-local worker, slots = ARGV[2], tonumber(ARGV[3])
-for slot = 1, slots do
-  redis.call('ZREM', keys.slots, worker .. '/' .. slot)
+for slot = 1, args.slots do
+  redis.call('ZREM', keys.slots, args.worker .. '/' .. slot)
 end
-redis.call('ZREM', keys.workers, worker)
-for i = 4, #ARGV do
-  redis.call('ZREM', keys.turns, ARGV[i])
+redis.call('ZREM', keys.workers, args.worker)
+for _, turn in ipairs(args.turns) do
+  redis.call('ZREM', keys.turns, turn)
 end
 return 0

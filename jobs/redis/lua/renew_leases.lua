@@ -1,35 +1,34 @@
--- A worker's heartbeat: its slots live on, its leases and turns are renewed. Answers the leases that it has
--- lost, the jobs that are to be canceled, and when the next job is due to be looked at.
-local worker, ttl, slots = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+-- A worker's heartbeat: its slots live on, its leases and turns are renewed. Answers which of its claims (by their place)
+-- it has lost, the jobs that are to be canceled, and when the next job is due to be looked at.
 local now = now_ms()
+local lease_until = now + args.lease_ms
 local offered = {}
-for slot = 1, slots do
-  offered[#offered + 1] = now + ttl
-  offered[#offered + 1] = worker .. '/' .. slot
+for slot = 1, args.slots do
+  offered[#offered + 1] = lease_until
+  offered[#offered + 1] = args.worker .. '/' .. slot
 end
-if slots > 0 then
+if args.slots > 0 then
   redis.call('ZADD', keys.slots, unpack(offered))
 end
-redis.call('ZADD', keys.workers, now + ttl, worker)
+redis.call('ZADD', keys.workers, lease_until, args.worker)
 redis.call('ZREMRANGEBYSCORE', keys.workers, '-inf', now)
 local lost, canceling = {}, {}
-for i = 5, #ARGV, 3 do
-  local id, fence, turn = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  local key = keys.job(id)
-  local held = redis.call('HMGET', key, JobField.fence, JobField.status, JobField.deadline, JobField.provider, JobField.org)
-  redis.call('ZADD', keys.turns, now + ttl, turn)
-  if held[1] ~= fence then
-    lost[#lost + 1] = id .. '/' .. fence
-  elseif held[2] == 'queued' or held[2] == 'running' or held[2] == 'canceling' then
-    redis.call('HSET', key, JobField.lease_until, now + ttl)
-    redis.call('ZADD', keys.running_at_provider(held[4]), 'XX', now + ttl, id)
-    redis.call('ZADD', keys.running_of_org(held[5]), 'XX', now + ttl, id)
-    redis.call('ZADD', keys.due, 'XX', math.min(tonumber(held[3]), now + ttl), id)
-    if held[2] == 'canceling' then
-      canceling[#canceling + 1] = id
+for place, claim in ipairs(args.claims) do
+  local key = keys.job(claim.id)
+  local held = read(key, JobField.fence, JobField.status, JobField.deadline, JobField.provider, JobField.org)
+  redis.call('ZADD', keys.turns, lease_until, claim.turn)
+  if tonumber(held.fence) ~= claim.fence then
+    lost[#lost + 1] = place
+  elseif held.status == 'queued' or held.status == 'running' or held.status == 'canceling' then
+    redis.call('HSET', key, JobField.lease_until, lease_until)
+    redis.call('ZADD', keys.running_at_provider(held.provider), 'XX', lease_until, claim.id)
+    redis.call('ZADD', keys.running_of_org(held.org), 'XX', lease_until, claim.id)
+    redis.call('ZADD', keys.due, 'XX', math.min(tonumber(held.deadline), lease_until), claim.id)
+    if held.status == 'canceling' then
+      canceling[#canceling + 1] = claim.id
     end
   end
 end
 local due = redis.call('ZRANGE', keys.due, 0, 0, 'WITHSCORES')[2] or ''
-local later = redis.call('ZRANGE', keys.backing_off, 0, 0, 'WITHSCORES')[2] or ''
-return {now, due, later, lost, canceling}
+local backing_off = redis.call('ZRANGE', keys.backing_off, 0, 0, 'WITHSCORES')[2] or ''
+return {now, due, backing_off, lost, canceling}

@@ -1,6 +1,6 @@
 -- The outbox orders queues (an endpoint's, or an org's for an address) by when something of theirs is due: the first delivery,
 -- but not before the breaker of its receiver lets another be tried.
-local function next_of(queue)
+local function schedule_queue(queue)
   local first = redis.call('ZRANGE', keys.queued_deliveries(queue), 0, 0, 'WITHSCORES')[2]
   if first then
     local shut = tonumber(redis.call('HGET', keys.receiver(queue), BreakerField.shut_until) or '0')
@@ -10,22 +10,23 @@ local function next_of(queue)
   end
 end
 
--- Put deliveries of a job into the outbox: id, queue, document and time of each, from ARGV[first] on. Due at once.
+-- Put deliveries of a job into the outbox, due at once; their documents are ARGV[first] and on.
 -- An org's index of them outlasts the rows: one pending for days is kept from its end on.
-local function send(job, first, keep_ms)
-  if not ARGV[first] then
+local function queue_deliveries(org, job, deliveries, first, keep_ms)
+  if not deliveries[1] then
     return
   end
   local now = now_ms()
-  local index = keys.deliveries_of_org(redis.call('HGET', keys.job(job), JobField.org))
+  local index = keys.deliveries_of_org(org)
   redis.call('ZREMRANGEBYSCORE', index, '-inf', now - 2 * keep_ms)
-  for i = first, #ARGV, 4 do
-    redis.call('HSET', keys.delivery(ARGV[i]), DeliveryField.document, ARGV[i + 2], DeliveryField.revision, 0, DeliveryField.queue, ARGV[i + 1])
-    redis.call('ZADD', keys.queued_deliveries(ARGV[i + 1]), now, ARGV[i])
-    redis.call('RPUSH', keys.deliveries_of_job(job), ARGV[i])
-    redis.call('ZADD', index, ARGV[i + 3], ARGV[i])
-    next_of(ARGV[i + 1])
-    redis.call('PUBLISH', keys.posts, ARGV[i])
+  for i, row in ipairs(deliveries) do
+    redis.call('HSET', keys.delivery(row.id), DeliveryField.document, ARGV[first + i - 1], DeliveryField.revision, 0,
+      DeliveryField.queue, row.queue)
+    redis.call('ZADD', keys.queued_deliveries(row.queue), now, row.id)
+    redis.call('RPUSH', keys.deliveries_of_job(job), row.id)
+    redis.call('ZADD', index, row.created_ms, row.id)
+    schedule_queue(row.queue)
+    redis.call('PUBLISH', keys.posts, row.id)
   end
   redis.call('PEXPIRE', index, 2 * keep_ms)
   redis.call('PEXPIRE', keys.deliveries_of_job(job), keep_ms)

@@ -1,13 +1,13 @@
 -- Where a day's pictures and micro-dollars are counted: for the org and, when the job was asked for by one, its API key.
 local function counters(org, api_key, day)
   local found = {keys.used_by_org(org, day)}
-  if api_key ~= '' then
+  if api_key then
     found[2] = keys.used_by_api_key(api_key, day)
   end
   return found
 end
 
 -- Tell every process that a job has changed, and whose it is. The subject comes last: it is the rest of the line.
-local function tell(id, version, org, subject)
+local function publish_change(id, version, org, subject)
   redis.call('PUBLISH', keys.changes, id .. ' ' .. version .. ' ' .. org .. ' ' .. subject)
 end
