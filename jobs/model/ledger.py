@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from jobs.errors import Outcome
+from jobs.errors import DarkroomError, Outcome
 from jobs.model import fallback
 from jobs.model.job import Attempt, Failure, Job
 
@@ -79,3 +79,17 @@ def with_row(job: Job, call: int, **columns: object) -> Job:
     """The job with other columns in the row of a call."""
     rows = tuple(replace(a, **columns) if a.call == call else a for a in job.attempts)
     return replace(job, attempts=rows)
+
+
+def failure_of(error: DarkroomError, *, provider: str, safe_to_retry: bool) -> Failure:
+    """Our own error as the record keeps it."""
+    return Failure(
+        code=error.code,
+        message=error.message,
+        reason=error.reason,
+        field=error.details.get("field"),
+        provider=provider,
+        retryable=error.retryable,
+        safe_to_retry=safe_to_retry,
+        retry_after=error.retry_after,
+    )

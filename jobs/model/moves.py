@@ -1,67 +1,22 @@
-"""How a job may change: every move from every state, in one place. Pure: job in, job out."""
+"""How a job may change. Pure: job in, job out; what its status does not allow is refused."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from jobs.errors import DarkroomError
 from jobs.model import fallback
 from jobs.model.job import Attempt, BillingState, Cancel, Failure, Job, Phase, Progress, Status
 from jobs.model.ledger import close_open, open_rows, possibly_stored, row_of, with_row
 from jobs.model.picture import Image, Preview, Usage
 from jobs.model.request import Warning_
+from jobs.model.states import Move, leads
 
 DAY_MS: Final = 86_400_000
 RECORD_DAYS: Final = 7
 """How long a finished job's record stays when its request did not say."""
-
-
-class Move(StrEnum):
-    """What can be done to a job."""
-
-    START = "start"
-    WORK = "work"
-    """A ledger row, a picture made safe, progress: the status stays."""
-    CALL = "call"
-    """A new paid call."""
-    REQUEUE = "requeue"
-    FALL_BACK = "fall_back"
-    """On to the next target."""
-    SUCCEED = "succeed"
-    FAIL = "fail"
-    EXPIRE = "expire"
-    CANCEL = "cancel"
-    STOP = "stop"
-    """The end of a cancel."""
-    SALVAGE = "salvage"
-    """A picture that came after the end."""
-
-
-_Q, _R, _C = Status.QUEUED, Status.RUNNING, Status.CANCELING
-_OK, _BAD, _OFF, _LATE = Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.EXPIRED
-_NO: Final = None
-
-TABLE: Final[dict[Move, tuple[Status | None, ...]]] = {
-    #              queued  running canceling succeeded failed canceled expired
-    Move.START:   (_R,     _NO,    _NO,      _NO,      _NO,   _NO,     _NO),
-    Move.CALL:    (_NO,    _R,     _NO,      _NO,      _NO,   _NO,     _NO),
-    Move.WORK:    (_NO,    _R,     _C,       _NO,      _NO,   _NO,     _NO),
-    Move.REQUEUE: (_NO,    _Q,     _NO,      _NO,      _NO,   _NO,     _NO),
-    Move.FALL_BACK: (_Q,   _Q,     _NO,      _NO,      _NO,   _NO,     _NO),
-    Move.SUCCEED: (_OK,    _OK,    _OK,      _NO,      _NO,   _NO,     _NO),
-    Move.FAIL:    (_BAD,   _BAD,   _NO,      _NO,      _NO,   _NO,     _NO),
-    Move.EXPIRE:  (_LATE,  _NO,    _NO,      _NO,      _NO,   _NO,     _NO),
-    Move.CANCEL:  (_OFF,   _C,     _NO,      _NO,      _NO,   _NO,     _NO),
-    Move.STOP:    (_NO,    _NO,    _OFF,     _NO,      _NO,   _NO,     _NO),
-    Move.SALVAGE: (_NO,    _NO,    _NO,      _NO,      _BAD,  _OFF,    _NO),
-}  # fmt: skip
-"""Where each move leads from each status, in the order of `Status`; `None`: refused."""
-
-_COLUMN: Final = {status: i for i, status in enumerate(Status)}
 
 
 class MoveRefused(Exception):
@@ -306,27 +261,13 @@ def lose(job: Job, now: int, spool: str) -> Changed:
     return Changed(replace(lost, phase=Phase.RECONCILING))
 
 
-def failure_of(error: DarkroomError, *, provider: str, safe_to_retry: bool) -> Failure:
-    """Our own error as the record keeps it."""
-    return Failure(
-        code=error.code,
-        message=error.message,
-        reason=error.reason,
-        field=error.details.get("field"),
-        provider=provider,
-        retryable=error.retryable,
-        safe_to_retry=safe_to_retry,
-        retry_after=error.retry_after,
-    )
-
-
 def salvageable(job: Job) -> tuple[tuple[int, int], ...]:
     """Pictures, by call and index, that may yet be stored although the job has ended without them."""
-    return () if TABLE[Move.SALVAGE][_COLUMN[job.status]] is None else possibly_stored(job)
+    return () if leads(Move.SALVAGE, job.status) is None else possibly_stored(job)
 
 
 def _moved(job: Job, move: Move, now: int) -> Job:
-    target = TABLE[move][_COLUMN[job.status]]
+    target = leads(move, job.status)
     if target is None:
         raise MoveRefused(job, move)
     return replace(job, status=target, version=job.version + 1, updated_ms=max(now, job.updated_ms))

@@ -127,7 +127,7 @@ class Runner:
         try:
             inputs = await self._load(job)
         except InvalidPicture as error:
-            failure = moves.failure_of(error, provider=job.now.request.provider, safe_to_retry=True)
+            failure = ledger.failure_of(error, provider=job.now.request.provider, safe_to_retry=True)
             await job.apply(lambda j, now: moves.fail(j, now, failure))
             return
         request = job.now.request

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from jobs.errors import Outcome
-from jobs.model import ledger, moves
+from jobs.model import ledger, moves, states
 from jobs.model.job import BillingState, Failure, Options, Status
 from jobs.model.picture import Image, Preview
 from jobs.model.request import Fallback, Target
@@ -17,25 +17,25 @@ NEW = new_job(created_ms=0, updated_ms=0, cancel_at_ms=900_000, fallbacks=ELSEWH
 FAILURE = Failure(code="SYSTEM_ERROR", message="m")
 IMAGE = Image(index=0, url="u", blob="images/o/d/x.png", media_type="image/png", bytes=1, sha256="", width=1, height=1)
 ACTIONS = {
-    moves.Move.START: moves.start,
-    moves.Move.CALL: lambda j, now: moves.intend(j, now, (0,)),
-    moves.Move.WORK: lambda j, now: moves.lose(j, now, "spool"),
-    moves.Move.SALVAGE: lambda j, now: moves.salvage(j, now, 1, IMAGE),
-    moves.Move.REQUEUE: lambda j, now: moves.back_off(j, now, 1000),
-    moves.Move.FALL_BACK: lambda j, now: moves.fall_back(j, now, "why"),
-    moves.Move.SUCCEED: moves.succeed,
-    moves.Move.FAIL: lambda j, now: moves.fail(j, now, FAILURE),
-    moves.Move.EXPIRE: moves.expire,
-    moves.Move.CANCEL: lambda j, now: moves.cancel(j, now, by="me"),
-    moves.Move.STOP: moves.stop,
+    states.Move.START: moves.start,
+    states.Move.CALL: lambda j, now: moves.intend(j, now, (0,)),
+    states.Move.WORK: lambda j, now: moves.lose(j, now, "spool"),
+    states.Move.SALVAGE: lambda j, now: moves.salvage(j, now, 1, IMAGE),
+    states.Move.REQUEUE: lambda j, now: moves.back_off(j, now, 1000),
+    states.Move.FALL_BACK: lambda j, now: moves.fall_back(j, now, "why"),
+    states.Move.SUCCEED: moves.succeed,
+    states.Move.FAIL: lambda j, now: moves.fail(j, now, FAILURE),
+    states.Move.EXPIRE: moves.expire,
+    states.Move.CANCEL: lambda j, now: moves.cancel(j, now, by="me"),
+    states.Move.STOP: moves.stop,
 }
 
 
 @pytest.mark.parametrize("status", list(Status))
-@pytest.mark.parametrize("move", list(moves.Move))
+@pytest.mark.parametrize("move", list(states.Move))
 def test_a_move_leads_where_the_table_says_or_is_refused(move, status):
     job = replace(NEW, status=status, version=7)
-    target = moves.TABLE[move][list(Status).index(status)]
+    target = states.TABLE[move][list(Status).index(status)]
 
     if target is None:
         with pytest.raises(moves.MoveRefused):
@@ -46,11 +46,11 @@ def test_a_move_leads_where_the_table_says_or_is_refused(move, status):
 
 
 def test_a_terminal_status_is_never_left():
-    for targets in moves.TABLE.values():
+    for targets in states.TABLE.values():
         assert all(targets[i] in {None, status} for i, status in enumerate(Status) if status.terminal)
 
 
-@given(st.lists(st.sampled_from(list(moves.Move)), max_size=12))
+@given(st.lists(st.sampled_from(list(states.Move)), max_size=12))
 def test_however_the_moves_come_the_version_grows_by_one_and_an_end_is_an_end(chosen):
     job = NEW
     for move in chosen:
@@ -59,7 +59,7 @@ def test_however_the_moves_come_the_version_grows_by_one_and_an_end_is_an_end(ch
         except moves.MoveRefused:
             continue
         assert after.version == job.version + 1
-        assert not job.status.terminal or (move is moves.Move.SALVAGE and after.status is job.status)
+        assert not job.status.terminal or (move is states.Move.SALVAGE and after.status is job.status)
         job = after
 
 
