@@ -10,9 +10,13 @@ _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32: sorts like the number it spells."""
 
 
+CELL: Final = "0"
+"""The cell that new ids are of: a Redis with its workers. There is one; ids name it, so that none changes with more."""
+
+
 def new_id(kind: str) -> str:
-    """`{kind}_` + 10 characters of Unix milliseconds + 20 characters (100 bits) of chance."""
-    return f"{kind}_{_spell(time.time_ns() // 1_000_000, 10)}{_spell(secrets.randbits(100), 20)}"
+    """`{kind}_` + 10 characters of Unix milliseconds + one of the cell + 19 characters (95 bits) of chance."""
+    return f"{kind}_{_spell(time.time_ns() // 1_000_000, 10)}{CELL}{_spell(secrets.randbits(95), 19)}"
 
 
 def made_ms(own_id: str) -> int:
