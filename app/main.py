@@ -35,11 +35,15 @@ from jobs.blobs.store import BlobMissing
 from jobs.catalog.families import Catalog
 from jobs.client.batches import Batches
 from jobs.client.client import Jobs
+from jobs.client.erase import Eraser
 from jobs.client.estimates import Estimates
 from jobs.client.inputs import InputStager
 from jobs.client.notifier import Waiting
+from jobs.client.overview import Overview
+from jobs.client.pictures import PictureReader
 from jobs.client.routing import Router
 from jobs.client.submission import Drafts
+from jobs.client.submit import Submitter
 from jobs.errors import DarkroomError, NotFound
 from jobs.logs import configure
 from jobs.queue import Turns, arq_redis
@@ -95,25 +99,28 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
     outbox, endpoints = Outbox(redis, prefix), open_endpoints(redis, settings)
     expiry, links = BlobExpiry(redis, prefix, blobs), OwnLinks(blobs, settings)
     inputs = InputStager(expiry=expiry, blobs=blobs, links=links, settings=settings)
-    jobs = Jobs(
-        store=job_store(redis, settings, outbox_rows(endpoints.enabled)),
-        gauges=gauges,
-        estimates=Estimates(gauges=gauges, catalog=catalog, limits=settings.provider_concurrency),
+    estimates = Estimates(gauges=gauges, catalog=catalog, limits=settings.provider_concurrency)
+    store = job_store(redis, settings, outbox_rows(endpoints.enabled))
+    jobs = Jobs(store=store, waiting=waiting, outbox=outbox)
+    submitter = Submitter(
+        store=store,
         turns=Turns(arq_redis(pool, prefix), prefix),
-        waiting=waiting,
-        catalog=catalog,
-        blobs=blobs,
         expiry=expiry,
-        links=links,
-        outbox=outbox,
         drafts=Drafts(catalog=catalog, inputs=inputs, endpoints=endpoints, settings=settings),
-        router=Router(catalog, settings),
-        settings=settings,
+        estimates=estimates,
+        jobs=jobs,
     )
+    eraser = Eraser(store=store, expiry=expiry, jobs=jobs)
     return Services(
         settings=settings,
         jobs=jobs,
-        batches=Batches(redis, prefix, jobs),
+        submitter=submitter,
+        eraser=eraser,
+        batches=Batches(redis, prefix, jobs=jobs, submitter=submitter, eraser=eraser),
+        router=Router(catalog, settings),
+        estimates=estimates,
+        pictures=PictureReader(blobs, links),
+        overview=Overview(store=store, blobs=blobs, gauges=gauges, settings=settings),
         waiting=waiting,
         endpoints=endpoints,
         deliveries=DeliveryLog(outbox, endpoints, poster(settings), rates),

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from jobs.access.rates import Rates
     from jobs.client.batches import Batches
     from jobs.client.client import Jobs
+    from jobs.client.erase import Eraser
+    from jobs.client.estimates import Estimates
     from jobs.client.notifier import Waiting
+    from jobs.client.overview import Overview
+    from jobs.client.pictures import PictureReader
+    from jobs.client.routing import Router
+    from jobs.client.submit import Submitter
     from jobs.settings import Settings
     from jobs.webhooks.endpoints import Endpoints
     from jobs.webhooks.log import DeliveryLog
@@ -31,7 +37,13 @@ class Services(Struct, frozen=True, kw_only=True):
 
     settings: Settings
     jobs: Jobs
+    submitter: Submitter
+    eraser: Eraser
     batches: Batches
+    router: Router
+    estimates: Estimates
+    pictures: PictureReader
+    overview: Overview
     waiting: Waiting
     endpoints: Endpoints
     deliveries: DeliveryLog

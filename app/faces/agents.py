@@ -56,7 +56,7 @@ async def create_image(request: AnyRequest) -> Response[Any]:
     caller = await known_caller(request, WRITE)
     if wants_stream(request):
         ended = open_stream(request, caller.org, caller.subject)
-        job = (await services(request).jobs.submit(await _ask(request, caller))).job
+        job = (await services(request).submitter.submit(await _ask(request, caller))).job
         return await stream(request, job, ended, where(request, job))
     return await answer_now_or_later(request, await _ask(request, caller))
 

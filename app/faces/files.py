@@ -30,11 +30,11 @@ def local_files(container: str, opens: Opens) -> HTTPRouteHandler:
     )
     async def picture(request: AnyRequest, kind: FromPath[str], path: FromPath[str]) -> Response[bytes] | Stream:
         """A picture, or with `Range` (RFC 9110) a part of it."""
-        jobs = services(request).jobs
+        pictures = services(request).pictures
         name, query = f"{kind}/{path.lstrip('/')}", dict(parameters(request))
         if kind not in _CACHED or not opens(name, query.get("se", ""), query.get("sig", "")):
             raise NotFound("there is no picture at this address")
-        info = await jobs.blob_info(name)
+        info = await pictures.info(name)
         headers = {
             "ETag": info.etag,
             "Last-Modified": formatdate(info.modified_ms / 1000, usegmt=True),
@@ -56,7 +56,7 @@ def local_files(container: str, opens: Opens) -> HTTPRouteHandler:
             headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{info.size}"
         if request.method == "HEAD":
             return Response(b"", status_code=status, headers=headers, media_type=info.media_type)
-        pieces = jobs.blob_stream(name, start, length)
+        pieces = pictures.stream(name, start, length)
         return Stream(pieces, status_code=status, headers=headers, media_type=info.media_type)
 
     return picture

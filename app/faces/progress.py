@@ -40,7 +40,7 @@ handlers: Final = (get_progress,)
 
 async def _frames(request: AnyRequest, job: Job) -> AsyncGenerator[bytes, None]:
     jobs = services(request).jobs
-    async with aclosing(follow(jobs, job)) as messages:
+    async with aclosing(follow(services(request), job)) as messages:
         async for message in messages:
             yield b": ping\n\n" if message is None else frame(message.name, message.data)
     if not jobs.closing:

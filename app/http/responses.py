@@ -57,7 +57,7 @@ async def enveloped_picture(request: AnyRequest, job: Job, headers: dict[str, st
 
 async def pointer(request: AnyRequest, job: Job, headers: dict[str, str] | None = None) -> Response[bytes]:
     """202 with the job, its place and how far it is likely to be, and where to look for it."""
-    standing = await services(request).jobs.standing(job)
+    standing = await services(request).estimates.standing(job)
     body = envelope({**shown(request, job), **standing})
     return _json(body, 202, {**where(request, job), **(headers or {})})
 
@@ -105,7 +105,7 @@ def etag(job: Job) -> str:
 
 def patience(request: AnyRequest, job: Job) -> dict[str, str]:
     """`Retry-After` on what is not finished."""
-    return {} if job.status.terminal else {"Retry-After": str(services(request).jobs.patience(job))}
+    return {} if job.status.terminal else {"Retry-After": str(services(request).estimates.patience(job))}
 
 
 def where(request: AnyRequest, job: Job) -> dict[str, str]:

@@ -18,7 +18,6 @@ from app.services import AnyRequest, services
 from jobs.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from jobs.client.client import Jobs
     from jobs.model.job import Job
 
 MEDIA_TYPE: Final = "text/event-stream"
@@ -65,13 +64,14 @@ async def stream(
     if after is not None and job.status.terminal and not await jobs.events(job, after):
         return Response(b"", status_code=204, headers={"X-Job-Id": job.id})
     told = {"X-Job-Id": job.id, "X-Accel-Buffering": "no", "Cache-Control": "no-store", **(headers or {})}
-    frames = pieces_until(ended, _frames(request, jobs, job, after))
+    frames = pieces_until(ended, _frames(request, job, after))
     return Stream(frames, status_code=200, headers=told, media_type=MEDIA_TYPE)
 
 
-async def _frames(request: AnyRequest, jobs: Jobs, job: Job, after: int | None) -> AsyncGenerator[bytes, None]:
+async def _frames(request: AnyRequest, job: Job, after: int | None) -> AsyncGenerator[bytes, None]:
+    jobs = services(request).jobs
     if after is None:  # without an id: whoever is cut now begins again from the beginning
-        now = {**shown(request, job), **await jobs.standing(job)}
+        now = {**shown(request, job), **await services(request).estimates.standing(job)}
         yield frame("snapshot", {"type": "snapshot", "jobId": job.id, "data": now})
     async for event in jobs.follow(job, after or 0, PING_SECONDS):
         if event is None:

@@ -36,7 +36,7 @@ async def answer_now_or_later(
     prefer = preference(request, settings.wait_seconds) if prefer is None else prefer
     seconds = settings.wait_seconds if prefer.wait is None else prefer.wait
     with wait_room(request, ask.org, ask.subject, seconds):
-        submitted = await jobs.submit(replace(ask, wait_seconds=seconds) if seconds else ask)
+        submitted = await services(request).submitter.submit(replace(ask, wait_seconds=seconds) if seconds else ask)
         del ask  # the wait may be long: the pictures in hand are not kept for it
         job = submitted.job
         remember_job(request, job.id)

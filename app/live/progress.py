@@ -15,6 +15,7 @@ from jobs.model.job import Job, Status
 from jobs.model.json import failure_json, warnings_json
 
 if TYPE_CHECKING:
+    from app.services import Services
     from jobs.client.client import Jobs
 
 SILENCE_SECONDS: Final = 15.0
@@ -42,18 +43,18 @@ class Message(Struct, frozen=True):
         return self.name != "progress"
 
 
-async def follow(jobs: Jobs, job: Job) -> AsyncGenerator[Message | None, None]:
+async def follow(services: Services, job: Job) -> AsyncGenerator[Message | None, None]:
     """What there is to tell of a job: how it stands, then each change, `completed` or `failed` last.
 
     None: nothing was heard of it for `SILENCE_SECONDS`. Ends without a last message when this process stops.
     """
-    told = Standing(jobs, job)
+    told = Standing(services, job)
     while True:
         for message in await told.messages():
             yield message
-        if told.job.status.terminal or jobs.closing:
+        if told.job.status.terminal or services.jobs.closing:
             return
-        change = asyncio.ensure_future(_newer(jobs, told.job))
+        change = asyncio.ensure_future(_newer(services.jobs, told.job))
         try:
             while not change.done():
                 await asyncio.wait({change}, timeout=TICK_SECONDS if told.estimated else None)
@@ -75,9 +76,9 @@ def without_preview(message: Message) -> Message:
     return Message(message.name, {name: value for name, value in message.data.items() if name not in _OF_PREVIEWS})
 
 
-async def standing(jobs: Jobs, job: Job) -> Message:
+async def standing(services: Services, job: Job) -> Message:
     """The one message that says how a job stands just now."""
-    return ended(job) or await Standing(jobs, job).now()
+    return ended(job) or await Standing(services, job).now()
 
 
 def ended(job: Job) -> Message | None:
@@ -90,9 +91,9 @@ def ended(job: Job) -> Message | None:
 class Standing:
     """A job and how far it was told to be: the percentage only ever grows, whoever it is known from."""
 
-    def __init__(self, jobs: Jobs, job: Job) -> None:
+    def __init__(self, services: Services, job: Job) -> None:
         self.job = job
-        self._jobs = jobs
+        self._services = services
         self._percent = 0.0
         self._source = "none"
         self._steps: dict[str, Any] = {"step": None, "total_steps": None}
@@ -129,7 +130,7 @@ class Standing:
         """Take in how far the job is; a number below one that was told is left out, and with it where it is from."""
         if self.job.status is not Status.RUNNING:
             return
-        now = await self._jobs.progress(self.job)
+        now = await self._services.estimates.progress(self.job)
         percent = round(100 * now["value"], 1)
         if percent >= self._percent:
             self._percent, self._source = percent, now["source"]
@@ -151,7 +152,7 @@ class Standing:
         if self.job.started_ms is None:
             return []
         try:
-            events = await self._jobs.events(self.job, self._seen)
+            events = await self._services.jobs.events(self.job, self._seen)
         except ServiceUnavailable:
             return []
         newest: dict[int, Mapping[str, Any]] = {}
@@ -169,7 +170,7 @@ class Standing:
             "mime_type": preview.get("mimeType"),
         }
         try:
-            data = await self._jobs.picture(preview["url"])
+            data = await self._services.pictures.read(preview["url"])
         except DarkroomError as error:
             _log.info("preview not read", job=self.job.id, error=error.message)
             return shown

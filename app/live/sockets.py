@@ -50,7 +50,7 @@ class Sockets:
         self._services = services
         self._most = services.settings.most_streams
         self._origins = services.settings.cors_origins
-        self._audience = Audience(services.jobs, self._tell)
+        self._audience = Audience(services, self._tell)
         self._sockets: dict[str, _Socket] = {}
         self._strangers: set[str] = set()
         self._asking: Counter[str] = Counter()

@@ -16,7 +16,7 @@ from jobs.model.job import Status
 from jobs.model.times import now_ms
 
 if TYPE_CHECKING:
-    from jobs.client.client import Jobs
+    from app.services import Services
     from jobs.model.job import Job
 
 MOST_SUBSCRIPTIONS: Final = 100
@@ -72,8 +72,9 @@ class Watch:
 class Audience:
     """Follows the jobs that somebody here hears of, and no others. News of those cost a look into a dictionary."""
 
-    def __init__(self, jobs: Jobs, tell: Tell) -> None:
-        self._jobs = jobs
+    def __init__(self, services: Services, tell: Tell) -> None:
+        self._services = services
+        self._jobs = services.jobs
         self._tell = tell
         self._of_owner: dict[str, set[Listener]] = {}
         self._of_job: dict[str, set[Listener]] = {}
@@ -109,7 +110,7 @@ class Audience:
             listener.subscribed.add(job.id)
             self._of_job.setdefault(job.id, set()).add(listener)
             self._watch(job.id, f"{job.org} {job.subject}")
-        return await standing(self._jobs, job)
+        return await standing(self._services, job)
 
     def unsubscribe(self, listener: Listener, job_id: str) -> None:
         """It hears of the job no longer, unless it is of its own."""
@@ -163,7 +164,7 @@ class Audience:
     async def _follow(self, watch: Watch) -> None:
         job = await self._jobs.get(watch.owner.partition(" ")[0], watch.job_id)
         self._remember(job)
-        async with aclosing(follow(self._jobs, job)) as messages:
+        async with aclosing(follow(self._services, job)) as messages:
             async for message in messages:
                 hearers = self._hearers(watch)
                 if not hearers:

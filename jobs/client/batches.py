@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from jobs.client.client import Jobs
+    from jobs.client.erase import Eraser
+    from jobs.client.submit import Submitter
 
 AT_ONCE: Final = 20
 """Items that are checked, created or canceled side by side."""
@@ -52,8 +54,10 @@ class Wish(Struct, frozen=True, kw_only=True):
 class Batches:
     """The batches of every org. Raises only `errors.DarkroomError`."""
 
-    def __init__(self, redis: Redis, prefix: str, jobs: Jobs) -> None:
+    def __init__(self, redis: Redis, prefix: str, *, jobs: Jobs, submitter: Submitter, eraser: Eraser) -> None:
         self._jobs = jobs
+        self._submitter = submitter
+        self._eraser = eraser
         self._records = Records(redis, prefix, "batch", Batch, _names, lambda batch: batch.until_ms)
 
     async def submit(self, wish: Wish) -> tuple[Batch, bool]:
@@ -124,7 +128,7 @@ class Batches:
                 if isinstance(ask, DarkroomError):
                     raise ask
                 named = replace(ask, batch_id=batch.id, job_id=batch.items[index].job_id)
-                prepared[index] = await self._jobs.prepare(named)
+                prepared[index] = await self._submitter.prepare(named)
             except DarkroomError as error:
                 refused[index] = _of_item(index, error)
 
@@ -141,7 +145,7 @@ class Batches:
 
         async def one(index: int) -> None:
             try:
-                await self._jobs.enter(prepared[index])
+                await self._submitter.enter(prepared[index])
             except DarkroomError as error:
                 refused[index] = _of_item(index, error)
 
@@ -166,7 +170,7 @@ class Batches:
     async def _cancel_jobs(self, batch: Batch, by: str) -> None:
         async def one(row: Row) -> None:
             with contextlib.suppress(NotFound, Gone):
-                await self._jobs.cancel(batch.org, row.job_id, by=by)
+                await self._eraser.cancel(batch.org, row.job_id, by=by)
 
         for part in _parts([row for row in await self.rows(batch) if row.live]):
             await _all(one, part)
@@ -179,7 +183,7 @@ class Batches:
 
     async def _discard(self, prepared: Mapping[int, Job]) -> None:
         for job in prepared.values():
-            await self._jobs.discard(job)
+            await self._submitter.discard(job)
 
 
 def _planned(wish: Wish) -> Batch:

@@ -87,6 +87,17 @@ class Estimates:
                 return {"progress": await self._under_way(job)}
         return {"progress": progress_json(job)}
 
+    async def progress(self, job: Job) -> dict[str, Any]:
+        """How far the job is just now: `{value, source, step?, steps?, estimatedFinishSeconds?}`."""
+        progress: dict[str, Any] = (await self.standing(job))["progress"]
+        return progress
+
+    def patience(self, job: Job) -> int:
+        """Seconds after which it is worth asking again: the rest of the model's own typical time, 1 to 30."""
+        family = self._catalog.family(job.request.provider, job.request.model)
+        begun = job.started_ms or now_ms()
+        return max(1, min(30, round(family.p50_seconds - (now_ms() - begun) / 1000)))
+
     async def _standing_in_queue(self, job: Job) -> dict[str, Any]:
         queued = await self.queued(job)
         progress: dict[str, Any] = {"value": 0.0, "source": "none"}

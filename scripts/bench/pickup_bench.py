@@ -13,28 +13,19 @@ from collections.abc import Callable, Sequence
 
 from redis.asyncio import Redis
 
+from app.main import make_services
+from app.services import Services
 from app.simulator.server import running_simulator
-from jobs.blobs.expiry import BlobExpiry
-from jobs.blobs.links import OwnLinks
 from jobs.blobs.opening import blob_store
-from jobs.catalog.families import Catalog
-from jobs.client.client import Jobs
-from jobs.client.estimates import Estimates
-from jobs.client.inputs import InputStager
-from jobs.client.notifier import Waiting
-from jobs.client.routing import Router
-from jobs.client.submission import Ask, Drafts
+from jobs.client.submission import Ask
 from jobs.model import moves
 from jobs.model.job import Job, Options
 from jobs.model.moves import Changed
 from jobs.model.request import ImageRequest
 from jobs.model.times import now_ms
-from jobs.queue import Turns, arq_redis
 from jobs.settings import Settings
 from jobs.store.jobs import RedisJobStore
 from jobs.store.stats import Gauges
-from jobs.webhooks.endpoints import open_endpoints
-from jobs.webhooks.outbox import Outbox
 from tests.neighbours import start, stop
 from tests.neighbours.redis_server import RedisServer, running_redis
 
@@ -73,27 +64,9 @@ async def measure(redis: RedisServer, environment: dict[str, str]) -> int:
     settings = Settings.load(env_file=None)
     connection = Redis.from_url(redis.url)
     store = RedisJobStore(connection, settings.redis_prefix, settings.public_base_url)
-    gauges, catalog = Gauges(connection, settings.redis_prefix), Catalog.load()
-    blobs = blob_store(settings)
-    expiry, links = BlobExpiry(connection, settings.redis_prefix, blobs), OwnLinks(blobs, settings)
-    inputs = InputStager(expiry=expiry, blobs=blobs, links=links, settings=settings)
-    endpoints = open_endpoints(connection, settings)
-    jobs = Jobs(
-        store=store,
-        gauges=gauges,
-        estimates=Estimates(gauges=gauges, catalog=catalog, limits=settings.provider_concurrency),
-        turns=Turns(arq_redis(connection.connection_pool, settings.redis_prefix), settings.redis_prefix),
-        waiting=Waiting(connection, settings.redis_prefix),
-        catalog=catalog,
-        blobs=blobs,
-        expiry=expiry,
-        links=links,
-        outbox=Outbox(connection, settings.redis_prefix),
-        drafts=Drafts(catalog=catalog, inputs=inputs, endpoints=endpoints, settings=settings),
-        router=Router(catalog, settings),
-        settings=settings,
-    )
-    costs = {depth: await commands_a_job(store, jobs, connection, depth) for depth in DEPTHS}
+    gauges = Gauges(connection, settings.redis_prefix)
+    services = make_services(settings, connection.connection_pool, blob_store(settings))
+    costs = {depth: await commands_a_job(store, services, connection, depth) for depth in DEPTHS}
     await connection.flushall()
     worker = start([sys.executable, "-m", "app.cli", "worker"], env=environment)
     try:
@@ -102,7 +75,7 @@ async def measure(redis: RedisServer, environment: dict[str, str]) -> int:
         before, begun = redis.commands(), time.monotonic()
         await asyncio.sleep(20)
         idle = (redis.commands() - before) / (time.monotonic() - begun)
-        found = [await pick_up(jobs) for _ in range(SAMPLES)]
+        found = [await pick_up(services) for _ in range(SAMPLES)]
     finally:
         stop(worker)
         await connection.aclose()
@@ -117,25 +90,25 @@ async def measure(redis: RedisServer, environment: dict[str, str]) -> int:
     return 0 if same and all(value <= BOUNDS[name] for name, value in measured.items()) else 1
 
 
-async def pick_up(jobs: Jobs) -> float:
+async def pick_up(services: Services) -> float:
     """Milliseconds from the call of submit to the moment that the worker wrote as the job's start."""
     begun = time.time()
-    job = (await jobs.submit(ask())).job
+    job = (await services.submitter.submit(ask())).job
     while True:
-        job = await jobs.get("bench", job.id)
+        job = await services.jobs.get("bench", job.id)
         if job.status.terminal:
             return (job.started_ms or 0) + 1 - begun * 1000  # the record's milliseconds are rounded down
         await asyncio.sleep(0.02)
 
 
-async def commands_a_job(store: RedisJobStore, jobs: Jobs, connection: Redis, depth: int) -> float:
+async def commands_a_job(store: RedisJobStore, services: Services, connection: Redis, depth: int) -> float:
     """Redis commands (the scripts' own calls among them) of a whole job, submit to success, with `depth` queued."""
     await connection.flushall()
     for _ in range(depth):
-        await jobs.submit(ask())
+        await services.submitter.submit(ask())
     before = (await connection.info("stats"))["total_commands_processed"]
     for _ in range(20):
-        await jobs.submit(ask())
+        await services.submitter.submit(ask())
         claim = await store.claim_next("turn", "bench", 60_000)
         if claim is None:
             raise RuntimeError("the queue is empty")

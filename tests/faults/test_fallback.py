@@ -45,7 +45,7 @@ def submit(gateway, route, prompt, options=None, **fields):
     async def submitted():
         app = create_app(Settings.load(gateway.environment, env_file=None))
         async with app.lifespan():
-            first, *others = app.state.services.jobs.targets(route)
+            first, *others = app.state.services.router.targets(route)
             request = ImageRequest(provider=first.provider, model=first.model, prompt=prompt, **fields)
             ask = Ask(
                 org="acme",
@@ -55,7 +55,7 @@ def submit(gateway, route, prompt, options=None, **fields):
                 options=options or Options(),
                 fallbacks=tuple(others),
             )
-            return (await app.state.services.jobs.submit(ask)).job.id
+            return (await app.state.services.submitter.submit(ask)).job.id
 
     return asyncio.run(submitted())
 

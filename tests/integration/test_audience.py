@@ -54,7 +54,7 @@ class Room:
     def __init__(self, app):
         self.told = []
         self.listener = Listener("one", "acme", "ann")
-        self.audience = Audience(app.state.services.jobs, self._tell)
+        self.audience = Audience(app.state.services, self._tell)
         self.audience.join(self.listener)
         app.state.services.waiting.attend(self.audience.hear)
 

@@ -68,7 +68,7 @@ async def test_a_picture_that_a_dying_worker_may_have_stored_goes_all_the_same(s
     job = await canceling(store, *(True, None))
 
     async with app.lifespan():
-        await app.state.services.jobs.erase("acme", job.id, by="tester")
+        await app.state.services.eraser.erase("acme", job.id, by="tester")
 
     due = dict(await store.redis.zrange(KEYS.expiring_blobs, 0, -1, withscores=True))
     assert set(map(bytes.decode, due)) == set(names_of(job, 2, 1))

@@ -25,7 +25,7 @@ async def healthz() -> Response[bytes]:
 async def readyz(request: AnyRequest) -> Response[bytes]:
     """The queue and the blob store answer: 200, else 503 with what is missing."""
     try:
-        await services(request).jobs.ready()
+        await services(request).overview.ready()
     except DarkroomError as error:
         return _json({"status": "unavailable", "reason": error.message}, 503)
     return _json({"status": "ready"}, 200)
@@ -36,7 +36,7 @@ async def stats(request: AnyRequest) -> Response[bytes]:
     """The queue in numbers, for autoscaling: what is ready, runs and backs off, and what workers offer."""
     await known_caller(request, READ)
     only_query(request)
-    counts = await services(request).jobs.counts()
+    counts = await services(request).overview.counts()
     here = {"waits": len(services(request).waits), "streams": len(services(request).streams)}
     body = envelope({"object": "stats", **counts, "here": here})
     return Response(msgspec.json.encode(body), media_type=MediaType.JSON)

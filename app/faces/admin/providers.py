@@ -11,11 +11,10 @@ from app.http.caller import known_caller
 from app.http.problems import answer
 from app.http.query import only_query
 from app.services import AnyRequest, services
-from jobs.client.estimates import measured, seconds_json
+from jobs.client.estimates import seconds_json
 
 if TYPE_CHECKING:
-    from jobs.settings import Settings
-    from jobs.store.breaker import Health
+    from jobs.client.overview import ProviderOverview
 
 
 @get("/api/v1/providers", opt={"result": "providers"})
@@ -23,31 +22,30 @@ async def list_providers(request: AnyRequest) -> Response[bytes]:
     """Each provider: whether it is configured, its circuit breaker, what runs, and how long its calls take."""
     await known_caller(request, READ)
     only_query(request)
-    jobs = services(request).jobs
-    settings = services(request).settings
-    shown = [_shown(name, played, health, settings) for name, played, health in await jobs.providers()]
-    return answer({"object": "list", "providers": shown})
+    providers = await services(request).overview.providers()
+    return answer({"object": "list", "providers": [_provider_json(provider) for provider in providers]})
 
 
-def _shown(name: str, played: str, health: Health, settings: Settings) -> dict[str, Any]:
-    configured = played in {"configured", "simulated"}
-    breaker: dict[str, Any] = {"state": health.breaker}
-    if health.shut_ms:
-        breaker["retryAfterSeconds"] = -(-health.shut_ms // 1000)
+def _provider_json(provider: ProviderOverview) -> dict[str, Any]:
     shown: dict[str, Any] = {
-        "id": name,
-        "configured": configured,
-        "simulated": played == "simulated",
-        "breaker": breaker,
-        "running": health.running,
-        "limit": settings.provider_concurrency.get(name),
+        "id": provider.name,
+        "configured": provider.missing is None,
+        "simulated": provider.simulated,
+        "breaker": _breaker_json(provider),
+        "running": provider.running,
+        "limit": provider.limit,
     }
-    if not configured:
-        shown["missing"] = played
-    typical = measured(health.took_ms)
-    if typical is not None:
-        shown["seconds"] = seconds_json(typical)
+    if provider.missing is not None:
+        shown["missing"] = provider.missing
+    if provider.seconds is not None:
+        shown["seconds"] = seconds_json(provider.seconds)
     return shown
+
+
+def _breaker_json(provider: ProviderOverview) -> dict[str, Any]:
+    if not provider.shut_ms:
+        return {"state": provider.breaker}
+    return {"state": provider.breaker, "retryAfterSeconds": -(-provider.shut_ms // 1000)}
 
 
 handlers: Final = (list_providers,)

@@ -58,17 +58,17 @@ async def create_job(request: AnyRequest) -> Response[Any]:
     caller = await known_caller(request, WRITE)
     jobs = services(request).jobs
     if _flag(only_query(request, frozenset({"dryRun"})), "dryRun"):
-        return _estimated(await jobs.estimate(await _ask(request, caller)))
+        return _estimated(await services(request).submitter.estimate(await _ask(request, caller)))
     prefer = preference(request, services(request).settings.wait_seconds)
     if wants_stream(request):
         ended = open_stream(request, caller.org, caller.subject)
-        submitted = await jobs.submit(await _ask(request, caller))
+        submitted = await services(request).submitter.submit(await _ask(request, caller))
         return await stream(
             request, submitted.job, ended, {**_said(submitted, prefer), **where(request, submitted.job)}
         )
     wait = prefer.wait or 0
     with wait_room(request, caller.org, caller.subject, wait):
-        submitted = await jobs.submit(await _ask(request, caller))
+        submitted = await services(request).submitter.submit(await _ask(request, caller))
         job = submitted.job
         if wait and not job.status.terminal:
             job = await waited_for(request, job, jobs.wait(job.org, job.id, wait))
@@ -119,7 +119,7 @@ async def get_job(request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]
         return Response(b"", status_code=304, headers={"ETag": etag(job), "X-Job-Id": job.id, **headers})
     await jobs.delivered(job)
     sent = [delivery_json(d) for d in await jobs.deliveries(job)]
-    beside = {**await jobs.standing(job), **({"delivery": sent} if sent else {})}
+    beside = {**await services(request).estimates.standing(job), **({"delivery": sent} if sent else {})}
     return job_answer(request, job, 200, headers, beside)
 
 
@@ -145,7 +145,7 @@ async def get_content(request: AnyRequest, job_id: FromPath[str]) -> Response[by
     if not job.images:
         return await ended(request, job)
     await services(request).jobs.delivered(job)
-    link = services(request).jobs.content_link(job, number(query, "index", 0, least=0))
+    link = services(request).pictures.link(job, number(query, "index", 0, least=0))
     return Response(b"", status_code=302, headers={"Location": link, "X-Job-Id": job.id, "Cache-Control": "no-store"})
 
 
@@ -171,11 +171,11 @@ async def cancel_job(request: AnyRequest, job_id: FromPath[str]) -> Response[byt
     """
     caller = await known_caller(request, WRITE)
     jobs = services(request).jobs
-    job = await jobs.cancel(caller.org, _known_id(job_id), by=caller.subject)
+    job = await services(request).eraser.cancel(caller.org, _known_id(job_id), by=caller.subject)
     if not job.status.terminal:
         job = await jobs.wait(caller.org, job.id, CANCEL_SECONDS)
     status = 200 if job.status.terminal else 202
-    return job_answer(request, job, status, patience(request, job), await jobs.standing(job))
+    return job_answer(request, job, status, patience(request, job), await services(request).estimates.standing(job))
 
 
 @delete(f"{PATH}/{{job_id:str}}", status_code=204, opt={"statuses": {204: "erased"}})
@@ -183,7 +183,7 @@ async def erase_job(request: AnyRequest, job_id: FromPath[str]) -> None:
     """Erase a job with its inputs, pictures and events; a live one is canceled first. Its id answers 410 then."""
     caller = await known_caller(request, WRITE)
     only_query(request)
-    await services(request).jobs.erase(caller.org, _known_id(job_id), by=caller.subject)
+    await services(request).eraser.erase(caller.org, _known_id(job_id), by=caller.subject)
 
 
 def _said(submitted: Submitted, prefer: Preference) -> dict[str, str]:

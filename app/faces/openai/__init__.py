@@ -27,7 +27,7 @@ from jobs.errors import NotFound, ServiceUnavailable
 
 if TYPE_CHECKING:
     from app.auth.caller import Caller
-    from jobs.client.client import Jobs
+    from jobs.client.routing import Router
     from jobs.model.request import Target
 
 FACE: Final = "openai"
@@ -132,7 +132,7 @@ async def _writer(request: AnyRequest) -> Caller:
 
 
 def _asked(request: AnyRequest, caller: Caller, wish: Wish, provider: str | None = None) -> Asked:
-    first, *others = permitted(caller, wish.model, _targets(services(request).jobs, wish.model, provider))
+    first, *others = permitted(caller, wish.model, _targets(services(request).router, wish.model, provider))
     ask = Ask(
         org=caller.org,
         subject=caller.subject,
@@ -160,14 +160,14 @@ def _answer(request: AnyRequest, asked: Asked) -> Coroutine[Any, Any, Response[A
     return answer_now_or_later(request, asked.ask, asked.telling, asked.prefer)
 
 
-def _targets(jobs: Jobs, name: str, provider: str | None) -> tuple[Target, ...]:
+def _targets(router: Router, name: str, provider: str | None) -> tuple[Target, ...]:
     """Where the name leads; a deployment's name is a model's, too, where its provider is not configured."""
     try:
-        return jobs.targets(name, provider)
+        return router.targets(name, provider)
     except ServiceUnavailable:
         if provider is None:
             raise
-        return jobs.targets(name)
+        return router.targets(name)
 
 
 handlers: Final = (

@@ -19,6 +19,7 @@ from jobs.model.json import job_urls, warnings_json
 
 if TYPE_CHECKING:
     from jobs.client.client import Jobs
+    from jobs.client.pictures import PictureReader
     from jobs.model.job import Job
     from jobs.model.picture import Image
 
@@ -47,7 +48,7 @@ async def b64_response(request: AnyRequest, job: Job, headers: dict[str, str]) -
     body[-1] = b"]}"
     sizes = {image.blob: -(-image.bytes // 3) * 4 for image in job.images}
     length = sum(len(piece) if isinstance(piece, bytes) else sizes[piece] for piece in body)
-    pieces = written(jobs, body)
+    pieces = written(services(request).pictures, body)
     begun = [await anext(pieces) for _ in range(FIRST_OF_PICTURE)]
     return Stream(
         _delivering(jobs, job, begun, pieces),
@@ -63,14 +64,14 @@ def around_base64(item: dict[str, Any]) -> tuple[bytes, bytes]:
     return before + b'"b64_json":"', b'"' + after
 
 
-async def written(jobs: Jobs, body: Sequence[Piece]) -> AsyncIterator[bytes]:
+async def written(pictures: PictureReader, body: Sequence[Piece]) -> AsyncIterator[bytes]:
     """The body, with the base64 of each blob in its place: never more than a piece of it in memory."""
     for piece in body:
         if isinstance(piece, bytes):
             yield piece
             continue
         left = b""
-        async for data in jobs.blob_stream(piece):
+        async for data in pictures.stream(piece):
             left += data
             whole = memoryview(left)[: len(left) // 3 * 3]
             for start in range(0, len(whole), PIECE):

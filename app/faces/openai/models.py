@@ -12,7 +12,7 @@ from jobs.errors import Forbidden
 
 if TYPE_CHECKING:
     from app.auth.caller import Caller
-    from jobs.client.client import Jobs
+    from jobs.client.routing import Router
     from jobs.model.request import Target
 
 CREATED: Final = 0
@@ -21,11 +21,11 @@ CREATED: Final = 0
 
 def offered(request: AnyRequest, caller: Caller) -> list[dict[str, Any]]:
     """Each `{id, object, created, owned_by}`, those alone that the caller may ask for."""
-    jobs = services(request).jobs
+    router = services(request).router
     return [
         {"id": model.id, "object": "model", "created": CREATED, "owned_by": model.owned_by}
-        for model in jobs.offered()
-        if _may(caller, jobs, model.id)
+        for model in router.names()
+        if _may(caller, router, model.id)
     ]
 
 
@@ -36,8 +36,8 @@ def model_json(body: dict[str, Any]) -> Response[bytes]:
 
 def known_model(request: AnyRequest, caller: Caller, name: str) -> dict[str, Any]:
     """One model by its name, listed or not. Raises `InvalidInput`, `Forbidden`."""
-    jobs = services(request).jobs
-    target = permitted(caller, name, jobs.targets(name))[0]
+    router = services(request).router
+    target = permitted(caller, name, router.targets(name))[0]
     return {"id": name, "object": "model", "created": CREATED, "owned_by": target.provider}
 
 
@@ -57,8 +57,8 @@ def permitted(caller: Caller, name: str, targets: tuple[Target, ...]) -> tuple[T
     return tuple(found)
 
 
-def _may(caller: Caller, jobs: Jobs, name: str) -> bool:
+def _may(caller: Caller, router: Router, name: str) -> bool:
     try:
-        return bool(permitted(caller, name, jobs.targets(name)))
+        return bool(permitted(caller, name, router.targets(name)))
     except Forbidden:
         return False

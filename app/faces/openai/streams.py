@@ -25,7 +25,7 @@ from jobs.model.job import Status
 from jobs.model.json import failure_json, warnings_json
 
 if TYPE_CHECKING:
-    from jobs.client.client import Jobs
+    from jobs.client.pictures import PictureReader
     from jobs.client.submission import Ask
     from jobs.model.job import Job
     from jobs.model.picture import Image
@@ -49,7 +49,8 @@ async def streamed(request: AnyRequest, ask: Ask) -> Response[Any]:
     """Submit and follow. An error before the first event is an answer with its own status."""
     ended = open_stream(request, ask.org, ask.subject)
     jobs = services(request).jobs
-    submitted = await jobs.submit(replace(ask, wait_seconds=float(min(ask.options.cancel_after, WAIT_SECONDS))))
+    ask = replace(ask, wait_seconds=float(min(ask.options.cancel_after, WAIT_SECONDS)))
+    submitted = await services(request).submitter.submit(ask)
     del ask  # the stream may be long: the pictures in hand are not kept for it
     job = submitted.job
     remember_job(request, job.id)
@@ -65,7 +66,7 @@ async def streamed(request: AnyRequest, ask: Ask) -> Response[Any]:
     if begun.status.terminal and begun.status is not Status.SUCCEEDED:
         return ended_without(request, begun, headers)
     told = {**headers, "X-Accel-Buffering": "no", "Cache-Control": "no-store"}
-    pieces = pieces_until(ended, _open(jobs, begun), last=_error(begun, _NO_CREDENTIAL))
+    pieces = pieces_until(ended, _open(request, begun), last=_error(begun, _NO_CREDENTIAL))
     return Stream(pieces, status_code=200, headers=told, media_type=MEDIA_TYPE)
 
 
@@ -79,27 +80,28 @@ async def _begun(request: AnyRequest, job: Job) -> Job | None:
     return await unless_gone(request, jobs.until(job, shows, HOLD_SECONDS))
 
 
-async def _open(jobs: Jobs, job: Job) -> AsyncGenerator[bytes, None]:
+async def _open(request: AnyRequest, job: Job) -> AsyncGenerator[bytes, None]:
     try:
         await checkpoint()  # whoever left while the first event was awaited is noticed here
-        async for piece in _frames(jobs, job):
+        async for piece in _frames(request, job):
             yield piece
     except BaseException:
         with CancelScope(shield=True):
-            await jobs.left(job)
+            await services(request).jobs.left(job)
         raise
 
 
-async def _frames(jobs: Jobs, job: Job) -> AsyncIterator[bytes]:
+async def _frames(request: AnyRequest, job: Job) -> AsyncIterator[bytes]:
+    jobs, pictures = services(request).jobs, services(request).pictures
     try:
         async for event in jobs.follow(job, 0, PING_SECONDS):
             if event is None:
                 yield KEEP_ALIVE
             elif event["type"] == "image.job.preview":
-                async for partial in _partial(jobs, job, event["data"]["preview"]):
+                async for partial in _partial(pictures, job, event["data"]["preview"]):
                     yield partial
         job = await jobs.get(job.org, job.id)
-        completed = [await _begin(jobs, job, image) for image in job.images]
+        completed = [await _begin(pictures, job, image) for image in job.images]
     except DarkroomError as error:  # no frame is open, so it can be told
         yield _error(job, error_json(error.code, error.message, error.reason, error.details))
         await jobs.left(job)
@@ -117,10 +119,10 @@ async def _frames(jobs: Jobs, job: Job) -> AsyncIterator[bytes]:
         await jobs.delivered(job)
 
 
-async def _partial(jobs: Jobs, job: Job, preview: Mapping[str, Any]) -> AsyncIterator[bytes]:
+async def _partial(pictures: PictureReader, job: Job, preview: Mapping[str, Any]) -> AsyncIterator[bytes]:
     """A preview; one that is gone by now is left out."""
     try:
-        data = await jobs.picture(preview["url"])
+        data = await pictures.read(preview["url"])
     except NotFound:
         return
     shown = {
@@ -131,7 +133,7 @@ async def _partial(jobs: Jobs, job: Job, preview: Mapping[str, Any]) -> AsyncIte
     yield _frame(f"{_kind(job)}.partial_image", shown)
 
 
-async def _begin(jobs: Jobs, job: Job, image: Image) -> tuple[list[bytes], AsyncIterator[bytes]]:
+async def _begin(pictures: PictureReader, job: Job, image: Image) -> tuple[list[bytes], AsyncIterator[bytes]]:
     """A picture's frame up to the first bytes of its base64, and the rest of it."""
     name, last = f"{_kind(job)}.completed", image is job.images[-1]
     identifier = job.request.safety_identifier or job.request.user
@@ -144,7 +146,7 @@ async def _begin(jobs: Jobs, job: Job, image: Image) -> tuple[list[bytes], Async
         **({"warnings": warnings_json(job.warnings)} if last and job.warnings else {}),
     }
     before, after = around_base64(shown)
-    pieces = written(jobs, [f"event: {name}\ndata: ".encode() + before, image.blob, after + b"\n\n"])
+    pieces = written(pictures, [f"event: {name}\ndata: ".encode() + before, image.blob, after + b"\n\n"])
     return [await anext(pieces), await anext(pieces)], pieces
 
 

@@ -1,0 +1,69 @@
+"""What operators see of the whole: whether it can serve, the queue in numbers, and each provider."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from jobs.client.estimates import Typical, measured
+from jobs.providers import PROVIDERS
+
+if TYPE_CHECKING:
+    from jobs.blobs.store import BlobStore
+    from jobs.settings import Settings
+    from jobs.store.jobs import RedisJobStore
+    from jobs.store.stats import Gauges
+
+
+class ProviderOverview(Struct, frozen=True, kw_only=True):
+    """A provider as all workers see it. `missing` names the variable without which it is not configured."""
+
+    name: str
+    missing: str | None
+    simulated: bool
+    breaker: str
+    """`closed`, `open`, or `half_open` while one job tries it out."""
+    shut_ms: int
+    """How long the breaker stays open."""
+    running: int
+    limit: int | None
+    """How many jobs may run; None: as many as there is room for."""
+    seconds: Typical | None
+    """How long its calls take; None: too few have been measured."""
+
+
+class Overview:
+    """Reads it. Raises only `errors.DarkroomError`."""
+
+    def __init__(self, *, store: RedisJobStore, blobs: BlobStore, gauges: Gauges, settings: Settings) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._gauges = gauges
+        self._settings = settings
+
+    async def ready(self) -> None:
+        """Whether the job store and the blob store answer; raises what keeps them from it."""
+        await self._store.ready()
+        await self._blobs.ready()
+
+    async def counts(self) -> dict[str, int]:
+        """The queue in numbers."""
+        return await self._gauges.counts()
+
+    async def providers(self) -> list[ProviderOverview]:
+        """Every provider."""
+        return [await self._provider(name) for name in PROVIDERS]
+
+    async def _provider(self, name: str) -> ProviderOverview:
+        health, missing = await self._gauges.health(name), PROVIDERS[name].missing(self._settings)
+        return ProviderOverview(
+            name=name,
+            missing=missing,
+            simulated=missing is None and name in self._settings.simulated,
+            breaker=health.breaker,
+            shut_ms=health.shut_ms,
+            running=health.running,
+            limit=self._settings.provider_concurrency.get(name),
+            seconds=measured(health.took_ms),
+        )
