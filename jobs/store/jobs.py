@@ -19,6 +19,7 @@ from jobs.redis.scripts import Scripts
 from jobs.store import arguments
 from jobs.store.arguments import OutboxRow
 from jobs.store.claims import Beat, Claim, score
+from jobs.store.documents import pack, unpack
 from jobs.store.durations import DAY_MS, PROBE_MS, TURN_START_MS
 from jobs.store.memory import Room
 from jobs.store.outcomes import Adopted, CircuitOpen, Created, Fenced, Full, Key, Known, Page, Stale
@@ -99,7 +100,7 @@ class RedisJobStore:
             told["idempotency"] = arguments.idempotency(job, key, self._idem(job, key))
         if wait_ms is not None:
             told["adoption"] = arguments.adoption(self._undelivered(job), wait_ms)
-        answer = await self._scripts.run("create_job", told, _pack(job), event, *_documents(rows))
+        answer = await self._scripts.run("create_job", told, pack(job), event, *_documents(rows))
         match answer:
             case [b"open", shut_ms]:
                 raise CircuitOpen(job.request.provider, shut_ms / 1000)
@@ -123,7 +124,7 @@ class RedisJobStore:
         """See `JobStore.get`."""
         with reachable():
             doc = await self.redis.hget(self.keys.job(job_id), JobField.DOCUMENT)  # type: ignore[misc]  # redis-py types both clients as one
-        return None if doc is None else _unpack(cast("bytes", doc))
+        return None if doc is None else unpack(cast("bytes", doc))
 
     async def many(self, org: str, job_ids: Sequence[str]) -> list[Job | bool]:
         """The records as they stand, in one round trip; for one that is not there: whether the org ever had it."""
@@ -134,14 +135,14 @@ class RedisJobStore:
                 pipe.get(self.keys.tombstone(job_id))
             found = await pipe.execute() if job_ids else []
         pairs = zip(found[0::2], found[1::2], strict=True)
-        return [tomb == org.encode() if doc is None else _unpack(doc) for doc, tomb in pairs]
+        return [tomb == org.encode() if doc is None else unpack(doc) for doc, tomb in pairs]
 
     async def commit(self, before: Job, changed: Changed, fence: int | None = None) -> Job:
         """See `JobStore.commit`."""
         job = changed.job
         event, rows = await self._told(changed)
         told = arguments.commit_move(before, job, rows, fence, self._picture_days)
-        answer = await self._scripts.run("commit_move", told, _pack(job), event, *_documents(rows))
+        answer = await self._scripts.run("commit_move", told, pack(job), event, *_documents(rows))
         match answer:
             case b"ok":
                 return job
@@ -163,7 +164,7 @@ class RedisJobStore:
             gone = [job_id for job_id, doc in zip(ids, docs, strict=True) if doc is None]
             if gone:
                 await self.redis.zrem(index, *gone)
-        jobs = tuple(_unpack(doc) for doc in docs if doc is not None)
+        jobs = tuple(unpack(doc) for doc in docs if doc is not None)
         return Page(jobs, ids[-1] if len(ids) == limit else None)
 
     async def events(self, job_id: str, after: int = 0) -> list[dict[str, Any]]:
@@ -181,7 +182,7 @@ class RedisJobStore:
                 return None
             if answer:
                 fence, document, room = answer
-                return Claim(_unpack(document), fence, turn, bool(room))
+                return Claim(unpack(document), fence, turn, bool(room))
 
     async def beat(self, worker: str, ttl_ms: int, slots: int, held: Iterable[Claim]) -> Beat:
         """Keep a worker's slots, turns and leases alive for another `ttl_ms`."""
@@ -284,8 +285,6 @@ _SCRIPTS: Final = (
     "release_slots",
     "erase_job",
 )
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Job)
 
 
 async def _no_rows(_: Job, __: Event) -> Sequence[OutboxRow]:
@@ -294,14 +293,6 @@ async def _no_rows(_: Job, __: Event) -> Sequence[OutboxRow]:
 
 def _documents(rows: Sequence[OutboxRow]) -> list[bytes]:
     return [row.document for row in rows]
-
-
-def _pack(job: Job) -> bytes:
-    return _encoder.encode(job)
-
-
-def _unpack(doc: bytes) -> Job:
-    return _decoder.decode(doc)
 
 
 def _until_tomorrow() -> float:
