@@ -42,7 +42,7 @@ from jobs.client.notifier import Waiting
 from jobs.client.overview import Overview
 from jobs.client.pictures import PictureReader
 from jobs.client.routing import Router
-from jobs.client.submission import Drafts
+from jobs.client.submission import Preparer
 from jobs.client.submit import Submitter
 from jobs.errors import DarkroomError, NotFound
 from jobs.logs import configure
@@ -106,7 +106,7 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
         store=store,
         turns=Turns(arq_redis(pool, prefix), prefix),
         expiry=expiry,
-        drafts=Drafts(catalog=catalog, inputs=inputs, endpoints=endpoints, settings=settings),
+        preparer=Preparer(catalog=catalog, inputs=inputs, endpoints=endpoints, settings=settings),
         estimates=estimates,
         jobs=jobs,
     )

@@ -17,7 +17,7 @@ from app.http.responses import where
 from app.http.sse import open_stream, stream, wants_stream
 from app.http.wait import answer_now_or_later
 from app.services import AnyRequest, services
-from jobs.client.submission import Ask
+from jobs.client.submission import Submission
 from jobs.errors import InvalidInput
 from jobs.model.request import ImageRequest
 
@@ -56,14 +56,14 @@ async def create_image(request: AnyRequest) -> Response[Any]:
     caller = await known_caller(request, WRITE)
     if wants_stream(request):
         ended = open_stream(request, caller.org, caller.subject)
-        job = (await services(request).submitter.submit(await _ask(request, caller))).job
+        job = (await services(request).submitter.submit(await _submission(request, caller))).job
         return await stream(request, job, ended, where(request, job))
-    return await answer_now_or_later(request, await _ask(request, caller))
+    return await answer_now_or_later(request, await _submission(request, caller))
 
 
-async def _ask(request: AnyRequest, caller: Caller) -> Ask:
+async def _submission(request: AnyRequest, caller: Caller) -> Submission:
     body = await read_json(request, AgentImage)
-    return Ask(
+    return Submission(
         org=caller.org,
         subject=caller.subject,
         face=FACE,

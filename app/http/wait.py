@@ -19,12 +19,12 @@ from jobs.model.job import Job
 
 if TYPE_CHECKING:
     from app.http.job_headers import Preference
-    from jobs.client.submission import Ask
+    from jobs.client.submission import Submission
     from jobs.client.submit import Submitted
 
 
 async def answer_now_or_later(
-    request: AnyRequest, ask: Ask, telling: Telling | None = None, prefer: Preference | None = None
+    request: AnyRequest, submission: Submission, telling: Telling | None = None, prefer: Preference | None = None
 ) -> Response[Any]:
     """Submit, wait as the caller prefers, and answer with the picture, the error, or where to look.
 
@@ -35,9 +35,11 @@ async def answer_now_or_later(
     settings = services(request).settings
     prefer = preference(request, settings.wait_seconds) if prefer is None else prefer
     seconds = settings.wait_seconds if prefer.wait is None else prefer.wait
-    with wait_room(request, ask.org, ask.subject, seconds):
-        submitted = await services(request).submitter.submit(replace(ask, wait_seconds=seconds) if seconds else ask)
-        del ask  # the wait may be long: the pictures in hand are not kept for it
+    with wait_room(request, submission.org, submission.subject, seconds):
+        submitted = await services(request).submitter.submit(
+            replace(submission, wait_seconds=seconds) if seconds else submission
+        )
+        del submission  # the wait may be long: the pictures in hand are not kept for it
         job = submitted.job
         remember_job(request, job.id)
         headers = said_of(submitted)

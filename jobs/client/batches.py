@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from jobs.client.batch import PENDING, Batch, Item, Refusal, Row, standing
 from jobs.client.erase import CANCEL_SECONDS
-from jobs.client.submission import Ask
+from jobs.client.submission import Submission
 from jobs.errors import DarkroomError, Gone, IdempotencyKeyReused, NotFound, ProviderUnconfigured, ServiceUnavailable
 from jobs.ids import new_id
 from jobs.model.job import Job
@@ -42,7 +42,7 @@ class Wish(Struct, frozen=True, kw_only=True):
 
     org: str
     subject: str
-    asks: Sequence[Ask | DarkroomError]
+    submissions: Sequence[Submission | DarkroomError]
     fingerprint: str
     """Equal bodies have equal ones."""
     atomic: bool = False
@@ -69,7 +69,7 @@ class Batches:
         names = _names(batch)
         known = await self._records.named(*names) if names else None
         if known is None:
-            prepared, refused = await self._prepare(batch, wish, range(len(wish.asks)))
+            prepared, refused = await self._prepare(batch, wish, range(len(wish.submissions)))
             if wish.atomic and refused:
                 await self._discard(prepared)
                 raise refused[min(refused)]
@@ -123,11 +123,11 @@ class Batches:
         refused: dict[int, DarkroomError] = {}
 
         async def one(index: int) -> None:
-            ask = wish.asks[index]
+            submission = wish.submissions[index]
             try:
-                if isinstance(ask, DarkroomError):
-                    raise ask
-                named = replace(ask, batch_id=batch.id, job_id=batch.items[index].job_id)
+                if isinstance(submission, DarkroomError):
+                    raise submission
+                named = replace(submission, batch_id=batch.id, job_id=batch.items[index].job_id)
                 prepared[index] = await self._submitter.prepare(named)
             except DarkroomError as error:
                 refused[index] = _of_item(index, error)
@@ -188,15 +188,15 @@ class Batches:
 
 def _planned(wish: Wish) -> Batch:
     now = now_ms()
-    asks = [ask for ask in wish.asks if isinstance(ask, Ask)]
-    seconds = [a.options.cancel_after + (a.options.expires_after or RECORD_DAYS * 86_400) for a in asks]
+    submissions = [submission for submission in wish.submissions if isinstance(submission, Submission)]
+    seconds = [a.options.cancel_after + (a.options.expires_after or RECORD_DAYS * 86_400) for a in submissions]
     return Batch(
         id=new_id("bat"),
         org=wish.org,
         subject=wish.subject,
         created_ms=now,
         until_ms=now + min(max(seconds, default=86_400) * 1000, LONGEST_MS),
-        items=tuple(Item(new_id("job")) for _ in wish.asks),
+        items=tuple(Item(new_id("job")) for _ in wish.submissions),
         fingerprint=wish.fingerprint,
         idempotency_key=wish.idempotency_key,
         metadata=wish.metadata,

@@ -1,4 +1,4 @@
-"""A wish made a job that is not stored yet: checked against the catalog, its input pictures staged."""
+"""A submission made a job that is not stored yet: checked against the catalog, its input pictures staged."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from jobs.webhooks.endpoints import Endpoints
 
 
-class Ask(Struct, frozen=True, kw_only=True):
-    """A caller's wish for pictures: who asks, through which face, for what, and how it is to be run."""
+class Submission(Struct, frozen=True, kw_only=True):
+    """What a caller submits: who asks, through which face, for what, and how it is to be run."""
 
     org: str
     subject: str
@@ -60,8 +60,8 @@ class Ask(Struct, frozen=True, kw_only=True):
     """The id that the job is to have; None: a new one."""
 
 
-class Drafts:
-    """Makes jobs of wishes. Raises only `errors.DarkroomError`."""
+class Preparer:
+    """Makes jobs of submissions. Raises only `errors.DarkroomError`."""
 
     def __init__(self, *, catalog: Catalog, inputs: InputStager, endpoints: Endpoints, settings: Settings) -> None:
         self._catalog = catalog
@@ -69,21 +69,27 @@ class Drafts:
         self._endpoints = endpoints
         self._settings = settings
 
-    async def prepare(self, ask: Ask, *, stage: bool = True) -> Job:
-        """The job of an ask, which is checked, its pictures staged, and nothing else stored."""
-        named = replace(ask.request, images=tuple(map(_named, ask.images)), mask=ask.mask and _named(ask.mask))
-        checked = check_request(self._catalog, named, face=ask.face)
-        self._require_provider(ask.request.provider)
-        options = ask.options
-        webhook = ask.webhook and await self._webhook(ask.org, ask.webhook)
-        images, mask = await self._inputs.take(ask.org, ask.images, ask.mask, options.cancel_after, stage=stage)
+    async def prepare(self, submission: Submission, *, stage: bool = True) -> Job:
+        """The job of a submission, which is checked, its pictures staged, and nothing else stored."""
+        named = replace(
+            submission.request,
+            images=tuple(map(_named, submission.images)),
+            mask=submission.mask and _named(submission.mask),
+        )
+        checked = check_request(self._catalog, named, face=submission.face)
+        self._require_provider(submission.request.provider)
+        options = submission.options
+        webhook = submission.webhook and await self._webhook(submission.org, submission.webhook)
+        images, mask = await self._inputs.take(
+            submission.org, submission.images, submission.mask, options.cancel_after, stage=stage
+        )
         request = replace(checked.request, images=images, mask=mask)
         now = now_ms()
         return Job(
-            id=ask.job_id or new_id("job"),
-            org=ask.org,
-            subject=ask.subject,
-            face=ask.face,
+            id=submission.job_id or new_id("job"),
+            org=submission.org,
+            subject=submission.subject,
+            face=submission.face,
             request=request,
             options=options,
             created_ms=now,
@@ -91,28 +97,30 @@ class Drafts:
             start_by_ms=None if options.start_within is None else now + options.start_within * 1000,
             cancel_at_ms=now + options.cancel_after * 1000,
             warnings=self._warnings(checked),
-            metadata=ask.metadata,
-            client_reference=ask.client_reference,
-            idempotency_key=ask.idempotency_key,
-            adoptable=self._settings.adopt_undelivered and ask.wait_seconds is not None and ask.idempotency_key is None,
+            metadata=submission.metadata,
+            client_reference=submission.client_reference,
+            idempotency_key=submission.idempotency_key,
+            adoptable=self._settings.adopt_undelivered
+            and submission.wait_seconds is not None
+            and submission.idempotency_key is None,
             webhook=webhook,
             fingerprint=fingerprint(request, options),
             unit_price=unit_price(request, checked.family),
             expected_seconds=expected_seconds(request, checked.family),
-            batch_id=ask.batch_id,
-            key_id=ask.key_id,
-            fallbacks=self._fallbacks(ask, named, checked.request),
-            request_id=ask.request_id,
+            batch_id=submission.batch_id,
+            key_id=submission.key_id,
+            fallbacks=self._fallbacks(submission, named, checked.request),
+            request_id=submission.request_id,
         )
 
-    def _fallbacks(self, ask: Ask, named: ImageRequest, before: ImageRequest) -> tuple[Fallback, ...]:
+    def _fallbacks(self, submission: Submission, named: ImageRequest, before: ImageRequest) -> tuple[Fallback, ...]:
         """The further targets that are configured and can take the request, each told by what differs at it."""
         found: list[Fallback] = []
-        for target in ask.fallbacks:
+        for target in submission.fallbacks:
             there = replace(named, provider=target.provider, model=target.model)
             try:
                 self._require_provider(target.provider)
-                checked = check_request(self._catalog, there, face=ask.face)
+                checked = check_request(self._catalog, there, face=submission.face)
             except (InvalidInput, InvalidPicture, ProviderUnconfigured):
                 continue
             found.append(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jobs.blobs.expiry import BlobExpiry
     from jobs.client.client import Jobs
     from jobs.client.estimates import Estimates, Queued, Typical
-    from jobs.client.submission import Ask, Drafts
+    from jobs.client.submission import Preparer, Submission
     from jobs.queue import Turns
     from jobs.store.jobs import RedisJobStore
 
@@ -27,7 +27,7 @@ RETRY_SECONDS: Final = 0.25
 
 
 class Submitted(Struct, frozen=True):
-    """The job of an ask. `replayed`: the idempotency key was known, and this is its job.
+    """The job of a submission. `replayed`: the idempotency key was known, and this is its job.
 
     `adopted`: an earlier job of the same wish, which nobody waited for any more and whose result nobody had.
     """
@@ -54,24 +54,24 @@ class Submitter:
         store: RedisJobStore,
         turns: Turns,
         expiry: BlobExpiry,
-        drafts: Drafts,
+        preparer: Preparer,
         estimates: Estimates,
         jobs: Jobs,
     ) -> None:
         self._store = store
         self._turns = turns
         self._expiry = expiry
-        self._drafts = drafts
+        self._preparer = preparer
         self._estimates = estimates
         self._jobs = jobs
 
-    async def submit(self, ask: Ask) -> Submitted:
+    async def submit(self, submission: Submission) -> Submitted:
         """Accept a job, or join the one that the idempotency key names. Nothing is stored on a refusal."""
-        job = await self._drafts.prepare(ask)
-        key = None if ask.idempotency_key is None else Key(ask.idempotency_key, job.fingerprint)
-        wait = ask.wait_seconds if job.adoptable else None
+        job = await self._preparer.prepare(submission)
+        key = None if submission.idempotency_key is None else Key(submission.idempotency_key, job.fingerprint)
+        wait = submission.wait_seconds if job.adoptable else None
         try:
-            job, created = await self._create(job, key, wait, waited=bool(ask.wait_seconds))
+            job, created = await self._create(job, key, wait, waited=bool(submission.wait_seconds))
         except DarkroomError:
             await self.discard(job)
             raise
@@ -83,21 +83,21 @@ class Submitter:
                     await self._turns.ring(turn)
                 return Submitted(job)
             case Adopted(job_id):
-                return Submitted(await self._jobs.get(ask.org, job_id), adopted=True)
+                return Submitted(await self._jobs.get(submission.org, job_id), adopted=True)
             case Full(ahead):
                 raise self._full(job, ahead)
             case Known(job_id, fingerprint):
                 return Submitted(await self._known(job, job_id, fingerprint), replayed=True)
 
-    async def estimate(self, ask: Ask) -> Estimate:
-        """What a job of this ask would be, cost and take. Nothing is stored, nobody is called."""
-        job = await self._drafts.prepare(ask, stage=False)
+    async def estimate(self, submission: Submission) -> Estimate:
+        """What a job of this submission would be, cost and take. Nothing is stored, nobody is called."""
+        job = await self._preparer.prepare(submission, stage=False)
         typical = await self._estimates.typical(job.request.provider, job.request.model)
         return Estimate(job, typical, await self._estimates.queued(job))
 
-    async def prepare(self, ask: Ask) -> Job:
-        """The job of an ask, which is checked, its pictures staged, and nothing else stored."""
-        return await self._drafts.prepare(ask)
+    async def prepare(self, submission: Submission) -> Job:
+        """The job of a submission, which is checked, its pictures staged, and nothing else stored."""
+        return await self._preparer.prepare(submission)
 
     async def enter(self, job: Job) -> None:
         """Create a prepared job; a second time changes nothing. On a refusal its staged pictures are discarded."""

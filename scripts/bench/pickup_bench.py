@@ -17,7 +17,7 @@ from app.main import make_services
 from app.services import Services
 from app.simulator.server import running_simulator
 from jobs.blobs.opening import blob_store
-from jobs.client.submission import Ask
+from jobs.client.submission import Submission
 from jobs.model import moves
 from jobs.model.job import Job, Options
 from jobs.model.moves import Changed
@@ -124,10 +124,10 @@ async def until_slots(gauges: Gauges) -> None:
         await asyncio.sleep(0.05)
 
 
-def ask() -> Ask:
+def ask() -> Submission:
     """One small picture."""
     request = ImageRequest(provider="openai", model="gpt-image-2", prompt="a mug", size="256x256")
-    return Ask(org="bench", subject="-", face="jobs", request=request, options=Options())
+    return Submission(org="bench", subject="-", face="jobs", request=request, options=Options())
 
 
 if __name__ == "__main__":

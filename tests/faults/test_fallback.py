@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.main import create_app
-from jobs.client.submission import Ask
+from jobs.client.submission import Submission
 from jobs.model.job import Options
 from jobs.model.request import ImageRequest
 from jobs.settings import Settings
@@ -47,7 +47,7 @@ def submit(gateway, route, prompt, options=None, **fields):
         async with app.lifespan():
             first, *others = app.state.services.router.targets(route)
             request = ImageRequest(provider=first.provider, model=first.model, prompt=prompt, **fields)
-            ask = Ask(
+            submission = Submission(
                 org="acme",
                 subject="tester",
                 face="openai",
@@ -55,7 +55,7 @@ def submit(gateway, route, prompt, options=None, **fields):
                 options=options or Options(),
                 fallbacks=tuple(others),
             )
-            return (await app.state.services.submitter.submit(ask)).job.id
+            return (await app.state.services.submitter.submit(submission)).job.id
 
     return asyncio.run(submitted())
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from app.auth.caller import READ, WRITE
-from app.faces.jobs.body import NewJob, NewWebhook, new_ask
+from app.faces.jobs.body import NewJob, NewWebhook, new_submission
 from app.http.base64_fields import Base64Text
 from app.http.caller import known_caller
 from app.http.job_headers import client_reference, idempotency_key, options_from_headers
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from app.auth.caller import Caller
     from jobs.client.batch import Batch, Row
     from jobs.client.batches import Batches
-    from jobs.client.submission import Ask
+    from jobs.client.submission import Submission
     from jobs.model.job import Options
 
 PATH: Final = "/api/v1/batches"
@@ -214,9 +214,9 @@ def _listed(value: Any) -> list[Any]:
 def _wish(caller: Caller, body: NewBatch, options: Options, request: str, key: str | None) -> Wish:
     """What the body asks. Its pictures are decoded here: run it in a thread."""
 
-    def asked(item: NewJob) -> Ask | DarkroomError:
+    def asked(item: NewJob) -> Submission | DarkroomError:
         try:
-            return new_ask(caller, item, options, request)
+            return new_submission(caller, item, options, request)
         except DarkroomError as error:
             return error
 
@@ -225,7 +225,7 @@ def _wish(caller: Caller, body: NewBatch, options: Options, request: str, key: s
         subject=caller.subject,
         metadata=checked_metadata(body.metadata),
         client_reference=client_reference(body.client_reference, "clientReference"),
-        asks=[asked(item) for item in body.items],
+        submissions=[asked(item) for item in body.items],
         fingerprint=_fingerprint(body, options),
         atomic=body.atomic,
         idempotency_key=key,

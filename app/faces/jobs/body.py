@@ -10,7 +10,7 @@ from msgspec import Struct
 from app.http.caller import permitted
 from app.http.input_images import Mask, ReferenceImage, mask, reference
 from app.http.job_headers import checked_options, client_reference
-from jobs.client.submission import Ask
+from jobs.client.submission import Submission
 from jobs.errors import InvalidInput, InvalidPicture
 from jobs.model.job import Options, Webhook
 from jobs.model.metadata import checked_metadata
@@ -79,9 +79,9 @@ class NewJob(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rena
     webhook: NewWebhook | None = None
 
 
-def new_ask(caller: Caller, body: NewJob, options: Options, request_id: str) -> Ask:
+def new_submission(caller: Caller, body: NewJob, options: Options, request_id: str) -> Submission:
     """What the body asks; it holds against `options`, those of the headers. Raises `DarkroomError` naming the field."""
-    return Ask(
+    return Submission(
         org=caller.org,
         subject=caller.subject,
         face=FACE,

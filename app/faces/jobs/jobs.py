@@ -11,7 +11,7 @@ from litestar.params import FromPath
 from msgspec.structs import replace
 
 from app.auth.caller import READ, WRITE, Caller
-from app.faces.jobs.body import NewJob, new_ask
+from app.faces.jobs.body import NewJob, new_submission
 from app.http.caller import known_caller
 from app.http.job_headers import applied, client_reference, idempotency_key, options_from_headers, preference
 from app.http.json_body import read_json
@@ -23,7 +23,7 @@ from app.http.wait import wait_room, waited_for
 from app.services import AnyRequest, services
 from jobs.client.erase import CANCEL_SECONDS
 from jobs.client.estimates import queue_json, seconds_json
-from jobs.client.submission import Ask
+from jobs.client.submission import Submission
 from jobs.client.submit import Estimate
 from jobs.errors import InvalidInput, NotAcceptable
 from jobs.model.filters import Filters
@@ -58,17 +58,17 @@ async def create_job(request: AnyRequest) -> Response[Any]:
     caller = await known_caller(request, WRITE)
     jobs = services(request).jobs
     if _flag(only_query(request, frozenset({"dryRun"})), "dryRun"):
-        return _estimated(await services(request).submitter.estimate(await _ask(request, caller)))
+        return _estimated(await services(request).submitter.estimate(await _submission(request, caller)))
     prefer = preference(request, services(request).settings.wait_seconds)
     if wants_stream(request):
         ended = open_stream(request, caller.org, caller.subject)
-        submitted = await services(request).submitter.submit(await _ask(request, caller))
+        submitted = await services(request).submitter.submit(await _submission(request, caller))
         return await stream(
             request, submitted.job, ended, {**_said(submitted, prefer), **where(request, submitted.job)}
         )
     wait = prefer.wait or 0
     with wait_room(request, caller.org, caller.subject, wait):
-        submitted = await services(request).submitter.submit(await _ask(request, caller))
+        submitted = await services(request).submitter.submit(await _submission(request, caller))
         job = submitted.job
         if wait and not job.status.terminal:
             job = await waited_for(request, job, jobs.wait(job.org, job.id, wait))
@@ -196,13 +196,13 @@ async def _readable(request: AnyRequest, job_id: str) -> Job:
     return job
 
 
-async def _ask(request: AnyRequest, caller: Caller) -> Ask:
+async def _submission(request: AnyRequest, caller: Caller) -> Submission:
     body = await read_json(request, NewJob)
-    ask = new_ask(caller, body, options_from_headers(request), request_id(request))
+    submission = new_submission(caller, body, options_from_headers(request), request_id(request))
     return replace(
-        ask,
+        submission,
         idempotency_key=idempotency_key(request),
-        client_reference=ask.client_reference
+        client_reference=submission.client_reference
         or client_reference(request.headers.get("x-client-reference"), "clientReference"),
     )
 

@@ -22,7 +22,7 @@ from app.http.query import only_query
 from app.http.responses import Telling
 from app.http.wait import answer_now_or_later
 from app.services import AnyRequest, services
-from jobs.client.submission import Ask
+from jobs.client.submission import Submission
 from jobs.errors import NotFound, ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ async def get_model(request: AnyRequest, model: FromPath[str]) -> Response[bytes
 class Asked(Struct, frozen=True):
     """A wish that can be submitted, and how its pictures are to be answered."""
 
-    ask: Ask
+    submission: Submission
     telling: Telling
     streams: bool
     prefer: Preference | None
@@ -133,7 +133,7 @@ async def _writer(request: AnyRequest) -> Caller:
 
 def _asked(request: AnyRequest, caller: Caller, wish: Wish, provider: str | None = None) -> Asked:
     first, *others = permitted(caller, wish.model, _targets(services(request).router, wish.model, provider))
-    ask = Ask(
+    submission = Submission(
         org=caller.org,
         subject=caller.subject,
         face=FACE,
@@ -150,14 +150,14 @@ def _asked(request: AnyRequest, caller: Caller, wish: Wish, provider: str | None
     default = "b64_json" if first.model.startswith(_IMAGES) else "url"
     wants = wish.fields.response_format or default
     telling = Telling(picture=b64_response if wants == "b64_json" else url_response, pointer=pointer)
-    return Asked(ask, telling, wish.streams, Preference(0) if wish.fields.asynchronous else None)
+    return Asked(submission, telling, wish.streams, Preference(0) if wish.fields.asynchronous else None)
 
 
 def _answer(request: AnyRequest, asked: Asked) -> Coroutine[Any, Any, Response[Any]]:
     """No coroutine of its own: it would keep the pictures in hand for as long as the wait lasts."""
     if asked.streams:
-        return streamed(request, asked.ask)
-    return answer_now_or_later(request, asked.ask, asked.telling, asked.prefer)
+        return streamed(request, asked.submission)
+    return answer_now_or_later(request, asked.submission, asked.telling, asked.prefer)
 
 
 def _targets(router: Router, name: str, provider: str | None) -> tuple[Target, ...]:

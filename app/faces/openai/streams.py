@@ -26,7 +26,7 @@ from jobs.model.json import failure_json, warnings_json
 
 if TYPE_CHECKING:
     from jobs.client.pictures import PictureReader
-    from jobs.client.submission import Ask
+    from jobs.client.submission import Submission
     from jobs.model.job import Job
     from jobs.model.picture import Image
 
@@ -45,13 +45,13 @@ _NO_USAGE: Final = {
 _NO_CREDENTIAL: Final = error_json("UNAUTHORIZED", "the credential of this stream holds no longer", None, {})
 
 
-async def streamed(request: AnyRequest, ask: Ask) -> Response[Any]:
+async def streamed(request: AnyRequest, submission: Submission) -> Response[Any]:
     """Submit and follow. An error before the first event is an answer with its own status."""
-    ended = open_stream(request, ask.org, ask.subject)
+    ended = open_stream(request, submission.org, submission.subject)
     jobs = services(request).jobs
-    ask = replace(ask, wait_seconds=float(min(ask.options.cancel_after, WAIT_SECONDS)))
-    submitted = await services(request).submitter.submit(ask)
-    del ask  # the stream may be long: the pictures in hand are not kept for it
+    submission = replace(submission, wait_seconds=float(min(submission.options.cancel_after, WAIT_SECONDS)))
+    submitted = await services(request).submitter.submit(submission)
+    del submission  # the stream may be long: the pictures in hand are not kept for it
     job = submitted.job
     remember_job(request, job.id)
     try:
