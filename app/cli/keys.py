@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from jobs.access.api_key import ApiKey
-    from jobs.access.keys import Issued, Keys
+    from jobs.access.keys import Keys, KeyWithSecret
     from jobs.settings import Settings
 
 T = TypeVar("T")
@@ -93,7 +93,7 @@ def revoke(key_id: str, as_json: bool) -> None:
 def rotate(key_id: str, overlap: int, as_json: bool) -> None:
     """Give a key a new secret, which is written to stdout, this once."""
 
-    async def work(kept: Keys) -> Issued:
+    async def work(kept: Keys) -> KeyWithSecret:
         return await kept.rotate((await kept.find(key_id)).org, key_id, overlap)
 
     _say_once(_with_keys(work), as_json)
@@ -142,7 +142,7 @@ async def _all(kept: Keys, org: str) -> list[tuple[ApiKey, int | None]]:
             return list(zip(found, await kept.last_used(found), strict=True))
 
 
-def _say_once(issued: Issued, as_json: bool) -> None:
+def _say_once(issued: KeyWithSecret, as_json: bool) -> None:
     from jobs.access.api_key import key_json
 
     if as_json:

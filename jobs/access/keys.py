@@ -26,7 +26,7 @@ USED_EVERY_MS: Final = 60_000
 """`lastUsedAt` is written no more often than this."""
 
 
-class Issued(Struct, frozen=True):
+class KeyWithSecret(Struct, frozen=True):
     """A key with its secret, which nobody can ask for again."""
 
     key: ApiKey
@@ -42,7 +42,7 @@ class Keys:
         self._records = Records(redis, prefix, "api_key", ApiKey, _hashes)
         self._providers = providers
 
-    async def create(self, org: str, wish: Wish, *, by: str) -> Issued:
+    async def create(self, org: str, wish: Wish, *, by: str) -> KeyWithSecret:
         """Make a key. Raises `InvalidInput` naming the field as the API spells it."""
         now = now_ms()
         check(wish, self._providers, now)
@@ -62,7 +62,7 @@ class Keys:
             metadata=wish.metadata,
         )
         await self._records.put(key)
-        return Issued(key, secret)
+        return KeyWithSecret(key, secret)
 
     async def known(self, secret: str) -> ApiKey | None:
         """The active key that the secret opens. A misspelt one costs no look-up; nothing is remembered here."""
@@ -97,7 +97,7 @@ class Keys:
             await self._records.update(org, key_id, lambda k: k if k.revoked_ms is not None else replace(k, **change))
         )
 
-    async def rotate(self, org: str, key_id: str, overlap_seconds: int = 0) -> Issued:
+    async def rotate(self, org: str, key_id: str, overlap_seconds: int = 0) -> KeyWithSecret:
         """Give a key a new secret; the one before stays valid for the overlap. Raises `Gone`, `NotFound`."""
         if not 0 <= overlap_seconds <= LONGEST_OVERLAP:
             raise InvalidInput(f"must be 0 to {LONGEST_OVERLAP}", field="overlapSeconds")
@@ -110,7 +110,7 @@ class Keys:
             new = {"hash": tokens.digest(secret), "hint": secret[-4:], "rotated_ms": now, "rotated": before}
             return replace(key, **new)
 
-        return Issued(_found(await self._records.update(org, key_id, change)), secret)
+        return KeyWithSecret(_found(await self._records.update(org, key_id, change)), secret)
 
     async def last_used(self, keys: Sequence[ApiKey]) -> list[int | None]:
         """When each was used last (Unix ms, exact to `USED_EVERY_MS`), in their order."""

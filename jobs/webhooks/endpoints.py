@@ -54,7 +54,7 @@ class Wish(Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
 
 
-class Shown(Struct, frozen=True):
+class EndpointWithSecret(Struct, frozen=True):
     """An endpoint with its newest secret, which nobody can ask for again."""
 
     endpoint: Endpoint
@@ -91,7 +91,7 @@ class Endpoints:
         self._policy = policy
         self._enabled = EnabledCache(self._look, clock)
 
-    async def create(self, org: str, wish: Wish) -> Shown:
+    async def create(self, org: str, wish: Wish) -> EndpointWithSecret:
         """Make an endpoint. Raises `InvalidInput` naming the field as the API spells it."""
         now, secret = now_ms(), new_secret() if wish.secret is None else wish.secret
         endpoint = Endpoint(
@@ -113,7 +113,7 @@ class Endpoints:
         if len(found) > MOST:  # looked at after the write: of two at the same time neither passes unseen
             await self._records.delete(org, endpoint.id)
             raise InvalidInput(f"an org has at most {MOST} endpoints", reason="too_many_endpoints")
-        return Shown(endpoint, secret)
+        return EndpointWithSecret(endpoint, secret)
 
     async def get(self, org: str, endpoint_id: str) -> Endpoint:
         """One endpoint of the org. Raises `NotFound`."""
@@ -159,7 +159,9 @@ class Endpoints:
         self._enabled.forget(org)
         await self._outbox.hasten(endpoint_id)
 
-    async def rotate(self, org: str, endpoint_id: str, overlap_seconds: int, secret: str | None = None) -> Shown:
+    async def rotate(
+        self, org: str, endpoint_id: str, overlap_seconds: int, secret: str | None = None
+    ) -> EndpointWithSecret:
         """Give it a new secret; the one before signs beside it for the overlap. Raises `InvalidInput`, `NotFound`."""
         if not 0 <= overlap_seconds <= LONGEST_OVERLAP:
             raise InvalidInput(f"must be 0 to {LONGEST_OVERLAP}", field="overlapSeconds")
@@ -171,7 +173,7 @@ class Endpoints:
             secrets = (new, before) if overlap_seconds else (new,)
             return self._checked(replace(endpoint, secrets=secrets, updated_ms=now), given)
 
-        return Shown(_found(await self._records.update(org, endpoint_id, change)), given)
+        return EndpointWithSecret(_found(await self._records.update(org, endpoint_id, change)), given)
 
     async def fared(self, endpoint: Endpoint, attempt: DeliveryAttempt) -> None:
         """What an attempt says of its endpoint: it recovers, fails on, or is disabled."""

@@ -19,7 +19,7 @@ from jobs.access.api_key import Grant, Limits, Wish, key_json
 
 if TYPE_CHECKING:
     from app.auth.caller import Caller
-    from jobs.access.keys import Issued
+    from jobs.access.keys import KeyWithSecret
 
 PATH: Final = "/api/v1/keys"
 LARGEST_BODY: Final = 64 * 1024
@@ -131,7 +131,7 @@ def _name(caller: Caller) -> str:
     return caller.subject if caller.key is None else caller.key.id
 
 
-def _shown_once(issued: Issued, status: int, headers: dict[str, str]) -> Response[bytes]:
+def _shown_once(issued: KeyWithSecret, status: int, headers: dict[str, str]) -> Response[bytes]:
     return answer({**key_json(issued.key), "key": issued.secret}, status, headers)
 
 

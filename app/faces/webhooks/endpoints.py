@@ -24,7 +24,7 @@ from jobs.webhooks.json import endpoint_json
 from jobs.webhooks.signing import SIGNING, Signer
 
 if TYPE_CHECKING:
-    from jobs.webhooks.endpoints import Shown
+    from jobs.webhooks.endpoints import EndpointWithSecret
 
 PATH: Final = "/api/v1/webhooks"
 FRESH_SECONDS: Final = 300
@@ -199,7 +199,7 @@ def _description(text: str | None) -> str | None:
     return text
 
 
-def _shown_once(shown: Shown, status: int, headers: dict[str, str]) -> Response[bytes]:
+def _shown_once(shown: EndpointWithSecret, status: int, headers: dict[str, str]) -> Response[bytes]:
     return answer({**endpoint_json(shown.endpoint), "secret": shown.secret}, status, headers)
 
 
