@@ -52,8 +52,8 @@ def create(org: str, expires: str | None, as_json: bool, **told: Any) -> None:
         expires_ms = None if expires is None else read_moment(expires)
     except (ValueError, OverflowError):
         fail("--expires: must be an RFC 3339 time, such as 2027-01-31T00:00:00Z")
-    wish = _wish(expires_ms, **told)
-    _say_once(_with_keys(lambda kept: kept.create(org, wish, by=BY)), as_json)
+    spec = _spec(expires_ms, **told)
+    _say_once(_with_keys(lambda kept: kept.create(org, spec, by=BY)), as_json)
 
 
 @keys.command("list")
@@ -99,12 +99,12 @@ def rotate(key_id: str, overlap: int, as_json: bool) -> None:
     _say_once(_with_keys(work), as_json)
 
 
-def _wish(
+def _spec(
     expires_ms: int | None, *, rpm: int | None, rpd: int | None, capabilities: tuple[str, ...], **told: Any
 ) -> Any:
-    from jobs.access.api_key import Grant, Limits, Wish
+    from jobs.access.api_key import Grant, KeySpec, Limits
 
-    return Wish(
+    return KeySpec(
         name=told["name"],
         subject=told["subject"],
         grant=Grant(

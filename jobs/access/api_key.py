@@ -55,7 +55,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rena
         return tuple(Window(amount, seconds) for amount, seconds in told if amount is not None)
 
 
-class Wish(Struct, frozen=True, kw_only=True):
+class KeySpec(Struct, frozen=True, kw_only=True):
     """A key that is asked for. `subject`: who its jobs belong to, by default the key itself."""
 
     name: str
@@ -106,24 +106,24 @@ class ApiKey(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return opens and self.status(now) == "active"
 
 
-def check(wish: Wish, providers: Collection[str], now: int) -> None:
+def check(spec: KeySpec, providers: Collection[str], now: int) -> None:
     """Hold a wish to its bounds; `providers` are the known ones. Raises `InvalidInput` naming the API's own field."""
-    if not wish.name.strip() or len(wish.name) > _LONGEST_NAME or not wish.name.isprintable():
+    if not spec.name.strip() or len(spec.name) > _LONGEST_NAME or not spec.name.isprintable():
         raise InvalidInput(f"must be 1 to {_LONGEST_NAME} printable characters", field="name")
-    if wish.subject is not None and not _SUBJECT.fullmatch(wish.subject):
+    if spec.subject is not None and not _SUBJECT.fullmatch(spec.subject):
         raise InvalidInput("must be 1 to 128 printable ASCII characters without spaces", field="subject")
-    if wish.expires_ms is not None and wish.expires_ms <= now:
+    if spec.expires_ms is not None and spec.expires_ms <= now:
         raise InvalidInput("must be in the future", field="expiresAt")
     for field, amount, least in (
-        ("rateLimits.requestsPerMinute", wish.limits.requests_per_minute, 1),
-        ("rateLimits.requestsPerDay", wish.limits.requests_per_day, 1),
-        ("rateLimits.imagesPerDay", wish.limits.images_per_day, 0),
-        ("rateLimits.costPerDay", wish.limits.cost_per_day, 0),
+        ("rateLimits.requestsPerMinute", spec.limits.requests_per_minute, 1),
+        ("rateLimits.requestsPerDay", spec.limits.requests_per_day, 1),
+        ("rateLimits.imagesPerDay", spec.limits.images_per_day, 0),
+        ("rateLimits.costPerDay", spec.limits.cost_per_day, 0),
     ):
         if amount is not None and not least <= amount <= _MOST_PER_WINDOW:
             raise InvalidInput(f"must be {least} to {_MOST_PER_WINDOW}", field=field)
-    _check_grant(wish.grant, providers)
-    checked_metadata(wish.metadata)
+    _check_grant(spec.grant, providers)
+    checked_metadata(spec.metadata)
 
 
 def key_json(key: ApiKey, used_ms: int | None = None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from jobs.access import tokens
-from jobs.access.api_key import ApiKey, Rotated, Wish, check
+from jobs.access.api_key import ApiKey, KeySpec, Rotated, check
 from jobs.errors import Gone, InvalidInput, NotFound
 from jobs.ids import new_id
 from jobs.model.times import now_ms
@@ -42,24 +42,24 @@ class Keys:
         self._records = Records(redis, prefix, "api_key", ApiKey, _hashes)
         self._providers = providers
 
-    async def create(self, org: str, wish: Wish, *, by: str) -> KeyWithSecret:
+    async def create(self, org: str, spec: KeySpec, *, by: str) -> KeyWithSecret:
         """Make a key. Raises `InvalidInput` naming the field as the API spells it."""
         now = now_ms()
-        check(wish, self._providers, now)
+        check(spec, self._providers, now)
         secret, key_id = tokens.new_token(), new_id("key")
         key = ApiKey(
             id=key_id,
             org=org,
-            subject=wish.subject or key_id,
-            name=wish.name,
+            subject=spec.subject or key_id,
+            name=spec.name,
             hash=tokens.digest(secret),
             hint=secret[-4:],
-            grant=wish.grant,
-            limits=wish.limits,
+            grant=spec.grant,
+            limits=spec.limits,
             created_ms=now,
             created_by=by,
-            expires_ms=wish.expires_ms,
-            metadata=wish.metadata,
+            expires_ms=spec.expires_ms,
+            metadata=spec.metadata,
         )
         await self._records.put(key)
         return KeyWithSecret(key, secret)

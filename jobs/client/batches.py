@@ -37,7 +37,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-class Wish(Struct, frozen=True, kw_only=True):
+class BatchSubmission(Struct, frozen=True, kw_only=True):
     """What a caller asks at once; of an item that cannot even be asked, why. `atomic`: all of it or nothing."""
 
     org: str
@@ -60,17 +60,17 @@ class Batches:
         self._eraser = eraser
         self._records = Records(redis, prefix, "batch", Batch, _names, lambda batch: batch.until_ms)
 
-    async def submit(self, wish: Wish) -> tuple[Batch, bool]:
+    async def submit(self, batch_submission: BatchSubmission) -> tuple[Batch, bool]:
         """Accept what can be accepted; True: the idempotency key was known, and what was missing has been completed.
 
         Raises the first item's error when the wish is atomic; nothing is created then.
         """
-        batch = _planned(wish)
+        batch = _planned(batch_submission)
         names = _names(batch)
         known = await self._records.named(*names) if names else None
         if known is None:
-            prepared, refused = await self._prepare(batch, wish, range(len(wish.submissions)))
-            if wish.atomic and refused:
+            prepared, refused = await self._prepare(batch, batch_submission, range(len(batch_submission.submissions)))
+            if batch_submission.atomic and refused:
                 await self._discard(prepared)
                 raise refused[min(refused)]
             batch = _marked(batch, refused)
@@ -78,7 +78,7 @@ class Batches:
             if known is None:
                 return await self._enter(batch, prepared, {}), False
             await self._discard(prepared)
-        return await self._again(known, wish), True
+        return await self._again(known, batch_submission), True
 
     async def get(self, org: str, batch_id: str) -> Batch:
         """One batch of the org. Raises `NotFound`."""
@@ -106,24 +106,24 @@ class Batches:
             await self._cancel_jobs(batch, by)
         return batch
 
-    async def _again(self, batch_id: str, wish: Wish) -> Batch:
+    async def _again(self, batch_id: str, batch_submission: BatchSubmission) -> Batch:
         batch = await self._records.find(batch_id)
         if batch is None:
             raise Gone("the batch of this idempotency key is past its retention", batchId=batch_id)
-        if batch.fingerprint != wish.fingerprint:
+        if batch.fingerprint != batch_submission.fingerprint:
             raise IdempotencyKeyReused("this idempotency key was used for another batch", batchId=batch_id)
         missing = [row.index for row in await self.rows(batch) if row.status == PENDING]
-        return await self._enter(batch, *await self._prepare(batch, wish, missing))
+        return await self._enter(batch, *await self._prepare(batch, batch_submission, missing))
 
     async def _prepare(
-        self, batch: Batch, wish: Wish, indexes: Sequence[int]
+        self, batch: Batch, batch_submission: BatchSubmission, indexes: Sequence[int]
     ) -> tuple[dict[int, Job], dict[int, DarkroomError]]:
         """The jobs of these items, and what is wrong with the others; nothing is created yet."""
         prepared: dict[int, Job] = {}
         refused: dict[int, DarkroomError] = {}
 
         async def one(index: int) -> None:
-            submission = wish.submissions[index]
+            submission = batch_submission.submissions[index]
             try:
                 if isinstance(submission, DarkroomError):
                     raise submission
@@ -186,21 +186,21 @@ class Batches:
             await self._submitter.discard(job)
 
 
-def _planned(wish: Wish) -> Batch:
+def _planned(batch_submission: BatchSubmission) -> Batch:
     now = now_ms()
-    submissions = [submission for submission in wish.submissions if isinstance(submission, Submission)]
+    submissions = [submission for submission in batch_submission.submissions if isinstance(submission, Submission)]
     seconds = [a.options.cancel_after + (a.options.expires_after or RECORD_DAYS * 86_400) for a in submissions]
     return Batch(
         id=new_id("bat"),
-        org=wish.org,
-        subject=wish.subject,
+        org=batch_submission.org,
+        subject=batch_submission.subject,
         created_ms=now,
         until_ms=now + min(max(seconds, default=86_400) * 1000, LONGEST_MS),
-        items=tuple(Item(new_id("job")) for _ in wish.submissions),
-        fingerprint=wish.fingerprint,
-        idempotency_key=wish.idempotency_key,
-        metadata=wish.metadata,
-        client_reference=wish.client_reference,
+        items=tuple(Item(new_id("job")) for _ in batch_submission.submissions),
+        fingerprint=batch_submission.fingerprint,
+        idempotency_key=batch_submission.idempotency_key,
+        metadata=batch_submission.metadata,
+        client_reference=batch_submission.client_reference,
     )
 
 

@@ -43,7 +43,7 @@ NO_ADDRESS: Final = (
 _log = structlog.get_logger()
 
 
-class Wish(Struct, frozen=True, kw_only=True):
+class EndpointSpec(Struct, frozen=True, kw_only=True):
     """What an endpoint is to be."""
 
     url: str
@@ -91,20 +91,20 @@ class Endpoints:
         self._policy = policy
         self._enabled = EnabledCache(self._look, clock)
 
-    async def create(self, org: str, wish: Wish) -> EndpointWithSecret:
+    async def create(self, org: str, spec: EndpointSpec) -> EndpointWithSecret:
         """Make an endpoint. Raises `InvalidInput` naming the field as the API spells it."""
-        now, secret = now_ms(), new_secret() if wish.secret is None else wish.secret
+        now, secret = now_ms(), new_secret() if spec.secret is None else spec.secret
         endpoint = Endpoint(
             id=new_id("whe"),
             org=org,
-            url=wish.url,
-            events=wish.events,
-            include=wish.include,
-            description=wish.description,
+            url=spec.url,
+            events=spec.events,
+            include=spec.include,
+            description=spec.description,
             secrets=(Secret(sealed=self._sealer.seal(secret)),),
             created_ms=now,
             updated_ms=now,
-            metadata=wish.metadata,
+            metadata=spec.metadata,
         )
         endpoint = self._checked(endpoint, secret)
         await self._records.put(endpoint)

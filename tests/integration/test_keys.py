@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from app.auth.authenticator import Authenticator
 from jobs.access import tokens
-from jobs.access.api_key import Grant, Wish
+from jobs.access.api_key import Grant, KeySpec
 from jobs.access.keys import Keys
 from jobs.access.rates import Rates, Window, nearest
 from jobs.errors import Forbidden, Gone, InvalidInput, NotFound, Unauthorized
@@ -25,7 +25,7 @@ def keys(redis):
 
 
 async def test_a_key_is_known_by_its_secret_and_by_nothing_that_is_kept(keys, redis):
-    issued = await keys.create("acme", Wish(name="CI"), by="me")
+    issued = await keys.create("acme", KeySpec(name="CI"), by="me")
 
     assert (await keys.known(issued.secret)) == issued.key
     assert issued.key.subject == issued.key.id
@@ -47,7 +47,7 @@ async def _text(redis, key):
 
 
 async def test_a_misspelt_key_costs_no_look_up(keys, redis_server):
-    secret = (await keys.create("acme", Wish(name="CI"), by="me")).secret
+    secret = (await keys.create("acme", KeySpec(name="CI"), by="me")).secret
     misspelt = secret[:-1] + ("A" if secret[-1] != "A" else "B")
     before = redis_server.commands()
 
@@ -57,7 +57,7 @@ async def test_a_misspelt_key_costs_no_look_up(keys, redis_server):
 
 
 async def test_an_expired_key_is_known_no_longer(keys):
-    issued = await keys.create("acme", Wish(name="short", expires_ms=now_ms() + 1_000), by="me")
+    issued = await keys.create("acme", KeySpec(name="short", expires_ms=now_ms() + 1_000), by="me")
 
     assert await keys.known(issued.secret) is not None
     await asyncio.sleep(1.05)
@@ -67,7 +67,7 @@ async def test_an_expired_key_is_known_no_longer(keys):
 
 
 async def test_a_revoked_key_ends_at_once_with_every_secret_and_for_good(keys):
-    first = await keys.create("acme", Wish(name="CI"), by="me")
+    first = await keys.create("acme", KeySpec(name="CI"), by="me")
     second = await keys.rotate("acme", first.key.id, 600)
 
     revoked = await keys.revoke("acme", first.key.id)
@@ -81,7 +81,7 @@ async def test_a_revoked_key_ends_at_once_with_every_secret_and_for_good(keys):
 
 
 async def test_a_rotated_key_has_a_new_secret_and_the_old_one_for_the_overlap_alone(keys):
-    first = await keys.create("acme", Wish(name="CI"), by="me")
+    first = await keys.create("acme", KeySpec(name="CI"), by="me")
     second = await keys.rotate("acme", first.key.id, 2)
     third_key = (await keys.known(second.secret)).id
 
@@ -96,7 +96,7 @@ async def test_a_rotated_key_has_a_new_secret_and_the_old_one_for_the_overlap_al
 
 
 async def test_a_rotation_during_an_overlap_ends_the_oldest_secret(keys):
-    first = await keys.create("acme", Wish(name="CI"), by="me")
+    first = await keys.create("acme", KeySpec(name="CI"), by="me")
     second = await keys.rotate("acme", first.key.id, 600)
     third = await keys.rotate("acme", first.key.id, 600)
 
@@ -104,7 +104,7 @@ async def test_a_rotation_during_an_overlap_ends_the_oldest_secret(keys):
 
 
 async def test_of_a_revocation_and_rotations_at_the_same_time_the_revocation_holds(keys):
-    issued = await keys.create("acme", Wish(name="CI"), by="me")
+    issued = await keys.create("acme", KeySpec(name="CI"), by="me")
 
     done = await asyncio.gather(
         *(keys.rotate("acme", issued.key.id, 600) for _ in range(6)),
@@ -118,7 +118,7 @@ async def test_of_a_revocation_and_rotations_at_the_same_time_the_revocation_hol
 
 
 async def test_another_orgs_key_is_not_found_by_any_verb(keys):
-    issued = await keys.create("acme", Wish(name="CI"), by="me")
+    issued = await keys.create("acme", KeySpec(name="CI"), by="me")
 
     for verb in (keys.get, keys.revoke, keys.rotate):
         with pytest.raises(NotFound):
@@ -128,7 +128,7 @@ async def test_another_orgs_key_is_not_found_by_any_verb(keys):
 
 
 async def test_the_last_use_is_written_at_most_once_a_minute(keys, redis):
-    issued = await keys.create("acme", Wish(name="CI"), by="me")
+    issued = await keys.create("acme", KeySpec(name="CI"), by="me")
     assert await keys.last_used([issued.key]) == [None]
     await keys.known(issued.secret)
     (first,) = await keys.last_used([issued.key])
@@ -145,8 +145,8 @@ async def test_the_last_use_is_written_at_most_once_a_minute(keys, redis):
 
 async def test_a_key_is_a_caller_of_its_org_by_each_header(keys):
     door = Authenticator(Settings.load({"JWT_SECRET": "x" * 32}, env_file=None), keys)
-    wish = Wish(name="CI", subject="robot", grant=Grant(capabilities=("usage:read",)))
-    secret = (await keys.create("acme", wish, by="me")).secret
+    spec = KeySpec(name="CI", subject="robot", grant=Grant(capabilities=("usage:read",)))
+    secret = (await keys.create("acme", spec, by="me")).secret
 
     for headers in (
         [("authorization", f"Bearer {secret}")],
@@ -164,7 +164,7 @@ async def test_a_key_is_a_caller_of_its_org_by_each_header(keys):
 
 async def test_credentials_that_contradict_each_other_are_refused(keys):
     door = Authenticator(Settings.load({"JWT_SECRET": "x" * 32}, env_file=None), keys)
-    one, other = [(await keys.create("acme", Wish(name=n), by="me")).secret for n in "ab"]
+    one, other = [(await keys.create("acme", KeySpec(name=n), by="me")).secret for n in "ab"]
 
     for headers in (
         [("authorization", f"Bearer {one}"), ("x-api-key", other)],
@@ -179,9 +179,9 @@ async def test_credentials_that_contradict_each_other_are_refused(keys):
 
 async def test_what_does_not_hold_is_refused_in_the_same_words_whatever_the_cause(keys):
     door = Authenticator(Settings.load({"JWT_SECRET": "x" * 32}, env_file=None), keys)
-    revoked = await keys.create("acme", Wish(name="r"), by="me")
+    revoked = await keys.create("acme", KeySpec(name="r"), by="me")
     await keys.revoke("acme", revoked.key.id)
-    expired = await keys.create("acme", Wish(name="e", expires_ms=now_ms() + 50), by="me")
+    expired = await keys.create("acme", KeySpec(name="e", expires_ms=now_ms() + 50), by="me")
     await asyncio.sleep(0.06)
     said = set()
 

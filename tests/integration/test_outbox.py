@@ -16,7 +16,7 @@ from jobs.store.jobs import RedisJobStore
 from jobs.webhooks.delivery import DeliveryAttempt, deliveries, given_up, tried
 from jobs.webhooks.enabled_cache import FRESH_SECONDS
 from jobs.webhooks.endpoint import Endpoint, Secret
-from jobs.webhooks.endpoints import Endpoints, Wish
+from jobs.webhooks.endpoints import Endpoints, EndpointSpec
 from jobs.webhooks.outbox import Outbox, outbox_rows
 from tests.jobs import new_job
 
@@ -233,7 +233,7 @@ async def test_who_is_enabled_is_remembered_for_seconds_and_forgotten_by_the_pro
         there = Endpoints(other, PREFIX, outbox=Outbox(other, PREFIX), **parts)
         assert list(await there.enabled("acme")) == []
 
-        made = (await here.create("acme", Wish(url="https://r.example/"))).endpoint
+        made = (await here.create("acme", EndpointSpec(url="https://r.example/"))).endpoint
 
         assert list(await here.enabled("acme")) == [made]
         assert list(await there.enabled("acme")) == []

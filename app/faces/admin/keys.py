@@ -15,7 +15,7 @@ from app.http.json_body import read_json, read_optional_json
 from app.http.problems import answer
 from app.http.query import instant, known_id, only_query, page
 from app.services import AnyRequest, services
-from jobs.access.api_key import Grant, Limits, Wish, key_json
+from jobs.access.api_key import Grant, KeySpec, Limits, key_json
 
 if TYPE_CHECKING:
     from app.auth.caller import Caller
@@ -62,7 +62,7 @@ async def create_key(request: AnyRequest) -> Response[bytes]:
     caller.require_grant(body.scopes, body.rate_limits)
     expires_ms = caller.ends_ms if body.expires_at is None else instant(body.expires_at, "expiresAt")
     caller.require_outlasts(expires_ms)
-    wish = Wish(
+    spec = KeySpec(
         name=body.name,
         subject=body.subject,
         grant=body.scopes,
@@ -70,7 +70,7 @@ async def create_key(request: AnyRequest) -> Response[bytes]:
         expires_ms=expires_ms,
         metadata=body.metadata,
     )
-    issued = await services(request).keys.create(caller.org, wish, by=_name(caller))
+    issued = await services(request).keys.create(caller.org, spec, by=_name(caller))
     _log.info("api key created", key_id=issued.key.id, org=caller.org, by=_name(caller))
     return _shown_once(issued, 201, {"Location": f"{services(request).settings.public_base_url}{PATH}/{issued.key.id}"})
 

@@ -24,7 +24,7 @@ from app.http.problems import answer, request_id
 from app.http.query import known_id, only_query, page
 from app.services import AnyRequest, services
 from jobs.client.batch import REJECTED, counts, status
-from jobs.client.batches import Wish
+from jobs.client.batches import BatchSubmission
 from jobs.errors import DarkroomError, InvalidInput, InvalidPicture, PayloadTooLarge
 from jobs.model.json import failure_json, result_json
 from jobs.model.metadata import checked_metadata
@@ -81,8 +81,8 @@ async def create_batch(request: AnyRequest) -> Response[bytes]:
         options = replace(options, priority="low")
     key = idempotency_key(request)
     body = await read_json(request, NewBatch, reshape=_spread)
-    wish = await asyncio.to_thread(_wish, caller, body, options, request_id(request), key)
-    batch, replayed = await services(request).batches.submit(wish)
+    batch_submission = await asyncio.to_thread(_batch_submission, caller, body, options, request_id(request), key)
+    batch, replayed = await services(request).batches.submit(batch_submission)
     headers = {"Idempotency-Replayed": "true"} if replayed else {"Location": _urls(request, batch)["self"]}
     return await _answer(request, batch, 200 if replayed else 202, headers)
 
@@ -211,7 +211,9 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _wish(caller: Caller, body: NewBatch, options: Options, request: str, key: str | None) -> Wish:
+def _batch_submission(
+    caller: Caller, body: NewBatch, options: Options, request: str, key: str | None
+) -> BatchSubmission:
     """What the body asks. Its pictures are decoded here: run it in a thread."""
 
     def asked(item: NewJob) -> Submission | DarkroomError:
@@ -220,7 +222,7 @@ def _wish(caller: Caller, body: NewBatch, options: Options, request: str, key: s
         except DarkroomError as error:
             return error
 
-    return Wish(
+    return BatchSubmission(
         org=caller.org,
         subject=caller.subject,
         metadata=checked_metadata(body.metadata),

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from app.auth.caller import READ, WRITE
 from app.faces.openai.answers import b64_response, pointer, url_response
-from app.faces.openai.bodies import Edit, Generation, Wish, read_edit, read_generation
+from app.faces.openai.bodies import Edit, Generation, ImagesRequest, read_edit, read_generation
 from app.faces.openai.errors import openai_error
 from app.faces.openai.models import known_model, model_json, offered, permitted
 from app.faces.openai.streams import streamed
@@ -131,16 +131,18 @@ async def _writer(request: AnyRequest) -> Caller:
     return caller
 
 
-def _asked(request: AnyRequest, caller: Caller, wish: Wish, provider: str | None = None) -> Asked:
-    first, *others = permitted(caller, wish.model, _targets(services(request).router, wish.model, provider))
+def _asked(request: AnyRequest, caller: Caller, images_request: ImagesRequest, provider: str | None = None) -> Asked:
+    first, *others = permitted(
+        caller, images_request.model, _targets(services(request).router, images_request.model, provider)
+    )
     submission = Submission(
         org=caller.org,
         subject=caller.subject,
         face=FACE,
-        request=wish.request(first),
+        request=images_request.request(first),
         fallbacks=tuple(others),
-        images=wish.images,
-        mask=wish.mask,
+        images=images_request.images,
+        mask=images_request.mask,
         options=options_from_headers(request),
         idempotency_key=idempotency_key(request),
         client_reference=client_reference(request.headers.get("x-client-reference"), "X-Client-Reference"),
@@ -148,9 +150,11 @@ def _asked(request: AnyRequest, caller: Caller, wish: Wish, provider: str | None
         key_id=caller.key_id,
     )
     default = "b64_json" if first.model.startswith(_IMAGES) else "url"
-    wants = wish.fields.response_format or default
+    wants = images_request.fields.response_format or default
     telling = Telling(picture=b64_response if wants == "b64_json" else url_response, pointer=pointer)
-    return Asked(submission, telling, wish.streams, Preference(0) if wish.fields.asynchronous else None)
+    return Asked(
+        submission, telling, images_request.streams, Preference(0) if images_request.fields.asynchronous else None
+    )
 
 
 def _answer(request: AnyRequest, asked: Asked) -> Coroutine[Any, Any, Response[Any]]:

@@ -71,7 +71,7 @@ class Edit(EditFields, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mask: Pointed | None = None
 
 
-class Wish(Struct, frozen=True, kw_only=True):
+class ImagesRequest(Struct, frozen=True, kw_only=True):
     """What was asked, checked as far as that goes without knowing the model."""
 
     model: str
@@ -93,24 +93,26 @@ class Wish(Struct, frozen=True, kw_only=True):
         )
 
 
-async def read_generation(request: AnyRequest, model: str | None) -> Wish:
+async def read_generation(request: AnyRequest, model: str | None) -> ImagesRequest:
     """The body of a generation; `model` is the one of the path. Raises `DarkroomError` naming the field."""
     body = await read_json(request, Generation, reshape=_without_nulls)
-    return Wish(model=_model(body, model), fields=_checked(body))
+    return ImagesRequest(model=_model(body, model), fields=_checked(body))
 
 
-async def read_edit(request: AnyRequest, model: str | None) -> Wish:
+async def read_edit(request: AnyRequest, model: str | None) -> ImagesRequest:
     """The body of an edit, a form or JSON. Raises `DarkroomError` naming the field."""
     if request.headers.get("content-type", "").lower().startswith(MEDIA_TYPE):
         return _form_edit(await read_form(request), model)
     body = await read_json(request, Edit, reshape=_edit_reshaped)
-    wish = Wish(model=_model(body, model), fields=_checked(body))
+    images_request = ImagesRequest(model=_model(body, model), fields=_checked(body))
     _check_count(body.images)
     images = tuple(_pointed(picture, f"image[{i}]") for i, picture in enumerate(body.images))
-    return replace(wish, images=_named(images), mask=None if body.mask is None else _pointed(body.mask, "mask"))
+    return replace(
+        images_request, images=_named(images), mask=None if body.mask is None else _pointed(body.mask, "mask")
+    )
 
 
-def _form_edit(parts: Sequence[Part], model: str | None) -> Wish:
+def _form_edit(parts: Sequence[Part], model: str | None) -> ImagesRequest:
     texts: dict[str, Any] = {}
     images: list[Part] = []
     masks: list[Part] = []
@@ -128,10 +130,10 @@ def _form_edit(parts: Sequence[Part], model: str | None) -> Wish:
     if len(masks) > 1:
         raise InvalidPicture("must be one picture", field="mask")
     fields = converted(texts, EditFields, strict=False)
-    wish = Wish(model=_model(fields, model), fields=_checked(fields))
+    images_request = ImagesRequest(model=_model(fields, model), fields=_checked(fields))
     _check_count(images)
     given = tuple(_file(part, f"image[{i}]") for i, part in enumerate(images))
-    return replace(wish, images=_named(given), mask=_file(masks[0], "mask") if masks else None)
+    return replace(images_request, images=_named(given), mask=_file(masks[0], "mask") if masks else None)
 
 
 def _file(part: Part, place: str) -> InputImage:

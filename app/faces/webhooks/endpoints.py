@@ -19,7 +19,7 @@ from app.services import AnyRequest, services
 from jobs.errors import InvalidInput
 from jobs.model.metadata import checked_metadata
 from jobs.webhooks.delivery import ENDINGS, delivered
-from jobs.webhooks.endpoints import OVERLAP_SECONDS, Wish
+from jobs.webhooks.endpoints import OVERLAP_SECONDS, EndpointSpec
 from jobs.webhooks.json import endpoint_json
 from jobs.webhooks.signing import SIGNING, Signer
 
@@ -75,7 +75,7 @@ async def create_endpoint(request: AnyRequest) -> Response[bytes]:
     caller = await known_caller(request, WRITE)
     only_query(request)
     body = await read_json(request, NewEndpoint, LARGEST_BODY)
-    wish = Wish(
+    spec = EndpointSpec(
         url=body.url,
         events=ENDINGS if body.events is None else tuple(body.events),
         include=body.include,
@@ -83,7 +83,7 @@ async def create_endpoint(request: AnyRequest) -> Response[bytes]:
         secret=body.secret,
         metadata=checked_metadata(body.metadata),
     )
-    made = await services(request).endpoints.create(caller.org, wish)
+    made = await services(request).endpoints.create(caller.org, spec)
     _log.info("webhook endpoint created", endpoint=made.endpoint.id, org=caller.org, by=caller.subject)
     base = services(request).settings.public_base_url
     return _shown_once(made, 201, {"Location": f"{base}{PATH}/{made.endpoint.id}"})

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from app.auth.caller import ADMIN, READ, WRITE, Caller
-from jobs.access.api_key import CAPABILITIES, ApiKey, Grant, Limits, Rotated, Wish, check, key_json
+from jobs.access.api_key import CAPABILITIES, ApiKey, Grant, KeySpec, Limits, Rotated, check, key_json
 from jobs.access.rates import Window
 from jobs.errors import Forbidden, InvalidInput
 
@@ -107,7 +107,7 @@ def _calls(tree, name):
 )
 def test_a_wish_out_of_bounds_names_its_field(field, changes):
     with pytest.raises(InvalidInput) as refused:
-        check(Wish(**{"name": "CI", **changes}), PROVIDERS, NOW)
+        check(KeySpec(**{"name": "CI", **changes}), PROVIDERS, NOW)
 
     assert refused.value.details["field"] == field
 
@@ -117,7 +117,7 @@ def test_a_wish_at_its_bounds_is_taken():
     limits = Limits(requests_per_minute=1, requests_per_day=10_000_000)
     full = {str(n): "x" * 512 for n in range(16)}
 
-    check(Wish(name="x" * 200, subject="x" * 128, grant=grant, limits=limits, metadata=full), PROVIDERS, NOW)
+    check(KeySpec(name="x" * 200, subject="x" * 128, grant=grant, limits=limits, metadata=full), PROVIDERS, NOW)
 
     assert limits.windows == (Window(1, 60), Window(10_000_000, 86_400))
     assert Limits().windows == ()
