@@ -38,7 +38,7 @@ from jobs.client.client import Jobs
 from jobs.client.erase import Eraser
 from jobs.client.estimates import Estimates
 from jobs.client.inputs import InputStager
-from jobs.client.notifier import Waiting
+from jobs.client.notifier import Notifier
 from jobs.client.overview import Overview
 from jobs.client.pictures import PictureReader
 from jobs.client.routing import Router
@@ -92,7 +92,7 @@ def create_app(settings: Settings) -> Litestar:
 def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) -> Services:
     """Everything that the faces use, on this Redis and this blob store."""
     redis, prefix = Redis(connection_pool=pool), settings.redis_prefix
-    waiting, rates, gauges = Waiting(redis, prefix), Rates(pool, prefix), Gauges(redis, prefix)
+    notifier, rates, gauges = Notifier(redis, prefix), Rates(pool, prefix), Gauges(redis, prefix)
     catalog = Catalog.load(settings.models_file)
     keys = Keys(redis, prefix, catalog.providers)
     authenticator = Authenticator(settings, keys)
@@ -101,7 +101,7 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
     inputs = InputStager(expiry=expiry, blobs=blobs, links=links, settings=settings)
     estimates = Estimates(gauges=gauges, catalog=catalog, limits=settings.provider_concurrency)
     store = job_store(redis, settings, outbox_rows(endpoints.enabled))
-    jobs = Jobs(store=store, waiting=waiting, outbox=outbox)
+    jobs = Jobs(store=store, notifier=notifier, outbox=outbox)
     submitter = Submitter(
         store=store,
         turns=Turns(arq_redis(pool, prefix), prefix),
@@ -121,11 +121,11 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
         estimates=estimates,
         pictures=PictureReader(blobs, links),
         overview=Overview(store=store, blobs=blobs, gauges=gauges, settings=settings),
-        waiting=waiting,
+        notifier=notifier,
         endpoints=endpoints,
         deliveries=DeliveryLog(outbox, endpoints, poster(settings), rates),
         authenticator=authenticator,
-        rechecks=Rechecks(authenticator, waiting),
+        rechecks=Rechecks(authenticator, notifier),
         keys=keys,
         orgs=Orgs(redis, prefix),
         rates=rates,
@@ -141,13 +141,13 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         await blobs.open()
-        await services.waiting.open()
+        await services.notifier.open()
         await services.rechecks.open()
         await sockets.open()
         try:
             yield
         finally:
-            await services.waiting.close()
+            await services.notifier.close()
             await services.rechecks.close()
             await sockets.close()
             await services.authenticator.close()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jobs.client.client import Jobs
     from jobs.client.erase import Eraser
     from jobs.client.estimates import Estimates
-    from jobs.client.notifier import Waiting
+    from jobs.client.notifier import Notifier
     from jobs.client.overview import Overview
     from jobs.client.pictures import PictureReader
     from jobs.client.routing import Router
@@ -44,7 +44,7 @@ class Services(Struct, frozen=True, kw_only=True):
     estimates: Estimates
     pictures: PictureReader
     overview: Overview
-    waiting: Waiting
+    notifier: Notifier
     endpoints: Endpoints
     deliveries: DeliveryLog
     authenticator: Authenticator

@@ -14,7 +14,7 @@ from jobs.errors import DarkroomError, Forbidden, Unauthorized
 
 if TYPE_CHECKING:
     from app.auth.authenticator import Authenticator
-    from jobs.client.notifier import Waiting
+    from jobs.client.notifier import Notifier
 
 RECHECK_SECONDS: Final = 15.0
 """How often every credential is looked at; what it opened ends within this, and the time of one round."""
@@ -27,9 +27,9 @@ _log = structlog.get_logger()
 class Rechecks:
     """Ends what was opened by a credential that holds no longer. One that opened much is looked at once a round."""
 
-    def __init__(self, authenticator: Authenticator, waiting: Waiting) -> None:
+    def __init__(self, authenticator: Authenticator, notifier: Notifier) -> None:
         self._authenticator = authenticator
-        self._waiting = waiting
+        self._notifier = notifier
         self._open: dict[Headers, set[End]] = {}
         self._rounds: asyncio.Task[None] | None = None
 
@@ -38,7 +38,7 @@ class Rechecks:
         self._rounds = asyncio.create_task(self._go_round())
 
     async def close(self) -> None:
-        """After `Waiting.end_waits`: no round follows."""
+        """After `Notifier.end_waits`: no round follows."""
         if self._rounds is not None:
             await self._rounds
 
@@ -55,7 +55,7 @@ class Rechecks:
                 self._open.pop(headers, None)
 
     async def _go_round(self) -> None:
-        while not await self._waiting.closes_within(RECHECK_SECONDS):
+        while not await self._notifier.closes_within(RECHECK_SECONDS):
             for headers in list(self._open):
                 try:
                     await self._look(headers)

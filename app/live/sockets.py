@@ -44,7 +44,7 @@ _log = structlog.get_logger()
 
 
 class Sockets:
-    """The Socket.IO server of this process. What it tells comes from `Waiting`'s news: processes need no bus."""
+    """The Socket.IO server of this process. What it tells comes from `Notifier`'s news: processes need no bus."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -62,11 +62,11 @@ class Sockets:
 
     async def open(self) -> None:
         """Begin to listen."""
-        self._services.waiting.attend(self._audience.hear)
+        self._services.notifier.subscribe(self._audience.hear)
         self._keeper = asyncio.create_task(self._keep())
 
     async def close(self) -> None:
-        """After `Waiting.end_waits`: the sockets are gone, nothing goes on."""
+        """After `Notifier.end_waits`: the sockets are gone, nothing goes on."""
         if self._keeper is not None:
             await self._keeper
         await self._audience.close()
@@ -242,7 +242,7 @@ class Sockets:
 
     async def _keep(self) -> None:
         """Until the process stops: look after the sockets. Then let all go, so that they come back elsewhere."""
-        while not await self._services.waiting.closes_within(SWEEP_SECONDS):
+        while not await self._services.notifier.closes_within(SWEEP_SECONDS):
             try:
                 await self._sweep()
             except Exception:  # noqa: BLE001  # the next round is due whatever went wrong in this one

@@ -122,7 +122,7 @@ class Audience:
         return self._requests.get((org, request_id))
 
     def hear(self, job_id: str | None, owner: str) -> None:
-        """News of a job (`Waiting.attend`)."""
+        """News of a job (`Notifier.subscribe`)."""
         if job_id is None:
             if self._of_owner and self._catching_up is None:
                 self._catching_up = asyncio.create_task(self._catch_up())

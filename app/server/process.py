@@ -45,7 +45,7 @@ def server(settings: Settings) -> uvicorn.Server:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    return _Server(config, app.state.services.waiting.end_waits)
+    return _Server(config, app.state.services.notifier.end_waits)
 
 
 class _Server(uvicorn.Server):

@@ -14,7 +14,7 @@ from jobs.store.durations import ADOPT_MS
 from jobs.store.outcomes import Stale
 
 if TYPE_CHECKING:
-    from jobs.client.notifier import Waiting
+    from jobs.client.notifier import Notifier
     from jobs.model.filters import Filters
     from jobs.store.jobs import RedisJobStore
     from jobs.webhooks.delivery import Delivery
@@ -27,9 +27,9 @@ READ_AT_MOST: Final = 1_000
 class Jobs:
     """The jobs of every org. Raises only `errors.DarkroomError`."""
 
-    def __init__(self, *, store: RedisJobStore, waiting: Waiting, outbox: Outbox) -> None:
+    def __init__(self, *, store: RedisJobStore, notifier: Notifier, outbox: Outbox) -> None:
         self._store = store
-        self._waiting = waiting
+        self._notifier = notifier
         self._outbox = outbox
 
     async def get(self, org: str, job_id: str) -> Job:
@@ -75,7 +75,7 @@ class Jobs:
 
     async def until(self, job: Job, done: Callable[[Job], bool], seconds: float) -> Job:
         """The job once `done`, or as it stands after `seconds`. Raises `NotFound`, `Gone` once it is erased."""
-        found = await self._waiting.until(job.id, lambda: self._look(job.id), done, seconds)
+        found = await self._notifier.until(job.id, lambda: self._look(job.id), done, seconds)
         return await self.get(job.org, job.id) if found is None else found
 
     async def follow(self, job: Job, after: int, silence: float) -> AsyncIterator[dict[str, Any] | None]:
@@ -87,7 +87,7 @@ class Jobs:
             for event in await self.events(job, after):
                 after = event["sequence"]
                 yield event
-            if job.status.terminal or self._waiting.closing:
+            if job.status.terminal or self._notifier.closing:
                 return
             newer = await self._newer(job, silence)
             if newer is None:
@@ -119,13 +119,13 @@ class Jobs:
     @property
     def closing(self) -> bool:
         """Whether this process is about to stop: who follows a job comes back to another one."""
-        return self._waiting.closing
+        return self._notifier.closing
 
     async def _newer(self, job: Job, seconds: float) -> Job | None:
         def changed(now: Job) -> bool:
             return now.version > job.version
 
-        return await self._waiting.until(job.id, lambda: self._look(job.id), changed, seconds)
+        return await self._notifier.until(job.id, lambda: self._look(job.id), changed, seconds)
 
     async def _look(self, job_id: str) -> Job | None:
         """The record; where its deadline has passed, the move is made first."""

@@ -22,18 +22,18 @@ RETRY_SECONDS: Final = 0.5
 
 Look = Callable[[], Awaitable[Job | None]]
 """Reads the job as it stands."""
-Heard = Callable[[str | None, str], None]
+OnChange = Callable[[str | None, str], None]
 """Is told of a change by the job's id and its owner, `org subject`; without an id: changes may have gone unheard."""
 
 
-class Waiting:
+class Notifier:
     """Waits for changes of jobs. Two thousand waiters cost one subscription."""
 
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
         self._channel = Keys(prefix).changes
         self._waiters: dict[str, set[asyncio.Event]] = {}
-        self._attending: list[Heard] = []
+        self._subscribers: list[OnChange] = []
         self._listener: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
 
@@ -61,9 +61,9 @@ class Waiting:
         await self._sleep(self._closing, seconds)
         return self.closing
 
-    def attend(self, heard: Heard) -> None:
-        """Have every change of every job told; `heard` is to be quick, and looks by itself."""
-        self._attending.append(heard)
+    def subscribe(self, on_change: OnChange) -> None:
+        """Have every change of every job told; `on_change` is to be quick, and looks by itself."""
+        self._subscribers.append(on_change)
 
     @property
     def count(self) -> int:
@@ -118,8 +118,8 @@ class Waiting:
         self._tell(job_id, rest.partition(" ")[2])
 
     def _tell(self, job_id: str | None, owner: str) -> None:
-        for heard in self._attending:
-            heard(job_id, owner)
+        for on_change in self._subscribers:
+            on_change(job_id, owner)
 
     def _wake_all(self) -> None:
         for events in self._waiters.values():

@@ -56,7 +56,7 @@ class Room:
         self.listener = Listener("one", "acme", "ann")
         self.audience = Audience(app.state.services, self._tell)
         self.audience.join(self.listener)
-        app.state.services.waiting.attend(self.audience.hear)
+        app.state.services.notifier.subscribe(self.audience.hear)
 
     async def _tell(self, listeners, message):
         assert list(listeners) == [self.listener]
