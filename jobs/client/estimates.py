@@ -33,7 +33,7 @@ STEEPNESS: Final = 1.5
 """How fast it does: a call that has taken its typical time is told as about 0.74."""
 
 
-class Typical(Struct, frozen=True):
+class Percentiles(Struct, frozen=True):
     """Seconds within which half, and nine of ten, are over."""
 
     p50: float
@@ -44,7 +44,7 @@ class Queued(Struct, frozen=True):
     """Where a queued job stands, and the seconds until it is likely to start; None: nobody serves it just now."""
 
     place: Place
-    start: Typical | None
+    start: Percentiles | None
 
 
 class Estimates:
@@ -54,9 +54,9 @@ class Estimates:
         self._gauges = gauges
         self._catalog = catalog
         self._limits = limits
-        self._measured: dict[tuple[str, str], tuple[float, Typical | None]] = {}
+        self._measured: dict[tuple[str, str], tuple[float, Percentiles | None]] = {}
 
-    async def typical(self, provider: str, model: str) -> Typical:
+    async def typical(self, provider: str, model: str) -> Percentiles:
         """How long a call takes: by the model's last good calls, or by the catalog while they are few."""
         looked, found = self._measured.get((provider, model), (-math.inf, None))
         if time.monotonic() - looked > FRESH_SECONDS:
@@ -65,7 +65,7 @@ class Estimates:
                 self._measured.clear()
             self._measured[provider, model] = (time.monotonic(), found)
         family = self._catalog.family(provider, model)
-        return found or Typical(family.p50_seconds, family.p90_seconds)
+        return found or Percentiles(family.p50_seconds, family.p90_seconds)
 
     async def queued(self, job: Job) -> Queued:
         """Where a queued job stands, or one that is not made would. Raises `ServiceUnavailable`."""
@@ -124,15 +124,15 @@ class Estimates:
         return shown if left is None else {**shown, "estimatedFinishSeconds": round(left, 2)}
 
 
-def measured(took_ms: Sequence[int]) -> Typical | None:
+def measured(took_ms: Sequence[int]) -> Percentiles | None:
     """What the last good calls took, in milliseconds each; None: too few to say."""
     if len(took_ms) < ENOUGH:
         return None
     cuts = statistics.quantiles(took_ms, n=10, method="inclusive")
-    return Typical(cuts[4] / 1000, cuts[8] / 1000)
+    return Percentiles(cuts[4] / 1000, cuts[8] / 1000)
 
 
-def start(place: Place, typical: Typical, held_seconds: float) -> Typical | None:
+def start(place: Place, typical: Percentiles, held_seconds: float) -> Percentiles | None:
     """Seconds until a job starts that stands there: `held_seconds + ends * typical / serving`.
 
     `ends` is how many jobs have to end first: itself and those ahead, less what is free. `serving` is the least of the
@@ -150,10 +150,10 @@ def start(place: Place, typical: Typical, held_seconds: float) -> Typical | None
     if not serving:
         return None
     rounds = max(0.0, place.ahead + 1 - free) / serving
-    return Typical(held_seconds + rounds * typical.p50, held_seconds + rounds * typical.p90)
+    return Percentiles(held_seconds + rounds * typical.p50, held_seconds + rounds * typical.p90)
 
 
-def done(elapsed: float, typical: Typical) -> float:
+def done(elapsed: float, typical: Percentiles) -> float:
     """The share of a call that is likely to be done after `elapsed` seconds: it grows ever slower, and never ends."""
     return MOST_DONE * (1 - math.exp(-STEEPNESS * elapsed / max(typical.p50, 0.001)))
 
@@ -167,7 +167,7 @@ def queue_json(queued: Queued) -> dict[str, Any]:
     return shown
 
 
-def seconds_json(typical: Typical) -> dict[str, float]:
+def seconds_json(typical: Percentiles) -> dict[str, float]:
     """`{p50, p90}` in seconds."""
     return {"p50": round(typical.p50, 2), "p90": round(typical.p90, 2)}
 
@@ -179,7 +179,7 @@ def _elapsed(job: Job) -> float:
     return max(0, now_ms() - job.attempts[-1].started_ms) / 1000
 
 
-def _left(job: Job, elapsed: float, typical: Typical) -> float | None:
+def _left(job: Job, elapsed: float, typical: Percentiles) -> float | None:
     """Seconds until the end, by the provider's own pace where it tells; None: it takes longer than nine of ten do."""
     if job.progress is not None and job.progress.value > 0:
         return elapsed * (1 - job.progress.value) / job.progress.value

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from jobs.client.estimates import Typical, measured
+from jobs.client.estimates import Percentiles, measured
 from jobs.providers import PROVIDERS
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class ProviderOverview(Struct, frozen=True, kw_only=True):
     running: int
     limit: int | None
     """How many jobs may run; None: as many as there is room for."""
-    seconds: Typical | None
+    seconds: Percentiles | None
     """How long its calls take; None: too few have been measured."""
 
 

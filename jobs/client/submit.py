@@ -16,7 +16,7 @@ from jobs.store.outcomes import Adopted, CircuitOpen, Created, Full, Key, Known
 if TYPE_CHECKING:
     from jobs.blobs.expiry import BlobExpiry
     from jobs.client.client import Jobs
-    from jobs.client.estimates import Estimates, Queued, Typical
+    from jobs.client.estimates import Estimates, Percentiles, Queued
     from jobs.client.submission import Preparer, Submission
     from jobs.queue import Turns
     from jobs.store.jobs import RedisJobStore
@@ -41,7 +41,7 @@ class Estimate(Struct, frozen=True):
     """A job that was not made, the seconds that a call of it takes, and where it would stand."""
 
     job: Job
-    typical: Typical
+    typical: Percentiles
     queued: Queued
 
 

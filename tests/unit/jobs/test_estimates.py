@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from jobs.client.estimates import MOST_DONE, Typical, done, measured, start
+from jobs.client.estimates import MOST_DONE, Percentiles, done, measured, start
 from jobs.store.position import Place
 
-CALL = Typical(10.0, 20.0)
+CALL = Percentiles(10.0, 20.0)
 IDLE = Place(
     ahead=0, orgs=1, slots=4, running=0, org_running=0, org_most=None, provider_running=0, provider_most=None, shut_ms=0
 )
@@ -17,7 +17,7 @@ BUSY = replace(IDLE, running=4, org_running=4, provider_running=4)
 
 def test_four_calls_say_nothing_and_five_tell_the_middle_and_the_ninth_of_ten():
     assert measured([1_000] * 4) is None
-    assert measured([1_000, 2_000, 3_000, 4_000, 5_000]) == Typical(3.0, 4.6)
+    assert measured([1_000, 2_000, 3_000, 4_000, 5_000]) == Percentiles(3.0, 4.6)
 
 
 @pytest.mark.parametrize(
@@ -38,11 +38,11 @@ def test_four_calls_say_nothing_and_five_tell_the_middle_and_the_ninth_of_ten():
     ],
 )
 def test_a_start_is_as_many_calls_away_as_have_to_end_first_shared_by_the_least_that_serves(place, seconds):
-    assert start(place, CALL, 0) == Typical(seconds, 2 * seconds)
+    assert start(place, CALL, 0) == Percentiles(seconds, 2 * seconds)
 
 
 def test_what_is_held_back_starts_later_by_as_much():
-    assert start(IDLE, CALL, 7.5) == Typical(7.5, 7.5)
+    assert start(IDLE, CALL, 7.5) == Percentiles(7.5, 7.5)
 
 
 @pytest.mark.parametrize("place", [replace(IDLE, slots=0), replace(IDLE, org_most=0)])
@@ -66,7 +66,7 @@ def test_a_job_is_throttled_by_its_org_or_its_provider_and_not_by_busy_workers(p
 
 @given(st.floats(0, 1e6), st.floats(0, 1e6), st.floats(0, 1e4))
 def test_progress_that_is_estimated_only_grows_and_never_arrives(earlier, later, p50):
-    typical = Typical(p50, p50)
+    typical = Percentiles(p50, p50)
 
     assert 0 <= done(min(earlier, later), typical) <= done(max(earlier, later), typical) <= MOST_DONE < 1
 
