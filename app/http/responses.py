@@ -57,8 +57,8 @@ async def enveloped_picture(request: AnyRequest, job: Job, headers: dict[str, st
 
 async def pointer(request: AnyRequest, job: Job, headers: dict[str, str] | None = None) -> Response[bytes]:
     """202 with the job, its place and how far it is likely to be, and where to look for it."""
-    standing = await services(request).estimates.standing(job)
-    body = envelope({**shown(request, job), **standing})
+    live_fields = await services(request).estimates.live_fields(job)
+    body = envelope({**shown(request, job), **live_fields})
     return _json(body, 202, {**where(request, job), **(headers or {})})
 
 

@@ -71,7 +71,7 @@ async def stream(
 async def _frames(request: AnyRequest, job: Job, after: int | None) -> AsyncGenerator[bytes, None]:
     jobs = services(request).jobs
     if after is None:  # without an id: whoever is cut now begins again from the beginning
-        now = {**shown(request, job), **await services(request).estimates.standing(job)}
+        now = {**shown(request, job), **await services(request).estimates.live_fields(job)}
         yield frame("snapshot", {"type": "snapshot", "jobId": job.id, "data": now})
     async for event in jobs.follow(job, after or 0, PING_SECONDS):
         if event is None:

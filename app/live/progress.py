@@ -48,7 +48,7 @@ async def follow(services: Services, job: Job) -> AsyncGenerator[Message | None,
 
     None: nothing was heard of it for `SILENCE_SECONDS`. Ends without a last message when this process stops.
     """
-    told = Standing(services, job)
+    told = ProgressTracker(services, job)
     while True:
         for message in await told.messages():
             yield message
@@ -76,9 +76,9 @@ def without_preview(message: Message) -> Message:
     return Message(message.name, {name: value for name, value in message.data.items() if name not in _OF_PREVIEWS})
 
 
-async def standing(services: Services, job: Job) -> Message:
+async def message_now(services: Services, job: Job) -> Message:
     """The one message that says how a job stands just now."""
-    return ended(job) or await Standing(services, job).now()
+    return ended(job) or await ProgressTracker(services, job).now()
 
 
 def ended(job: Job) -> Message | None:
@@ -88,7 +88,7 @@ def ended(job: Job) -> Message | None:
     return failed(job) if job.status.terminal else None
 
 
-class Standing:
+class ProgressTracker:
     """A job and how far it was told to be: the percentage only ever grows, whoever it is known from."""
 
     def __init__(self, services: Services, job: Job) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from app.live.progress import RETRY_SECONDS, Message, ended, follow, standing, without_preview
+from app.live.progress import RETRY_SECONDS, Message, ended, follow, message_now, without_preview
 from jobs.errors import DarkroomError, InvalidInput, ServiceUnavailable
 from jobs.model.filters import Filters
 from jobs.model.job import Status
@@ -110,7 +110,7 @@ class Audience:
             listener.subscribed.add(job.id)
             self._of_job.setdefault(job.id, set()).add(listener)
             self._watch(job.id, f"{job.org} {job.subject}")
-        return await standing(self._services, job)
+        return await message_now(self._services, job)
 
     def unsubscribe(self, listener: Listener, job_id: str) -> None:
         """It hears of the job no longer, unless it is of its own."""

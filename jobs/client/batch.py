@@ -80,7 +80,7 @@ def status(batch: Batch, rows: Sequence[Row]) -> str:
     return "finished" if batch.canceled_ms is None else "canceled"
 
 
-def standing(batch: Batch, index: int, item: Item, job: Job | bool) -> Row:
+def item_status(batch: Batch, index: int, item: Item, job: Job | bool) -> Row:
     """A job that is there counts, whatever else was noted: a write may land although its answer was lost."""
     if isinstance(job, Job):
         return Row(index, item.job_id, str(job.status), job)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from jobs.client.batch import PENDING, Batch, Item, Refusal, Row, standing
+from jobs.client.batch import PENDING, Batch, Item, Refusal, Row, item_status
 from jobs.client.erase import CANCEL_SECONDS
 from jobs.client.submission import Submission
 from jobs.errors import DarkroomError, Gone, IdempotencyKeyReused, NotFound, ProviderUnconfigured, ServiceUnavailable
@@ -92,7 +92,7 @@ class Batches:
         """Items as they stand, in the order of the body, read in one round trip."""
         items = batch.items[start:stop]
         jobs = await self._jobs.many(batch.org, [item.job_id for item in items])
-        return [standing(batch, start + i, item, job) for i, (item, job) in enumerate(zip(items, jobs, strict=True))]
+        return [item_status(batch, start + i, item, job) for i, (item, job) in enumerate(zip(items, jobs, strict=True))]
 
     async def cancel(self, org: str, batch_id: str, *, by: str) -> Batch:
         """End every job that lives, and create none of those to come; a batch that has ended stays as it is."""

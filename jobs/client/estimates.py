@@ -75,21 +75,21 @@ class Estimates:
         backing_off_ms = max(0, (job.not_before_ms or 0) - now_ms())
         return Queued(place, start(place, typical, (backing_off_ms + place.shut_ms) / 1000))
 
-    async def standing(self, job: Job) -> dict[str, Any]:
+    async def live_fields(self, job: Job) -> dict[str, Any]:
         """`progress` as it is just now, and of a queued job its `queue` and, where it is held back, its `phase`.
 
         With Redis out of reach it is what the record says: nobody's answer fails for an estimate.
         """
         with contextlib.suppress(ServiceUnavailable):
             if job.status is Status.QUEUED:
-                return await self._standing_in_queue(job)
+                return await self._queue_fields(job)
             if job.status is Status.RUNNING:
                 return {"progress": await self._under_way(job)}
         return {"progress": progress_json(job)}
 
     async def progress(self, job: Job) -> dict[str, Any]:
         """How far the job is just now: `{value, source, step?, steps?, estimatedFinishSeconds?}`."""
-        progress: dict[str, Any] = (await self.standing(job))["progress"]
+        progress: dict[str, Any] = (await self.live_fields(job))["progress"]
         return progress
 
     def patience(self, job: Job) -> int:
@@ -98,7 +98,7 @@ class Estimates:
         begun = job.started_ms or now_ms()
         return max(1, min(30, round(family.p50_seconds - (now_ms() - begun) / 1000)))
 
-    async def _standing_in_queue(self, job: Job) -> dict[str, Any]:
+    async def _queue_fields(self, job: Job) -> dict[str, Any]:
         queued = await self.queued(job)
         progress: dict[str, Any] = {"value": 0.0, "source": "none"}
         if queued.place.taken:

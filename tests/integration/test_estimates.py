@@ -96,12 +96,12 @@ async def test_looking_costs_as_many_commands_behind_five_hundred_as_behind_five
 async def test_a_start_is_told_by_the_catalog_until_five_calls_were_measured(store, gauges, estimates):
     _, behind = await created(store, job(waited_ms=10), job())
     await store.beat("worker", 15_000, 1, [])
-    by_catalog = await estimates.standing(behind)
+    by_catalog = await estimates.live_fields(behind)
     for _ in range(5):
         await gauges.report("gemini", MODELS["gemini"], "good", 3_000, WELL)
-    cached = await estimates.standing(behind)
+    cached = await estimates.live_fields(behind)
     fresh = Estimates(gauges=gauges, catalog=Catalog.load(), limits={})
-    by_measure = await fresh.standing(behind)
+    by_measure = await fresh.live_fields(behind)
 
     assert by_catalog["queue"] == {"position": 2, "ahead": 1, "estimatedStartSeconds": {"p50": 11.0, "p90": 15.0}}
     assert by_catalog["progress"] == {"value": 0.0, "source": "none", "estimatedFinishSeconds": 22.0}
@@ -124,9 +124,9 @@ async def test_the_times_of_one_model_are_not_told_of_another(gauges, estimates)
 async def test_without_a_living_worker_there_is_a_position_and_no_time(store, estimates):
     (alone,) = await created(store, job())
 
-    standing = await estimates.standing(alone)
+    live_fields = await estimates.live_fields(alone)
 
-    assert standing == {"queue": {"position": 1, "ahead": 0}, "progress": {"value": 0.0, "source": "none"}}
+    assert live_fields == {"queue": {"position": 1, "ahead": 0}, "progress": {"value": 0.0, "source": "none"}}
 
 
 async def test_a_job_that_backs_off_has_its_place_and_starts_after_the_rest_of_it(store, estimates):
@@ -136,25 +136,25 @@ async def test_a_job_that_backs_off_has_its_place_and_starts_after_the_rest_of_i
     await created(store, job())
 
     waiting = await store.commit(running, moves.back_off(running, now_ms(), 30_000), fence)
-    standing = await estimates.standing(waiting)
+    live_fields = await estimates.live_fields(waiting)
 
-    assert "phase" not in standing
-    assert standing["queue"]["position"] == 1
-    assert 29 < standing["queue"]["estimatedStartSeconds"]["p50"] <= 30
+    assert "phase" not in live_fields
+    assert live_fields["queue"]["position"] == 1
+    assert 29 < live_fields["queue"]["estimatedStartSeconds"]["p50"] <= 30
 
 
 async def test_a_queued_job_is_throttled_while_its_org_runs_as_many_as_it_may(store, estimates, redis):
     await Orgs(redis, PREFIX).change("acme", OrgChange(max_running=1))
     early, late = await created(store, job(waited_ms=10), job())
-    before = await estimates.standing(late)
+    before = await estimates.live_fields(late)
     await begun(store, early)
     stored = await store.get(late.id)
     assert await store.claim_next("turn", "worker", 15_000) is None
 
-    standing = await estimates.standing(late)
+    live_fields = await estimates.live_fields(late)
 
     assert "phase" not in before
-    assert standing["phase"] == "throttled"
+    assert live_fields["phase"] == "throttled"
     assert (stored.phase, stored.version) == (Phase.QUEUED, 1)
 
 
@@ -162,8 +162,8 @@ async def test_a_queued_job_is_throttled_while_its_provider_runs_as_many_as_it_m
     early, late, other = await created(store, job("openai", waited_ms=10), job("openai"), job(waited_ms=-10))
     await begun(store, early)
 
-    assert (await estimates.standing(late))["phase"] == "throttled"
-    assert "phase" not in await estimates.standing(other)
+    assert (await estimates.live_fields(late))["phase"] == "throttled"
+    assert "phase" not in await estimates.live_fields(other)
 
 
 @pytest.mark.parametrize("ends", [False, True])
@@ -175,7 +175,7 @@ async def test_a_job_that_a_worker_took_since_it_was_read_is_neither_in_line_nor
     if ends:
         await store.commit(running, moves.fail(running, now_ms(), FAILURE), fence)
 
-    assert await estimates.standing(seen) == {"progress": {"value": 0.0, "source": "none"}}
+    assert await estimates.live_fields(seen) == {"progress": {"value": 0.0, "source": "none"}}
 
 
 async def test_a_queued_job_is_throttled_by_an_open_breaker_and_starts_no_sooner_than_it_closes(
@@ -186,10 +186,10 @@ async def test_a_queued_job_is_throttled_by_an_open_breaker_and_starts_no_sooner
     for _ in range(2):
         await gauges.report("gemini", "m", "bad", 1, WELL)
 
-    standing = await estimates.standing(queued)
+    live_fields = await estimates.live_fields(queued)
 
-    assert standing["phase"] == "throttled"
-    assert 59 < standing["queue"]["estimatedStartSeconds"]["p50"] <= 60
+    assert live_fields["phase"] == "throttled"
+    assert 59 < live_fields["queue"]["estimatedStartSeconds"]["p50"] <= 60
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ async def test_while_a_provider_says_nothing_progress_is_estimated_by_the_time(s
     (queued,) = await created(store, job())
     _, running = await begun(store, queued)
 
-    progress = (await estimates.standing(since(ms, running)))["progress"]
+    progress = (await estimates.live_fields(since(ms, running)))["progress"]
 
     assert progress["source"] == "estimated"
     assert progress["value"] == pytest.approx(value, abs=0.01)
@@ -212,7 +212,7 @@ async def test_what_a_provider_says_goes_before_the_estimate_and_its_pace_tells_
 
     said = moves.progress(running, now_ms(), Progress(value=0.25, step=5, steps=20))
     running = await store.commit(running, said, fence)
-    progress = (await estimates.standing(since(2_000, running)))["progress"]
+    progress = (await estimates.live_fields(since(2_000, running)))["progress"]
 
     assert progress.pop("estimatedFinishSeconds") == pytest.approx(6.0, abs=0.2)
     assert progress == {"value": 0.25, "source": "provider", "step": 5, "steps": 20}
@@ -223,11 +223,11 @@ async def test_an_ended_job_is_as_its_record_says(store, estimates):
 
     canceled = await store.commit(queued, moves.cancel(queued, now_ms(), by="me"))
 
-    assert await estimates.standing(canceled) == {"progress": {"value": 0.0, "source": "none"}}
+    assert await estimates.live_fields(canceled) == {"progress": {"value": 0.0, "source": "none"}}
 
 
 async def test_with_redis_out_of_reach_the_record_is_told_and_nothing_is_made_up():
     async with Redis.from_url("redis://127.0.0.1:1/0") as nowhere:
         lost = Estimates(gauges=Gauges(nowhere, PREFIX), catalog=Catalog.load(), limits={})
 
-        assert await lost.standing(job()) == {"progress": {"value": 0.0, "source": "none"}}
+        assert await lost.live_fields(job()) == {"progress": {"value": 0.0, "source": "none"}}

@@ -119,7 +119,7 @@ async def get_job(request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]
         return Response(b"", status_code=304, headers={"ETag": etag(job), "X-Job-Id": job.id, **headers})
     await jobs.delivered(job)
     sent = [delivery_json(d) for d in await jobs.deliveries(job)]
-    beside = {**await services(request).estimates.standing(job), **({"delivery": sent} if sent else {})}
+    beside = {**await services(request).estimates.live_fields(job), **({"delivery": sent} if sent else {})}
     return job_answer(request, job, 200, headers, beside)
 
 
@@ -175,7 +175,7 @@ async def cancel_job(request: AnyRequest, job_id: FromPath[str]) -> Response[byt
     if not job.status.terminal:
         job = await jobs.wait(caller.org, job.id, CANCEL_SECONDS)
     status = 200 if job.status.terminal else 202
-    return job_answer(request, job, status, patience(request, job), await services(request).estimates.standing(job))
+    return job_answer(request, job, status, patience(request, job), await services(request).estimates.live_fields(job))
 
 
 @delete(f"{PATH}/{{job_id:str}}", status_code=204, opt={"statuses": {204: "erased"}})
