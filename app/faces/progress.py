@@ -44,4 +44,4 @@ async def _frames(request: AnyRequest, job: Job) -> AsyncGenerator[bytes, None]:
         async for message in messages:
             yield b": ping\n\n" if message is None else frame(message.name, message.data)
     if not jobs.closing:
-        await jobs.delivered(await jobs.get(job.org, job.id))
+        await jobs.result_taken(await jobs.get(job.org, job.id))

@@ -51,7 +51,7 @@ def ended_without(request: AnyRequest, job: Job, headers: dict[str, str]) -> Res
 
 async def enveloped_picture(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[bytes]:
     """The picture in our own envelope, which thereby somebody has."""
-    await services(request).jobs.delivered(job)
+    await services(request).jobs.result_taken(job)
     return _json(envelope(result_json(job)), 200, headers)
 
 

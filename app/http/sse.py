@@ -78,7 +78,7 @@ async def _frames(request: AnyRequest, job: Job, after: int | None) -> AsyncGene
             yield b": ping\n\n"
         else:
             yield f"id: {event['sequence']}\n".encode() + frame(event["type"], event)
-    await jobs.delivered(job)
+    await jobs.result_taken(job)
 
 
 async def pieces_until(

@@ -49,10 +49,10 @@ async def answer_now_or_later(
             if job.status.terminal:
                 return await ended(request, job, headers, telling)
         except Exception:
-            await jobs.left(job)
+            await jobs.caller_left(job)
             raise
     if seconds:
-        await jobs.left(job)
+        await jobs.caller_left(job)
     if prefer.wait is not None:
         return await telling.pointer(request, job, {**headers, **applied(prefer)})
     return wait_expired(request, job, headers)

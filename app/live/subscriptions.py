@@ -102,7 +102,7 @@ class Audience:
         job = await self._jobs.get(listener.org, job_id)
         if (end := ended(job)) is not None:
             await self._end(job.id, [listener], end)
-            await self._jobs.delivered(job)
+            await self._jobs.result_taken(job)
             return end
         if len(listener.subscribed) >= MOST_SUBSCRIPTIONS and job.id not in listener.subscribed:
             raise InvalidInput(f"{MOST_SUBSCRIPTIONS} jobs are subscribed to: unsubscribe from one", field="job_id")
@@ -175,7 +175,7 @@ class Audience:
                     asked = watch.job_id in self._of_job
                     await self._end(watch.job_id, hearers, message)
                     if asked:
-                        await self._jobs.delivered(await self._jobs.get(job.org, job.id))
+                        await self._jobs.result_taken(await self._jobs.get(job.org, job.id))
                     return
                 watch.told = without_preview(message)
                 await self._tell(hearers, message)

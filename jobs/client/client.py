@@ -104,13 +104,13 @@ class Jobs:
         """How the news of the job fared, its own webhook's and those of the org's endpoints, oldest first."""
         return await self._outbox.of_job(job.org, job.id)
 
-    async def delivered(self, job: Job) -> None:
+    async def result_taken(self, job: Job) -> None:
         """The job's result is being handed to somebody who asked for it."""
         if job.adoptable and job.images and now_ms() - job.created_ms < ADOPT_MS:
             with contextlib.suppress(ServiceUnavailable):
                 await self._store.delivered(job)
 
-    async def left(self, job: Job) -> None:
+    async def caller_left(self, job: Job) -> None:
         """Whoever waited for the job has gone without its result; the job goes on."""
         if job.adoptable:
             with contextlib.suppress(ServiceUnavailable):

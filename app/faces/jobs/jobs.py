@@ -117,7 +117,7 @@ async def get_job(request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]
     headers = {**applied(prefer), **patience(request, job)}
     if etag(job) in [t.strip() for t in request.headers.get("if-none-match", "").split(",")]:
         return Response(b"", status_code=304, headers={"ETag": etag(job), "X-Job-Id": job.id, **headers})
-    await jobs.delivered(job)
+    await jobs.result_taken(job)
     sent = [delivery_json(d) for d in await jobs.deliveries(job)]
     beside = {**await services(request).estimates.live_fields(job), **({"delivery": sent} if sent else {})}
     return job_answer(request, job, 200, headers, beside)
@@ -144,7 +144,7 @@ async def get_content(request: AnyRequest, job_id: FromPath[str]) -> Response[by
         return await pointer(request, job)
     if not job.images:
         return await ended(request, job)
-    await services(request).jobs.delivered(job)
+    await services(request).jobs.result_taken(job)
     link = services(request).pictures.link(job, number(query, "index", 0, least=0))
     return Response(b"", status_code=302, headers={"Location": link, "X-Job-Id": job.id, "Cache-Control": "no-store"})
 

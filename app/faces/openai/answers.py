@@ -34,7 +34,7 @@ Piece = bytes | str
 async def url_response(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[Any]:
     """The pictures by their addresses."""
     items = [_item(image, {"url": image.url}) for image in job.images]
-    await services(request).jobs.delivered(job)
+    await services(request).jobs.result_taken(job)
     return _json({**_beside(job), "data": items}, 200, headers)
 
 
@@ -135,10 +135,10 @@ async def _delivering(
             yield piece
     except BaseException:
         with CancelScope(shield=True):
-            await jobs.left(job)  # whoever asks the same again gets this job's pictures
+            await jobs.caller_left(job)  # whoever asks the same again gets this job's pictures
         raise
     with CancelScope(shield=True):
-        await jobs.delivered(job)
+        await jobs.result_taken(job)
 
 
 def _json(body: Any, status: int, headers: dict[str, str]) -> Response[Any]:

@@ -57,10 +57,10 @@ async def streamed(request: AnyRequest, submission: Submission) -> Response[Any]
     try:
         begun = await _begun(request, job)
     except Exception:
-        await jobs.left(job)
+        await jobs.caller_left(job)
         raise
     if begun is None:
-        await jobs.left(job)
+        await jobs.caller_left(job)
         return Response(b"", status_code=200)  # which nobody reads
     headers = {"X-Job-Id": job.id, **said_of(submitted)}
     if begun.status.terminal and begun.status is not Status.SUCCEEDED:
@@ -87,7 +87,7 @@ async def _open(request: AnyRequest, job: Job) -> AsyncGenerator[bytes, None]:
             yield piece
     except BaseException:
         with CancelScope(shield=True):
-            await services(request).jobs.left(job)
+            await services(request).jobs.caller_left(job)
         raise
 
 
@@ -104,11 +104,11 @@ async def _frames(request: AnyRequest, job: Job) -> AsyncIterator[bytes]:
         completed = [await _begin(pictures, job, image) for image in job.images]
     except DarkroomError as error:  # no frame is open, so it can be told
         yield _error(job, error_json(error.code, error.message, error.reason, error.details))
-        await jobs.left(job)
+        await jobs.caller_left(job)
         return
     if job.status is not Status.SUCCEEDED:
         yield _failed(job)
-        await jobs.left(job)
+        await jobs.caller_left(job)
         return
     for first, rest in completed:
         for piece in first:
@@ -116,7 +116,7 @@ async def _frames(request: AnyRequest, job: Job) -> AsyncIterator[bytes]:
         async for piece in rest:
             yield piece
     with CancelScope(shield=True):
-        await jobs.delivered(job)
+        await jobs.result_taken(job)
 
 
 async def _partial(pictures: PictureReader, job: Job, preview: Mapping[str, Any]) -> AsyncIterator[bytes]:
