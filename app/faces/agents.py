@@ -13,7 +13,7 @@ from app.http.input_images import Mask, ReferenceImage, mask, reference
 from app.http.job_headers import client_reference, idempotency_key, options_from_headers
 from app.http.json_body import read_json
 from app.http.problems import request_id
-from app.http.responses import where
+from app.http.responses import location_headers
 from app.http.sse import open_stream, stream, wants_stream
 from app.http.wait import answer_now_or_later
 from app.services import AnyRequest, services
@@ -57,7 +57,7 @@ async def create_image(request: AnyRequest) -> Response[Any]:
     if wants_stream(request):
         ended = open_stream(request, caller.org, caller.subject)
         job = (await services(request).submitter.submit(await _submission(request, caller))).job
-        return await stream(request, job, ended, where(request, job))
+        return await stream(request, job, ended, location_headers(request, job))
     return await answer_now_or_later(request, await _submission(request, caller))
 
 

@@ -18,7 +18,7 @@ from jobs.model.json import failure_json, job_json, job_urls, result_json
 T = TypeVar("T")
 
 
-class Telling(Struct, frozen=True):
+class Renderer(Struct, frozen=True):
     """How a face tells a job: `picture` one that has succeeded, `pointer` one that goes on."""
 
     picture: Callable[[AnyRequest, Job, dict[str, str]], Awaitable[Response[Any]]]
@@ -26,12 +26,12 @@ class Telling(Struct, frozen=True):
 
 
 async def ended(
-    request: AnyRequest, job: Job, headers: dict[str, str] | None = None, telling: Telling | None = None
+    request: AnyRequest, job: Job, headers: dict[str, str] | None = None, renderer: Renderer | None = None
 ) -> Response[Any]:
     """A finished job as a synchronous answer: its picture, or its error with the error's own status."""
     headers = {"X-Job-Id": job.id, **(headers or {})}
     if job.status is Status.SUCCEEDED:
-        return await (telling or ENVELOPES).picture(request, job, headers)
+        return await (renderer or ENVELOPES).picture(request, job, headers)
     return ended_without(request, job, headers)
 
 
@@ -58,11 +58,11 @@ async def enveloped_picture(request: AnyRequest, job: Job, headers: dict[str, st
 async def pointer(request: AnyRequest, job: Job, headers: dict[str, str] | None = None) -> Response[bytes]:
     """202 with the job, its place and how far it is likely to be, and where to look for it."""
     live_fields = await services(request).estimates.live_fields(job)
-    body = envelope({**shown(request, job), **live_fields})
-    return _json(body, 202, {**where(request, job), **(headers or {})})
+    body = envelope({**job_body(request, job), **live_fields})
+    return _json(body, 202, {**location_headers(request, job), **(headers or {})})
 
 
-ENVELOPES: Final = Telling(picture=enveloped_picture, pointer=pointer)
+ENVELOPES: Final = Renderer(picture=enveloped_picture, pointer=pointer)
 
 
 def wait_expired(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[bytes]:
@@ -80,20 +80,22 @@ def wait_expired(request: AnyRequest, job: Job, headers: dict[str, str]) -> Resp
             safeToRetry=False,
         ),
     )
-    answer.headers.update({**where(request, job), **headers})
+    answer.headers.update({**location_headers(request, job), **headers})
     return answer
 
 
 def job_answer(
-    request: AnyRequest, job: Job, status: int, headers: dict[str, str], beside: dict[str, Any] | None = None
+    request: AnyRequest, job: Job, status: int, headers: dict[str, str], extra: dict[str, Any] | None = None
 ) -> Response[bytes]:
-    """The job itself, with its version as ETag; `beside`: what is known of it only now."""
+    """The job itself, with its version as ETag; `extra`: what is known of it only now."""
     return _json(
-        envelope({**shown(request, job), **(beside or {})}), status, {"X-Job-Id": job.id, "ETag": etag(job), **headers}
+        envelope({**job_body(request, job), **(extra or {})}),
+        status,
+        {"X-Job-Id": job.id, "ETag": etag(job), **headers},
     )
 
 
-def shown(request: AnyRequest, job: Job) -> dict[str, Any]:
+def job_body(request: AnyRequest, job: Job) -> dict[str, Any]:
     """The job as callers read it."""
     return job_json(job, services(request).settings.public_base_url)
 
@@ -103,15 +105,15 @@ def etag(job: Job) -> str:
     return f'W/"{job.version}"'
 
 
-def patience(request: AnyRequest, job: Job) -> dict[str, str]:
+def retry_after(request: AnyRequest, job: Job) -> dict[str, str]:
     """`Retry-After` on what is not finished."""
-    return {} if job.status.terminal else {"Retry-After": str(services(request).estimates.patience(job))}
+    return {} if job.status.terminal else {"Retry-After": str(services(request).estimates.retry_after(job))}
 
 
-def where(request: AnyRequest, job: Job) -> dict[str, str]:
+def location_headers(request: AnyRequest, job: Job) -> dict[str, str]:
     """`Location` of the job, and when to look."""
     location = job_urls(job.id, services(request).settings.public_base_url)["self"]
-    return {"Location": location, "X-Job-Id": job.id, **patience(request, job)}
+    return {"Location": location, "X-Job-Id": job.id, **retry_after(request, job)}
 
 
 def _json(body: Any, status: int, headers: dict[str, str]) -> Response[bytes]:

@@ -13,7 +13,7 @@ from litestar.response import Stream
 
 from app.auth.authenticator import credential_headers
 from app.http.request_end import until_end
-from app.http.responses import shown
+from app.http.responses import job_body
 from app.services import AnyRequest, services
 from jobs.errors import InvalidInput
 
@@ -71,7 +71,7 @@ async def stream(
 async def _frames(request: AnyRequest, job: Job, after: int | None) -> AsyncGenerator[bytes, None]:
     jobs = services(request).jobs
     if after is None:  # without an id: whoever is cut now begins again from the beginning
-        now = {**shown(request, job), **await services(request).estimates.live_fields(job)}
+        now = {**job_body(request, job), **await services(request).estimates.live_fields(job)}
         yield frame("snapshot", {"type": "snapshot", "jobId": job.id, "data": now})
     async for event in jobs.follow(job, after or 0, PING_SECONDS):
         if event is None:

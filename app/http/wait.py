@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from app.auth.authenticator import credential_headers
 from app.http.job_headers import applied, preference
 from app.http.problems import remember_job
-from app.http.responses import ENVELOPES, T, Telling, ended, wait_expired
+from app.http.responses import ENVELOPES, Renderer, T, ended, wait_expired
 from app.services import AnyRequest, services
 from jobs.model.job import Job
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 async def answer_now_or_later(
-    request: AnyRequest, submission: Submission, telling: Telling | None = None, prefer: Preference | None = None
+    request: AnyRequest, submission: Submission, renderer: Renderer | None = None, prefer: Preference | None = None
 ) -> Response[Any]:
     """Submit, wait as the caller prefers, and answer with the picture, the error, or where to look.
 
     `prefer`: what the caller prefers, where that is not said by the header `Prefer`.
     """
-    telling = telling or ENVELOPES
+    renderer = renderer or ENVELOPES
     jobs = services(request).jobs
     settings = services(request).settings
     prefer = preference(request, settings.wait_seconds) if prefer is None else prefer
@@ -42,23 +42,23 @@ async def answer_now_or_later(
         del submission  # the wait may be long: the pictures in hand are not kept for it
         job = submitted.job
         remember_job(request, job.id)
-        headers = said_of(submitted)
+        headers = replay_headers(submitted)
         try:
             if seconds and not job.status.terminal:
                 job = await waited_for(request, job, jobs.wait(job.org, job.id, seconds))
             if job.status.terminal:
-                return await ended(request, job, headers, telling)
+                return await ended(request, job, headers, renderer)
         except Exception:
             await jobs.caller_left(job)
             raise
     if seconds:
         await jobs.caller_left(job)
     if prefer.wait is not None:
-        return await telling.pointer(request, job, {**headers, **applied(prefer)})
+        return await renderer.pointer(request, job, {**headers, **applied(prefer)})
     return wait_expired(request, job, headers)
 
 
-def said_of(submitted: Submitted) -> dict[str, str]:
+def replay_headers(submitted: Submitted) -> dict[str, str]:
     """Whether the job is an earlier one, as headers."""
     return {
         **({"Idempotency-Replayed": "true"} if submitted.replayed else {}),

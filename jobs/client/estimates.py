@@ -92,7 +92,7 @@ class Estimates:
         progress: dict[str, Any] = (await self.live_fields(job))["progress"]
         return progress
 
-    def patience(self, job: Job) -> int:
+    def retry_after(self, job: Job) -> int:
         """Seconds after which it is worth asking again: the rest of the model's own typical time, 1 to 30."""
         family = self._catalog.family(job.request.provider, job.request.model)
         begun = job.started_ms or now_ms()

@@ -148,4 +148,4 @@ class Submitter:
 
     def _full(self, job: Job, ahead: int) -> QueueFull:
         message = f"{ahead} jobs are queued ahead, more than the {job.options.max_queue_position} you accept"
-        return QueueFull(message, retry_after=self._estimates.patience(job), ahead=ahead)
+        return QueueFull(message, retry_after=self._estimates.retry_after(job), ahead=ahead)

@@ -17,7 +17,7 @@ from app.http.job_headers import applied, client_reference, idempotency_key, opt
 from app.http.json_body import read_json
 from app.http.problems import envelope, request_id
 from app.http.query import instant, known_id, number, only_query, page
-from app.http.responses import ended, etag, job_answer, patience, pointer, shown, where
+from app.http.responses import ended, etag, job_answer, job_body, location_headers, pointer, retry_after
 from app.http.sse import open_stream, stream, wants_stream
 from app.http.wait import wait_room, waited_for
 from app.services import AnyRequest, services
@@ -64,7 +64,7 @@ async def create_job(request: AnyRequest) -> Response[Any]:
         ended = open_stream(request, caller.org, caller.subject)
         submitted = await services(request).submitter.submit(await _submission(request, caller))
         return await stream(
-            request, submitted.job, ended, {**_said(submitted, prefer), **where(request, submitted.job)}
+            request, submitted.job, ended, {**_said(submitted, prefer), **location_headers(request, submitted.job)}
         )
     wait = prefer.wait or 0
     with wait_room(request, caller.org, caller.subject, wait):
@@ -91,7 +91,7 @@ async def list_jobs(request: AnyRequest) -> Response[bytes]:
     query = only_query(request, _LIST_QUERY, prefix="metadata[")
     jobs = services(request).jobs
     found, after = await jobs.page(caller.org, _filters(query), *page(query, "job"))
-    data = {"object": "list", "jobs": [shown(request, job) for job in found], "cursor": after}
+    data = {"object": "list", "jobs": [job_body(request, job) for job in found], "cursor": after}
     return Response(msgspec.json.encode(envelope(data)), media_type=MediaType.JSON)
 
 
@@ -114,13 +114,13 @@ async def get_job(request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]
         beyond = _seen_version(request, job) if until == "change" else None
         with wait_room(request, caller.org, caller.subject, wait):
             job = await waited_for(request, job, jobs.wait(job.org, job.id, wait, beyond=beyond))
-    headers = {**applied(prefer), **patience(request, job)}
+    headers = {**applied(prefer), **retry_after(request, job)}
     if etag(job) in [t.strip() for t in request.headers.get("if-none-match", "").split(",")]:
         return Response(b"", status_code=304, headers={"ETag": etag(job), "X-Job-Id": job.id, **headers})
     await jobs.result_taken(job)
     sent = [delivery_json(d) for d in await jobs.deliveries(job)]
-    beside = {**await services(request).estimates.live_fields(job), **({"delivery": sent} if sent else {})}
-    return job_answer(request, job, 200, headers, beside)
+    extra = {**await services(request).estimates.live_fields(job), **({"delivery": sent} if sent else {})}
+    return job_answer(request, job, 200, headers, extra)
 
 
 @get(f"{PATH}/{{job_id:str}}/result", opt={"result": "image"})
@@ -175,7 +175,9 @@ async def cancel_job(request: AnyRequest, job_id: FromPath[str]) -> Response[byt
     if not job.status.terminal:
         job = await jobs.wait(caller.org, job.id, CANCEL_SECONDS)
     status = 200 if job.status.terminal else 202
-    return job_answer(request, job, status, patience(request, job), await services(request).estimates.live_fields(job))
+    return job_answer(
+        request, job, status, retry_after(request, job), await services(request).estimates.live_fields(job)
+    )
 
 
 @delete(f"{PATH}/{{job_id:str}}", status_code=204, opt={"statuses": {204: "erased"}})

@@ -19,7 +19,7 @@ from app.http.caller import known_caller
 from app.http.job_headers import Preference, client_reference, idempotency_key, options_from_headers
 from app.http.problems import request_id
 from app.http.query import only_query
-from app.http.responses import Telling
+from app.http.responses import Renderer
 from app.http.wait import answer_now_or_later
 from app.services import AnyRequest, services
 from jobs.client.submission import Submission
@@ -120,7 +120,7 @@ class Asked(Struct, frozen=True):
     """A wish that can be submitted, and how its pictures are to be answered."""
 
     submission: Submission
-    telling: Telling
+    renderer: Renderer
     streams: bool
     prefer: Preference | None
 
@@ -151,9 +151,9 @@ def _asked(request: AnyRequest, caller: Caller, images_request: ImagesRequest, p
     )
     default = "b64_json" if first.model.startswith(_IMAGES) else "url"
     wants = images_request.fields.response_format or default
-    telling = Telling(picture=b64_response if wants == "b64_json" else url_response, pointer=pointer)
+    renderer = Renderer(picture=b64_response if wants == "b64_json" else url_response, pointer=pointer)
     return Asked(
-        submission, telling, images_request.streams, Preference(0) if images_request.fields.asynchronous else None
+        submission, renderer, images_request.streams, Preference(0) if images_request.fields.asynchronous else None
     )
 
 
@@ -161,7 +161,7 @@ def _answer(request: AnyRequest, asked: Asked) -> Coroutine[Any, Any, Response[A
     """No coroutine of its own: it would keep the pictures in hand for as long as the wait lasts."""
     if asked.streams:
         return streamed(request, asked.submission)
-    return answer_now_or_later(request, asked.submission, asked.telling, asked.prefer)
+    return answer_now_or_later(request, asked.submission, asked.renderer, asked.prefer)
 
 
 def _targets(router: Router, name: str, provider: str | None) -> tuple[Target, ...]:

@@ -13,7 +13,7 @@ from anyio.lowlevel import checkpoint
 from litestar import MediaType, Response
 from litestar.response import Stream
 
-from app.http.responses import where
+from app.http.responses import location_headers
 from app.services import AnyRequest, services
 from jobs.model.json import job_urls, warnings_json
 
@@ -35,13 +35,13 @@ async def url_response(request: AnyRequest, job: Job, headers: dict[str, str]) -
     """The pictures by their addresses."""
     items = [_item(image, {"url": image.url}) for image in job.images]
     await services(request).jobs.result_taken(job)
-    return _json({**_beside(job), "data": items}, 200, headers)
+    return _json({**_response_fields(job), "data": items}, 200, headers)
 
 
 async def b64_response(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[Any]:
     """The pictures in base64, streamed: they are delivered once the last byte has gone."""
     jobs = services(request).jobs
-    body: list[Piece] = [msgspec.json.encode(_beside(job))[:-1] + b',"data":[']
+    body: list[Piece] = [msgspec.json.encode(_response_fields(job))[:-1] + b',"data":[']
     for image in job.images:
         before, after = around_base64(_item(image, {"b64_json": ""}))
         body += [before, image.blob, after, b","]
@@ -84,7 +84,9 @@ async def pointer(request: AnyRequest, job: Job, headers: dict[str, str]) -> Res
     """202: no pictures yet, and the job's address (`Location`, `job.urls`)."""
     urls = job_urls(job.id, services(request).settings.public_base_url)
     told = {"id": job.id, "object": "image.job", "status": str(job.status), "urls": urls}
-    return _json({"created": job.created_ms // 1000, "data": [], "job": told}, 202, {**where(request, job), **headers})
+    return _json(
+        {"created": job.created_ms // 1000, "data": [], "job": told}, 202, {**location_headers(request, job), **headers}
+    )
 
 
 def usage_json(job: Job) -> dict[str, Any] | None:
@@ -103,7 +105,7 @@ def usage_json(job: Job) -> dict[str, Any] | None:
     }
 
 
-def _beside(job: Job) -> dict[str, Any]:
+def _response_fields(job: Job) -> dict[str, Any]:
     """Everything but `data`; what is not known is left out."""
     first, asked = job.images[0], job.request
     told = {

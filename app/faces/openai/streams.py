@@ -18,7 +18,7 @@ from app.faces.openai.errors import error_json
 from app.http.problems import remember_job
 from app.http.responses import ended_without
 from app.http.sse import MEDIA_TYPE, PING_SECONDS, frame, open_stream, pieces_until
-from app.http.wait import said_of, unless_gone
+from app.http.wait import replay_headers, unless_gone
 from app.services import AnyRequest, services
 from jobs.errors import DarkroomError, NotFound
 from jobs.model.job import Status
@@ -62,7 +62,7 @@ async def streamed(request: AnyRequest, submission: Submission) -> Response[Any]
     if begun is None:
         await jobs.caller_left(job)
         return Response(b"", status_code=200)  # which nobody reads
-    headers = {"X-Job-Id": job.id, **said_of(submitted)}
+    headers = {"X-Job-Id": job.id, **replay_headers(submitted)}
     if begun.status.terminal and begun.status is not Status.SUCCEEDED:
         return ended_without(request, begun, headers)
     told = {**headers, "X-Accel-Buffering": "no", "Cache-Control": "no-store"}
