@@ -21,7 +21,7 @@ from app.http.rate_headers import spend
 from app.live.handshake import credentials, from_allowed_page, query
 from app.live.progress import Message, error_json
 from app.live.socketio_server import MOST_UNREAD, NAMESPACE, OWN_SESSION, cut, leave, socket_server
-from app.live.subscriptions import Audience, Listener
+from app.live.subscriptions import Listener, Subscriptions
 from jobs.errors import DarkroomError, Forbidden, InvalidInput, NotFound, RateLimited, TooManyStreams, Unauthorized
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Sockets:
         self._services = services
         self._most = services.settings.most_streams
         self._origins = services.settings.cors_origins
-        self._audience = Audience(services, self._tell)
+        self._subscriptions = Subscriptions(services, self._tell)
         self._sockets: dict[str, _Socket] = {}
         self._strangers: set[str] = set()
         self._asking: Counter[str] = Counter()
@@ -62,14 +62,14 @@ class Sockets:
 
     async def open(self) -> None:
         """Begin to listen."""
-        self._services.notifier.subscribe(self._audience.hear)
+        self._services.notifier.subscribe(self._subscriptions.on_change)
         self._keeper = asyncio.create_task(self._keep())
 
     async def close(self) -> None:
         """After `Notifier.end_waits`: the sockets are gone, nothing goes on."""
         if self._keeper is not None:
             await self._keeper
-        await self._audience.close()
+        await self._subscriptions.close()
         await self._server.shutdown()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -159,7 +159,7 @@ class Sockets:
             raise socketio.exceptions.ConnectionRefusedError("rate limited", error_json(error)) from None
         except DarkroomError as error:
             raise socketio.exceptions.ConnectionRefusedError(error.message, error_json(error)) from None
-        self._audience.join(socket)
+        self._subscriptions.join(socket)
         _log.info("socket opened", org=caller.org, how=caller.how)
 
     def _opened(self, socket: _Socket, headers: Headers) -> _Socket:
@@ -177,7 +177,7 @@ class Sockets:
         socket = self._sockets.get(sid)
         if socket is not None and not socket.welcomed:
             socket.welcomed = True
-            for message in self._audience.followed(socket):
+            for message in self._subscriptions.followed(socket):
                 await self._tell([socket], message)
 
     def _disconnect(self, sid: str, reason: object) -> None:
@@ -185,7 +185,7 @@ class Sockets:
         if socket is None:
             return
         socket.held.close()
-        self._audience.leave(socket)
+        self._subscriptions.leave(socket)
         session = self._server.eio.sockets.get(socket.session)
         if session is not None and reason == self._server.reason.CLIENT_DISCONNECT:
             leave(session)
@@ -193,7 +193,7 @@ class Sockets:
     async def _subscribe(self, sid: str, *said: object) -> dict[str, Any]:
         socket = self._sockets[sid]
         try:
-            message = await self._audience.subscribe(socket, self._named(socket, said))
+            message = await self._subscriptions.subscribe(socket, self._named(socket, said))
         except DarkroomError as error:
             return {"ok": False, "error": error_json(error)}
         return {"ok": True, "event": message.name, "data": message.data}
@@ -204,7 +204,7 @@ class Sockets:
             job_id = self._named(socket, said)
         except DarkroomError as error:
             return {"ok": False, "error": error_json(error)}
-        self._audience.unsubscribe(socket, job_id)
+        self._subscriptions.unsubscribe(socket, job_id)
         return {"ok": True}
 
     def _named(self, socket: Listener, said: Sequence[object]) -> str:
@@ -213,7 +213,7 @@ class Sockets:
             case [{"job_id": str(job_id)}]:
                 return job_id
             case [{"request_id": str(request_id)}]:
-                found = self._audience.job_of_request(socket.org, request_id)
+                found = self._subscriptions.job_of_request(socket.org, request_id)
                 if found is None:
                     message = "nothing was heard of this request here: your own jobs need no subscription"
                     raise NotFound(f"{message}, and others are found by job_id", field="request_id")

@@ -56,7 +56,7 @@ class Listener:
 Tell = Callable[[Sequence[Listener], Message], Awaitable[None]]
 
 
-class Watch:
+class Follower:
     """A job that is followed, once for all who hear of it."""
 
     def __init__(self, job_id: str, owner: str) -> None:
@@ -69,7 +69,7 @@ class Watch:
         self.task: asyncio.Task[None] | None = None
 
 
-class Audience:
+class Subscriptions:
     """Follows the jobs that somebody here hears of, and no others. News of those cost a look into a dictionary."""
 
     def __init__(self, services: Services, tell: Tell) -> None:
@@ -78,7 +78,7 @@ class Audience:
         self._tell = tell
         self._of_owner: dict[str, set[Listener]] = {}
         self._of_job: dict[str, set[Listener]] = {}
-        self._watches: dict[str, Watch] = {}
+        self._followers: dict[str, Follower] = {}
         self._requests: dict[tuple[str, str], str] = {}
         self._catching_up: asyncio.Task[None] | None = None
 
@@ -88,7 +88,7 @@ class Audience:
 
     def followed(self, listener: Listener) -> list[Message]:
         """How those jobs of its owner stand that are followed just now: somebody else hears of them, too."""
-        own = (watch.told for watch in self._watches.values() if watch.owner == listener.owner)
+        own = (follower.told for follower in self._followers.values() if follower.owner == listener.owner)
         return [message for message in own if message is not None]
 
     def leave(self, listener: Listener) -> None:
@@ -109,7 +109,7 @@ class Audience:
         if listener in self._of_owner.get(listener.owner, ()):  # it may have left since it asked
             listener.subscribed.add(job.id)
             self._of_job.setdefault(job.id, set()).add(listener)
-            self._watch(job.id, f"{job.org} {job.subject}")
+            self._ensure_follower(job.id, f"{job.org} {job.subject}")
         return await message_now(self._services, job)
 
     def unsubscribe(self, listener: Listener, job_id: str) -> None:
@@ -121,75 +121,75 @@ class Audience:
         """The job of a request that this process has heard of lately."""
         return self._requests.get((org, request_id))
 
-    def hear(self, job_id: str | None, owner: str) -> None:
+    def on_change(self, job_id: str | None, owner: str) -> None:
         """News of a job (`Notifier.subscribe`)."""
         if job_id is None:
             if self._of_owner and self._catching_up is None:
                 self._catching_up = asyncio.create_task(self._catch_up())
-        elif job_id in self._watches or owner in self._of_owner:
-            self._watch(job_id, owner)
+        elif job_id in self._followers or owner in self._of_owner:
+            self._ensure_follower(job_id, owner)
 
     async def close(self) -> None:
         """Follow nothing more."""
-        tasks = [watch.task for watch in self._watches.values()] + [self._catching_up]
+        tasks = [follower.task for follower in self._followers.values()] + [self._catching_up]
         for task in (found := [task for task in tasks if task is not None]):
             task.cancel()
         await asyncio.gather(*found, return_exceptions=True)
 
-    def _watch(self, job_id: str, owner: str) -> None:
-        watch = self._watches.get(job_id)
-        if watch is not None:
-            watch.stirred = True
+    def _ensure_follower(self, job_id: str, owner: str) -> None:
+        follower = self._followers.get(job_id)
+        if follower is not None:
+            follower.stirred = True
             return
-        self._watches[job_id] = watch = Watch(job_id, owner)
-        watch.task = asyncio.create_task(self._run(watch))
+        self._followers[job_id] = follower = Follower(job_id, owner)
+        follower.task = asyncio.create_task(self._run(follower))
 
-    async def _run(self, watch: Watch) -> None:
+    async def _run(self, follower: Follower) -> None:
         """Nothing is awaited between the last look whether there was news and the end of the watch."""
         try:
-            while watch.stirred:
-                watch.stirred = False
+            while follower.stirred:
+                follower.stirred = False
                 try:
-                    await self._follow(watch)
+                    await self._follow(follower)
                 except ServiceUnavailable:
-                    watch.stirred = not self._jobs.closing
+                    follower.stirred = not self._jobs.closing
                     await asyncio.sleep(RETRY_SECONDS)
                 except DarkroomError:  # the news were of its being erased
                     return
         except Exception:  # noqa: BLE001  # nobody awaits the task: it is told here
-            _log.exception("watch failed", job=watch.job_id)
+            _log.exception("watch failed", job=follower.job_id)
         finally:
-            del self._watches[watch.job_id]
+            del self._followers[follower.job_id]
 
-    async def _follow(self, watch: Watch) -> None:
-        job = await self._jobs.get(watch.owner.partition(" ")[0], watch.job_id)
+    async def _follow(self, follower: Follower) -> None:
+        job = await self._jobs.get(follower.owner.partition(" ")[0], follower.job_id)
         self._remember(job)
         async with aclosing(follow(self._services, job)) as messages:
             async for message in messages:
-                hearers = self._hearers(watch)
+                hearers = self._hearers(follower)
                 if not hearers:
                     return
                 if message is None:
                     continue
                 if message.last:
-                    asked = watch.job_id in self._of_job
-                    await self._end(watch.job_id, hearers, message)
+                    asked = follower.job_id in self._of_job
+                    await self._end(follower.job_id, hearers, message)
                     if asked:
                         await self._jobs.result_taken(await self._jobs.get(job.org, job.id))
                     return
-                watch.told = without_preview(message)
+                follower.told = without_preview(message)
                 await self._tell(hearers, message)
-                if self._rests(watch, job, message):
+                if self._rests(follower, job, message):
                     return
 
-    def _hearers(self, watch: Watch) -> list[Listener]:
-        both = self._of_owner.get(watch.owner, set()) | self._of_job.get(watch.job_id, set())
-        return [listener for listener in both if not listener.has_end(watch.job_id)]
+    def _hearers(self, follower: Follower) -> list[Listener]:
+        both = self._of_owner.get(follower.owner, set()) | self._of_job.get(follower.job_id, set())
+        return [listener for listener in both if not listener.has_end(follower.job_id)]
 
-    def _rests(self, watch: Watch, job: Job, message: Message) -> bool:
+    def _rests(self, follower: Follower, job: Job, message: Message) -> bool:
         """Whether the next look can wait for news: a thousand jobs that wait for their turn cost nothing."""
         queued = job.started_ms is None and message.data["status"] == Status.QUEUED
-        return queued and watch.job_id not in self._of_job
+        return queued and follower.job_id not in self._of_job
 
     async def _end(self, job_id: str, hearers: Sequence[Listener], message: Message) -> None:
         """Tell how the job ended, each listener once."""
@@ -212,7 +212,7 @@ class Audience:
             for org in {owner.partition(" ")[0] for owner in self._of_owner}:
                 for job in (await self._jobs.page(org, Filters(), None, 100))[0]:
                     if not job.status.terminal or (job.finished_ms or 0) > since:
-                        self.hear(job.id, f"{job.org} {job.subject}")
+                        self.on_change(job.id, f"{job.org} {job.subject}")
         except DarkroomError as error:
             _log.warning("news may have been missed", error=error.message)
         finally:

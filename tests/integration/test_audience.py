@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from app.live.sockets import ENDS_UNREAD, PROGRESS_UNREAD
-from app.live.subscriptions import Audience, Listener
+from app.live.subscriptions import Listener, Subscriptions
 from app.main import create_app
 from jobs.model import moves
 from jobs.model.job import Progress
@@ -54,9 +54,9 @@ class Room:
     def __init__(self, app):
         self.told = []
         self.listener = Listener("one", "acme", "ann")
-        self.audience = Audience(app.state.services, self._tell)
-        self.audience.join(self.listener)
-        app.state.services.notifier.subscribe(self.audience.hear)
+        self.subscriptions = Subscriptions(app.state.services, self._tell)
+        self.subscriptions.join(self.listener)
+        app.state.services.notifier.subscribe(self.subscriptions.on_change)
 
     async def _tell(self, listeners, message):
         assert list(listeners) == [self.listener]
@@ -73,7 +73,7 @@ class Room:
 async def room(app):
     room = Room(app)
     yield room
-    await room.audience.close()
+    await room.subscriptions.close()
 
 
 def anns_job():
