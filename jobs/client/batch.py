@@ -15,7 +15,7 @@ GONE: Final = "gone"
 STATUSES: Final = (PENDING, REJECTED, *map(str, Status), GONE)
 
 
-class Refusal(Struct, frozen=True):
+class ItemError(Struct, frozen=True):
     """Why an item was not accepted; `details.field` is its place in the batch's body."""
 
     code: str
@@ -27,7 +27,7 @@ class Item(Struct, frozen=True, omit_defaults=True):
     """One wish of a batch and the id that its job has, or would have had."""
 
     job_id: str
-    refused: Refusal | None = None
+    refused: ItemError | None = None
 
 
 class Batch(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -55,7 +55,7 @@ class Row(Struct, frozen=True):
     job_id: str
     status: str
     job: Job | None = None
-    refused: Refusal | None = None
+    refused: ItemError | None = None
 
     @property
     def live(self) -> bool:

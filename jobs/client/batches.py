@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from jobs.client.batch import PENDING, Batch, Item, Refusal, Row, item_status
+from jobs.client.batch import PENDING, Batch, Item, ItemError, Row, item_status
 from jobs.client.erase import CANCEL_SECONDS
 from jobs.client.submission import Submission
 from jobs.errors import DarkroomError, Gone, IdempotencyKeyReused, NotFound, ProviderUnconfigured, ServiceUnavailable
@@ -213,7 +213,7 @@ def _names(batch: Batch) -> dict[str, int | None]:
 def _marked(batch: Batch, refused: Mapping[int, DarkroomError]) -> Batch:
     def marked(index: int, item: Item) -> Item:
         error = refused.get(index)
-        return item if error is None else Item(item.job_id, Refusal(error.code, error.message, error.details))
+        return item if error is None else Item(item.job_id, ItemError(error.code, error.message, error.details))
 
     return replace(batch, items=tuple(marked(i, item) for i, item in enumerate(batch.items)))
 
