@@ -18,7 +18,7 @@ from app.faces import FACES
 from app.faces.files import local_files
 from app.http.common_headers import add_common_headers, cors
 from app.http.concurrency import Concurrency, too_many_streams, too_many_waits
-from app.http.json_body import LARGEST
+from app.http.json_body import MAX_BODY_BYTES
 from app.http.problems import on_darkroom_error, on_http_error, on_unexpected
 from app.http.request_end import RequestEnd
 from app.http.request_log import RequestLog
@@ -83,7 +83,7 @@ def create_app(settings: Settings) -> Litestar:
             HTTPException: on_http_error,
             Exception: on_unexpected,
         },
-        request_max_body_size=LARGEST,
+        request_max_body_size=MAX_BODY_BYTES,
         openapi_config=docs.CONFIG,
         logging_config=None,
     )
@@ -129,8 +129,8 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
         keys=keys,
         orgs=Orgs(redis, prefix),
         rates=rates,
-        streams=Concurrency(settings.most_streams, too_many_streams),
-        waits=Concurrency(settings.most_waits, too_many_waits),
+        streams=Concurrency(settings.max_streams, too_many_streams),
+        waits=Concurrency(settings.max_waits, too_many_waits),
         shapes=[shape for face in FACES for shape in getattr(face, "SHAPES", ())],
     )
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jobs.access.keys import Keys
     from jobs.settings import Settings
 
-LONGEST_TOKEN: Final = 8_192
+MAX_TOKEN_LENGTH: Final = 8_192
 LEEWAY_SECONDS: Final = 30
 ORG: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """An org's name is part of blob paths."""
@@ -79,7 +79,7 @@ class Authenticator:
         return Caller(key.org, key.subject, key.grant.scopes, "key", key)
 
     async def _claims(self, token: str) -> Mapping[str, Any]:
-        if len(token) > LONGEST_TOKEN or not _JWT.fullmatch(token):
+        if len(token) > MAX_TOKEN_LENGTH or not _JWT.fullmatch(token):
             raise Unauthorized("the credential is not one that is accepted here")
         try:
             header = jwt.get_unverified_header(token)

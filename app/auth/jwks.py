@@ -17,7 +17,7 @@ MIN_REFRESH_SECONDS: Final = 30
 """An unknown key id asks the issuer again, no more often than this."""
 STALE_SECONDS: Final = 3_600
 """While the issuer is out of reach, keys are used up to this age."""
-LARGEST_BODY: Final = 256 * 1024
+MAX_BODY_BYTES: Final = 256 * 1024
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -77,7 +77,7 @@ class KeySet:
                 raise ValueError(answer.status_code)
             async for piece in answer.aiter_bytes():
                 body += piece
-                if len(body) > LARGEST_BODY:
+                if len(body) > MAX_BODY_BYTES:
                     raise ValueError("too large")
         return httpx.Response(200, content=bytes(body)).json()
 

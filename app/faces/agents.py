@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FACE: Final = "agents"
 PROVIDERS: Final = ("azure-openai", "gemini")
-LONGEST_PROMPT: Final = 4_000
+MAX_PROMPT_LENGTH: Final = 4_000
 EXAMPLE: Final = {
     "provider": "azure-openai",
     "model": "gpt-image-2",
@@ -82,8 +82,8 @@ def _image_request(body: AgentImage) -> ImageRequest:
     if body.provider not in PROVIDERS:
         raise InvalidInput(f"must be {' or '.join(PROVIDERS)}", field="provider")
     for field, text in (("prompt", body.prompt), ("negativePrompt", body.negative_prompt or "")):
-        if len(text) > LONGEST_PROMPT:
-            raise InvalidInput(f"must be at most {LONGEST_PROMPT} characters", field=field)
+        if len(text) > MAX_PROMPT_LENGTH:
+            raise InvalidInput(f"must be at most {MAX_PROMPT_LENGTH} characters", field=field)
     return ImageRequest(
         provider=body.provider,
         model=body.model,

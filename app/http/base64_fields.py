@@ -12,7 +12,7 @@ from jobs.errors import InvalidInput, PayloadTooLarge
 
 LONG: Final = 32 * 1024
 """Strings below this stay where they are."""
-MOST_LEFT: Final = 1024 * 1024
+MAX_BYTES_BESIDE_PICTURES: Final = 1024 * 1024
 """Bytes of a body apart from its pictures."""
 MAX_VALUES: Final = 40_000
 """More than 500 items of a batch have with every field that there is."""
@@ -24,7 +24,7 @@ _BACKSLASH: Final = ord("\\")
 _REST: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 """The rest of a string behind its first quote; possessive, so that it takes neither memory nor a second try."""
 _PIECE: Final = 256 * 1024
-_LONGEST_ESCAPE: Final = 6
+_MAX_ESCAPE_LENGTH: Final = 6
 
 
 class Base64Text:
@@ -39,8 +39,8 @@ def lift(body: bytearray) -> tuple[bytes, Mapping[str, memoryview]]:
 
     A JSON parser would hold every other request up for as long as it copies tens of megabytes (it keeps the
     interpreter's lock), and would hold them three times over. What is no JSON stays none. Runs in a thread.
-    Raises `PayloadTooLarge` when what is left is more than `MOST_LEFT`, `InvalidInput` when it holds more than
-    `MAX_VALUES`.
+    Raises `PayloadTooLarge` when what is left is more than `MAX_BYTES_BESIDE_PICTURES`, `InvalidInput` when it holds
+    more than `MAX_VALUES`.
     """
     token, view = secrets.token_hex(8), memoryview(body)
     lifted: dict[str, memoryview] = {}
@@ -65,9 +65,9 @@ def lift(body: bytearray) -> tuple[bytes, Mapping[str, memoryview]]:
 
 
 def _check_room(left: int, values: int) -> None:
-    if left > MOST_LEFT:
-        message = f"the body may have at most {MOST_LEFT} bytes apart from the pictures in it"
-        raise PayloadTooLarge(message, limit=MOST_LEFT)
+    if left > MAX_BYTES_BESIDE_PICTURES:
+        message = f"the body may have at most {MAX_BYTES_BESIDE_PICTURES} bytes apart from the pictures in it"
+        raise PayloadTooLarge(message, limit=MAX_BYTES_BESIDE_PICTURES)
     if values > MAX_VALUES:
         raise InvalidInput(f"the body holds more than {MAX_VALUES} values")
 
@@ -100,7 +100,7 @@ def _end(body: bytearray, start: int) -> int:
     end = body.find(b'"', start + 1)
     if end < 0 or body[end - 1] != _BACKSLASH:
         return end
-    found = _REST.match(body, start + 1, start + 1 + MOST_LEFT)
+    found = _REST.match(body, start + 1, start + 1 + MAX_BYTES_BESIDE_PICTURES)
     return found.end() - 1 if found else -1
 
 
@@ -118,7 +118,7 @@ def _unescaped(body: bytearray, start: int, end: int) -> Iterator[bytes]:
     """The string in pieces, each of which keeps the interpreter's lock for a moment only. Raises `ValueError`."""
     while start < end:
         stop = min(start + _PIECE, end)
-        if stop < end and (escape := body.rfind(b"\\", stop - _LONGEST_ESCAPE, stop)) >= 0:
+        if stop < end and (escape := body.rfind(b"\\", stop - _MAX_ESCAPE_LENGTH, stop)) >= 0:
             stop = escape  # base64 has no backslash of its own: each begins an escape
         yield str(json.loads(b'"' + body[start:stop] + b'"')).encode()
         start = stop

@@ -12,7 +12,7 @@ from jobs.client.inputs import InputImage
 from jobs.errors import InvalidPicture, PayloadTooLarge
 from jobs.pictures.sniff import MAX_BYTES
 
-LONGEST_URL: Final = 2_048
+MAX_URL_LENGTH: Final = 2_048
 MEDIA_TYPES: Final = ("image/png", "image/jpeg")
 
 
@@ -49,8 +49,8 @@ def _input_image(image: ReferenceImage | Mask, field: str, media_type: str) -> I
     if image.url is None:
         text = Base64Text("") if image.b64 is None else image.b64
         return InputImage(field=field, media_type=media_type, data=_decoded(text.content, f"{field}.b64"))
-    if len(image.url) > LONGEST_URL:
-        raise InvalidPicture(f"must be at most {LONGEST_URL} characters", field=f"{field}.url")
+    if len(image.url) > MAX_URL_LENGTH:
+        raise InvalidPicture(f"must be at most {MAX_URL_LENGTH} characters", field=f"{field}.url")
     return InputImage(field=field, media_type=media_type, url=image.url)
 
 

@@ -79,8 +79,8 @@ def idempotency_key(request: Request[Any, Any, Any]) -> str | None:
 
 def client_reference(value: str | None, field: str) -> str | None:
     """A caller's own name for the job: at most 128 characters."""
-    if value is not None and not 1 <= len(value) <= _LONGEST_REFERENCE:
-        raise InvalidInput(f"must be 1 to {_LONGEST_REFERENCE} characters", field=field)
+    if value is not None and not 1 <= len(value) <= _MAX_REFERENCE_LENGTH:
+        raise InvalidInput(f"must be 1 to {_MAX_REFERENCE_LENGTH} characters", field=field)
     return value
 
 
@@ -99,7 +99,7 @@ _HEADER_NAMES: Final = {
     "expires_after": "X-Expires-After",
 }
 _PRINTABLE: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?")
-_LONGEST_REFERENCE: Final = 128
+_MAX_REFERENCE_LENGTH: Final = 128
 _DURATION: Final = re.compile(r"(\d{1,7})([smh]?)")
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600}
 

@@ -18,15 +18,15 @@ from jobs.errors import DarkroomError, InvalidInput, InvalidPicture, PayloadTooL
 if TYPE_CHECKING:
     from litestar import Request
 
-DEEPEST: Final = 32
-LARGEST: Final = 64 * 1024 * 1024
+MAX_DEPTH: Final = 32
+MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 T = TypeVar("T")
 
 
 async def read_json(
     request: Request[Any, Any, Any],
     kind: type[T],
-    largest: int = LARGEST,
+    largest: int = MAX_BODY_BYTES,
     reshape: Callable[[dict[str, Any]], dict[str, Any]] = dict,
 ) -> T:
     """The body as `kind` (a Struct that forbids unknown fields). Raises `InvalidInput` naming the field.
@@ -73,7 +73,7 @@ def converted(
     return found
 
 
-async def read_optional_json(request: Request[Any, Any, Any], kind: type[T], largest: int = LARGEST) -> T:
+async def read_optional_json(request: Request[Any, Any, Any], kind: type[T], largest: int = MAX_BODY_BYTES) -> T:
     """The same for a body that may be left out: all of its fields have defaults."""
     has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
     return await read_json(request, kind, largest) if has_body else kind()
@@ -86,7 +86,7 @@ def parse(body: bytes | bytearray) -> Any:
     except UnicodeDecodeError:
         raise InvalidInput("the body is not UTF-8") from None
     except RecursionError:
-        raise InvalidInput(f"the body is nested deeper than {DEEPEST}") from None
+        raise InvalidInput(f"the body is nested deeper than {MAX_DEPTH}") from None
     except json.JSONDecodeError as error:
         raise InvalidInput(f"the body is not JSON: {error.msg} at line {error.lineno} column {error.colno}") from None
     if not isinstance(value, dict):
@@ -165,8 +165,8 @@ def _unfit(value: Any, depth: int) -> tuple[str | int, ...] | None:
         return () if _UNFIT.search(value) else None
     if not isinstance(value, dict | list):
         return None
-    if depth > DEEPEST:
-        raise InvalidInput(f"the body is nested deeper than {DEEPEST}")
+    if depth > MAX_DEPTH:
+        raise InvalidInput(f"the body is nested deeper than {MAX_DEPTH}")
     for step, inner in value.items() if isinstance(value, dict) else enumerate(value):
         if isinstance(step, str) and _UNFIT.search(step):
             return (step,)
@@ -178,7 +178,7 @@ def _unfit(value: Any, depth: int) -> tuple[str | int, ...] | None:
 
 def _path(steps: tuple[str | int, ...]) -> str:
     told = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
-    return _shown(told.removeprefix(".")[:_LONGEST_PATH])
+    return _shown(told.removeprefix(".")[:_MAX_PATH_LENGTH])
 
 
 def _shown(text: str) -> str:
@@ -197,7 +197,7 @@ _UNFIT: Final = re.compile("[\x00\ud800-\udfff]")
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`(?: - at `\$\.?(?P<path>[^`]*)`)?")
 _MISSING: Final = re.compile(r"Object missing required field `(?P<field>[^`]*)`(?: - at `\$\.?(?P<path>[^`]*)`)?")
 _AT: Final = re.compile(r"(?P<what>.*) - at `\$\.?(?P<path>[^`]*)`")
-_LONGEST_PATH: Final = 200
+_MAX_PATH_LENGTH: Final = 200
 _PICTURES: Final = re.compile(r"(referenceImages?|images?|mask)\b")
 
 
@@ -217,6 +217,6 @@ def _invalid(text: str) -> DarkroomError:
 
 def _refusal(message: str, path: str, reason: str | None = None) -> DarkroomError:
     """What concerns an input picture has a code of its own, by the contract of the agents face."""
-    path = path[:_LONGEST_PATH]
+    path = path[:_MAX_PATH_LENGTH]
     kind = InvalidPicture if _PICTURES.match(path) else InvalidInput
     return kind(f"{path}: {message}", field=path, reason=reason)

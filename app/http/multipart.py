@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser, parse_options_header
 
-from app.http.json_body import LARGEST, check_length, check_text, pieces, too_large
+from app.http.json_body import MAX_BODY_BYTES, check_length, check_text, pieces, too_large
 from jobs.errors import InvalidInput, PayloadTooLarge, UnsupportedMediaType
 from jobs.pictures.sniff import MAX_BYTES
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from litestar import Request
 
 MEDIA_TYPE: Final = "multipart/form-data"
-MOST_PARTS: Final = 100
-LONGEST_TEXT: Final = 256 * 1024
+MAX_PARTS: Final = 100
+MAX_TEXT_BYTES: Final = 256 * 1024
 """Bytes of a part that is no file."""
-LONGEST_NAME: Final = 64
+MAX_NAME_LENGTH: Final = 64
 IN_MEMORY: Final = 64 * 1024
 """Bytes of a file beyond which it waits on disk for the rest of the body."""
 
@@ -39,18 +39,18 @@ async def read_form(request: Request[Any, Any, Any]) -> list[Part]:
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != MEDIA_TYPE or not options.get("boundary"):
         raise UnsupportedMediaType(f"send Content-Type: {MEDIA_TYPE} with its boundary, or application/json")
-    check_length(request, LARGEST)
+    check_length(request, MAX_BODY_BYTES)
     with ExitStack() as files:
         form = _Form(files)
         try:
-            with _Parser(options["boundary"], max_segment_count=MOST_PARTS) as parser:
+            with _Parser(options["boundary"], max_segment_count=MAX_PARTS) as parser:
                 async for piece in pieces(request):
                     form.count(piece)
                     for event in parser.parse(piece) if piece else ():
                         form.take(event)
         except ParserLimitReached:
             raise PayloadTooLarge(
-                f"the form has more than {MOST_PARTS} parts, or parts with more than headers"
+                f"the form has more than {MAX_PARTS} parts, or parts with more than headers"
             ) from None
         except MultipartError:
             raise InvalidInput("the form cannot be read: it is cut, or no multipart/form-data") from None
@@ -78,8 +78,8 @@ class _Form:
     def count(self, piece: bytes) -> None:
         """Raises `PayloadTooLarge` once the body has more than it may."""
         self._bytes += len(piece)
-        if self._bytes > LARGEST:
-            raise too_large(LARGEST)
+        if self._bytes > MAX_BODY_BYTES:
+            raise too_large(MAX_BODY_BYTES)
 
     def take(self, event: MultipartSegment | bytearray | bytes | None) -> None:
         """One event of the parser: a part begins, some of its bytes, or its end."""
@@ -101,9 +101,9 @@ class _Form:
 
     @staticmethod
     def _check_size(segment: MultipartSegment, size: int) -> None:
-        most = LONGEST_TEXT if segment.filename is None else MAX_BYTES
+        most = MAX_TEXT_BYTES if segment.filename is None else MAX_BYTES
         if size > most:
-            name = segment.name[:LONGEST_NAME]
+            name = segment.name[:MAX_NAME_LENGTH]
             raise PayloadTooLarge(f"{name}: may have at most {most} bytes", field=name, limit=most)
 
 
@@ -111,8 +111,8 @@ def _part(segment: MultipartSegment, file: SpooledTemporaryFile[bytes]) -> Part:
     file.seek(0)
     data = file.read()
     if segment.filename is not None:
-        return Part(segment.name[:LONGEST_NAME], None, data)
-    name = segment.name[:LONGEST_NAME]
+        return Part(segment.name[:MAX_NAME_LENGTH], None, data)
+    name = segment.name[:MAX_NAME_LENGTH]
     try:
         text = data.decode()
     except UnicodeDecodeError:

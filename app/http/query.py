@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from litestar import Request
 
 PAGE: Final = 20
-LARGEST_PAGE: Final = 100
+MAX_PAGE: Final = 100
 
 
 def only_query(
@@ -50,7 +50,7 @@ def page(query: dict[str, str], kind: str) -> tuple[str | None, int]:
     cursor = query.get("cursor")
     if cursor is not None and not _is_id(cursor, kind):
         raise InvalidInput("is not a cursor of ours", field="cursor")
-    return cursor, min(number(query, "limit", PAGE), LARGEST_PAGE)
+    return cursor, min(number(query, "limit", PAGE), MAX_PAGE)
 
 
 def known_id(text: str, kind: str, what: str) -> str:

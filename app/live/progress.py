@@ -23,7 +23,7 @@ SILENCE_SECONDS: Final = 15.0
 TICK_SECONDS: Final = 1.5
 """How often an estimate is told while the provider says nothing."""
 RETRY_SECONDS: Final = 1.0
-MOST_PREVIEW_BYTES: Final = 4 * 1024 * 1024
+MAX_PREVIEW_BYTES: Final = 4 * 1024 * 1024
 """A larger preview is told by its address alone."""
 PREVIEW: Final = "image.job.preview"
 _OF_PREVIEWS: Final = frozenset({"preview_url", "preview_b64", "n_index", "partial_index", "mime_type"})
@@ -174,7 +174,7 @@ class ProgressTracker:
         except DarkroomError as error:
             _log.info("preview not read", job=self.job.id, error=error.message)
             return shown
-        if len(data) > MOST_PREVIEW_BYTES:
+        if len(data) > MAX_PREVIEW_BYTES:
             return shown
         return {**shown, "preview_b64": pybase64.b64encode_as_string(data)}
 

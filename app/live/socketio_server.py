@@ -13,19 +13,19 @@ import socketio
 from app.live.handshake import kept
 
 NAMESPACE: Final = "/image-progress"
-MOST_MESSAGE_BYTES: Final = 16 * 1024
+MAX_MESSAGE_BYTES: Final = 16 * 1024
 """What a client may send at once: a token and an id are far shorter."""
 EVENTS: Final = frozenset({"subscribe", "unsubscribe"})
 OWN_SESSION: Final = "darkroom.session"
 """Where the scope of a session's first request holds it."""
-MOST_UNREAD: Final = 256
+MAX_UNREAD: Final = 256
 """With so much in its queue a session is cut before it is answered anything more."""
 STRANGER_PACKETS: Final = 8
 """What a session may send before it is in the namespace: a handshake or two, and a pong."""
-MOST_PACKETS: Final = 500
+MAX_PACKETS: Final = 500
 PACKETS_SECONDS: Final = 10.0
 """A session that sends more packets than that in so many seconds is cut: each may cost a look into Redis."""
-LONGEST_NAMESPACE: Final = 64
+MAX_NAMESPACE_LENGTH: Final = 64
 """The refusal of a namespace repeats its name."""
 
 Welcome = Callable[[str], Awaitable[None]]
@@ -44,7 +44,7 @@ def socket_server(welcome: Welcome) -> Any:
         async_handlers=False,  # one event of a socket after the other: a flood of them waits in its own connection
         cors_allowed_origins=[],
         http_compression=False,
-        max_http_buffer_size=MOST_MESSAGE_BYTES,
+        max_http_buffer_size=MAX_MESSAGE_BYTES,
         logger=_quiet("socketio.server"),
         engineio_logger=_quiet("engineio.server"),
     )
@@ -125,7 +125,7 @@ class _Door:
         if self._in_namespace(self._session.sid) is None:
             self._as_stranger += 1
         unread = self._session.queue.qsize()
-        return self._lately > MOST_PACKETS or self._as_stranger > STRANGER_PACKETS or unread >= MOST_UNREAD
+        return self._lately > MAX_PACKETS or self._as_stranger > STRANGER_PACKETS or unread >= MAX_UNREAD
 
 
 class Packet(socketio.packet.Packet):  # type: ignore[misc]  # the library has no types
@@ -138,7 +138,7 @@ class Packet(socketio.packet.Packet):  # type: ignore[misc]  # the library has n
         attachments: int = super().decode(encoded_packet)
         if self.packet_type in {socketio.packet.BINARY_EVENT, socketio.packet.BINARY_ACK}:
             raise ValueError("attachments are not taken")
-        if len(self.namespace or "") > LONGEST_NAMESPACE:
+        if len(self.namespace or "") > MAX_NAMESPACE_LENGTH:
             raise ValueError("there is no such namespace")
         if self.packet_type == socketio.packet.EVENT and not _is_ours(self.data):
             self.data = ["ignored"]

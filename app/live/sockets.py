@@ -20,7 +20,7 @@ from app.auth.caller import READ
 from app.http.rate_headers import spend
 from app.live.handshake import credentials, from_allowed_page, query
 from app.live.progress import Message, error_json
-from app.live.socketio_server import MOST_UNREAD, NAMESPACE, OWN_SESSION, cut, leave, socket_server
+from app.live.socketio_server import MAX_UNREAD, NAMESPACE, OWN_SESSION, cut, leave, socket_server
 from app.live.subscriptions import Listener, Subscriptions
 from jobs.errors import DarkroomError, Forbidden, InvalidInput, NotFound, RateLimited, TooManyStreams, Unauthorized
 
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 PATH: Final = "/socket.io"
 SWEEP_SECONDS: Final = 15.0
 """How often sessions are looked through: one that has not said who it is by the second time is cut."""
-AT_ONCE: Final = 3
+MAX_CONCURRENT_REQUESTS: Final = 3
 """Requests of a session at a time: a poll, a post, and one that is just being answered."""
 PATIENCE_SECONDS: Final = 45.0
 """A websocket that says nothing for so long is let go, also before it belongs to a session: pings are more frequent."""
 PREVIEWS_UNREAD: Final = 2
 PROGRESS_UNREAD: Final = 16
-ENDS_UNREAD: Final = MOST_UNREAD
+ENDS_UNREAD: Final = MAX_UNREAD
 """So many messages may wait for a slow client before previews, then progress are left out, and it is cut at last."""
 
 _log = structlog.get_logger()
@@ -48,7 +48,7 @@ class Sockets:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._most = services.settings.most_streams
+        self._most = services.settings.max_streams
         self._origins = services.settings.cors_origins
         self._subscriptions = Subscriptions(services, self._tell)
         self._sockets: dict[str, _Socket] = {}
@@ -107,7 +107,7 @@ class Sockets:
         if name is None or name not in self._server.eio.sockets:
             await self._server.handle_request(scope, receive, send)
             return
-        if self._asking[name] >= AT_ONCE:
+        if self._asking[name] >= MAX_CONCURRENT_REQUESTS:
             raise TooManyStreams("a session asks for one thing after the other", retry_after=1)
         self._asking[name] += 1
         try:

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from app.services import Services
     from jobs.model.job import Job
 
-MOST_SUBSCRIPTIONS: Final = 100
+MAX_SUBSCRIPTIONS: Final = 100
 """Jobs that a listener may have subscribed to at a time."""
-MOST_ENDS: Final = 256
+MAX_ENDS: Final = 256
 """Ended jobs that a listener is known to have been told of."""
-MOST_REQUESTS: Final = 1_000
+MAX_REQUESTS: Final = 1_000
 """Requests whose jobs this process remembers having heard of."""
 DEAF_MS: Final = 60_000
 """A job that ended within this before a lost subscription was taken up again may have ended unheard."""
@@ -49,7 +49,7 @@ class Listener:
         """It is told now how the job ended."""
         self.subscribed.discard(job_id)
         self._ends[job_id] = None
-        if len(self._ends) > MOST_ENDS:
+        if len(self._ends) > MAX_ENDS:
             del self._ends[next(iter(self._ends))]
 
 
@@ -104,8 +104,8 @@ class Subscriptions:
             await self._end(job.id, [listener], end)
             await self._jobs.result_taken(job)
             return end
-        if len(listener.subscribed) >= MOST_SUBSCRIPTIONS and job.id not in listener.subscribed:
-            raise InvalidInput(f"{MOST_SUBSCRIPTIONS} jobs are subscribed to: unsubscribe from one", field="job_id")
+        if len(listener.subscribed) >= MAX_SUBSCRIPTIONS and job.id not in listener.subscribed:
+            raise InvalidInput(f"{MAX_SUBSCRIPTIONS} jobs are subscribed to: unsubscribe from one", field="job_id")
         if listener in self._of_owner.get(listener.owner, ()):  # it may have left since it asked
             listener.subscribed.add(job.id)
             self._of_job.setdefault(job.id, set()).add(listener)
@@ -202,7 +202,7 @@ class Subscriptions:
     def _remember(self, job: Job) -> None:
         if job.request_id is not None:
             self._requests[job.org, job.request_id] = job.id
-            if len(self._requests) > MOST_REQUESTS:
+            if len(self._requests) > MAX_REQUESTS:
                 del self._requests[next(iter(self._requests))]
 
     async def _catch_up(self) -> None:

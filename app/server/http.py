@@ -11,7 +11,7 @@ import structlog
 from msgspec import Struct
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-MOST_HEADER_BYTES: Final = 64 * 1024
+MAX_HEADER_BYTES: Final = 64 * 1024
 """Request line and headers together; as much may come after a body's last byte: chunk extensions and trailers."""
 MAX_TARGET_BYTES: Final = 8 * 1024
 """Path and query; RFC 9112 section 3 asks for at least 8,000 of a request line."""
@@ -74,7 +74,7 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._deadline is None:
                 self._watch(self.header_seconds)
             self._header_bytes += len(data)
-            if self._header_bytes > MOST_HEADER_BYTES and not self._ends_headers(data):
+            if self._header_bytes > MAX_HEADER_BYTES and not self._ends_headers(data):
                 self._refuse(_LARGE_HEADERS)
                 return
             super().data_received(data)
@@ -150,7 +150,7 @@ class BoundedProtocol(HttpToolsProtocol):
         before = self._body_bytes
         super().data_received(data)
         self._bytes_since_body = 0 if self._body_bytes > before else self._bytes_since_body + len(data)
-        if self._bytes_since_body > MOST_HEADER_BYTES and not self._in_headers:
+        if self._bytes_since_body > MAX_HEADER_BYTES and not self._in_headers:
             self._refuse(_LARGE_HEADERS)
 
     def _look_again(self, waiting: int) -> None:
@@ -173,7 +173,7 @@ class BoundedProtocol(HttpToolsProtocol):
     @staticmethod
     def _ends_headers(data: bytes) -> bool:
         """Whether the piece holds the end of the headers early enough: the rest of it is body."""
-        return 0 <= data.find(b"\r\n\r\n") <= MOST_HEADER_BYTES
+        return 0 <= data.find(b"\r\n\r\n") <= MAX_HEADER_BYTES
 
     def _watch(self, seconds: float) -> None:
         self._unwatch()

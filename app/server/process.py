@@ -9,13 +9,13 @@ from typing import Any, Final
 
 import uvicorn
 
-from app.live.socketio_server import MOST_MESSAGE_BYTES
+from app.live.socketio_server import MAX_MESSAGE_BYTES
 from app.main import create_app
 from app.server.http import bounded
 from app.server.websocket import BoundedWebSocket
 from jobs.settings import Settings
 
-MOST_CONNECTIONS: Final = 4_000
+MAX_CONNECTIONS: Final = 4_000
 """Beyond this a request is answered 503 at once; a process that waits for 2,000 pictures is well below."""
 GRACE_SECONDS: Final = 5
 """What requests under way get after SIGTERM; a wait is answered at once."""
@@ -35,10 +35,10 @@ def server(settings: Settings) -> uvicorn.Server:
         port=settings.port,
         http=bounded(settings.header_seconds, settings.body_seconds, settings.send_seconds),
         ws=BoundedWebSocket,
-        ws_max_size=MOST_MESSAGE_BYTES,
+        ws_max_size=MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,
         ws_ping_interval=None,
-        limit_concurrency=MOST_CONNECTIONS,
+        limit_concurrency=MAX_CONNECTIONS,
         log_config=None,
         access_log=False,
         server_header=False,

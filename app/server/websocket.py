@@ -9,11 +9,11 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 STALL_SECONDS: Final = 30.0
 """A client that takes nothing of what is written to it for so long is cut."""
-MOST_UNREAD_BYTES: Final = 256 * 1024
+MAX_UNREAD_BYTES: Final = 256 * 1024
 """With so much unread a client is answered no ping: the library would write its pongs on and on."""
-MOST_FRAGMENTS: Final = 64
-"""A message of at most `MOST_MESSAGE_BYTES` may come in so many pieces; empty ones count nowhere else."""
-MOST_UNHEARD: Final = 1_024
+MAX_FRAGMENTS: Final = 64
+"""A message of at most `MAX_MESSAGE_BYTES` may come in so many pieces; empty ones count nowhere else."""
+MAX_QUEUED_MESSAGES: Final = 1_024
 """Messages that came at once and were not looked at yet; reading pauses meanwhile."""
 
 _UNREADABLE: Final = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -51,7 +51,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
 
     def handle_ping(self) -> None:
         """Answer it, unless the earlier answers are not read."""
-        if self.transport.get_write_buffer_size() > MOST_UNREAD_BYTES:
+        if self.transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
             self.transport.abort()
         if not self.transport.is_closing():
             super().handle_ping()
@@ -59,14 +59,14 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
     def handle_cont(self, event: Any) -> None:
         """A further piece of a message."""
         super().handle_cont(event)
-        if len(self.frames) > MOST_FRAGMENTS:
+        if len(self.frames) > MAX_FRAGMENTS:
             self.transport.abort()
 
     def send_receive_event_to_app(self) -> None:
         """Hand a message on, unless too many wait, or come although it was said that this is the end."""
         super().send_receive_event_to_app()
         self._too_late += self.close_sent
-        if max(self.queue.qsize(), self._too_late) > MOST_UNHEARD:
+        if max(self.queue.qsize(), self._too_late) > MAX_QUEUED_MESSAGES:
             self.transport.abort()
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:

@@ -29,7 +29,7 @@ from app.simulator.wire import AnyRequest, answer
 
 SINCE: Final = "2025-04-01"
 """The first of Azure's dated API versions that has edits."""
-MOST_IMAGES: Final = 16
+MAX_IMAGES: Final = 16
 _TEXT: Final = GPT_FIELDS | {"input_fidelity"}
 _IMAGE_PARTS: Final = frozenset({"image", "image[]"})
 _MEDIA_TYPES: Final = frozenset({"image/png", "image/jpeg", "image/webp"})
@@ -76,7 +76,7 @@ async def _edit(request: AnyRequest, wire: str, model: str) -> Response[bytes] |
         images = sum(name in _IMAGE_PARTS for name in names)
         if not images:
             raise Refusal(400, "missing_required_parameter", "Missing required parameter: 'image'.", "image")
-        if images > MOST_IMAGES or ("image" in names and images > 1):
+        if images > MAX_IMAGES or ("image" in names and images > 1):
             raise Refusal(400, "invalid_value", "Invalid number of images.", "image")
         for name, value in form:
             _check_part(name, value)

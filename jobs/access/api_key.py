@@ -108,8 +108,8 @@ class ApiKey(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def check(spec: KeySpec, providers: Collection[str], now: int) -> None:
     """Hold a wish to its bounds; `providers` are the known ones. Raises `InvalidInput` naming the API's own field."""
-    if not spec.name.strip() or len(spec.name) > _LONGEST_NAME or not spec.name.isprintable():
-        raise InvalidInput(f"must be 1 to {_LONGEST_NAME} printable characters", field="name")
+    if not spec.name.strip() or len(spec.name) > _MAX_NAME_LENGTH or not spec.name.isprintable():
+        raise InvalidInput(f"must be 1 to {_MAX_NAME_LENGTH} printable characters", field="name")
     if spec.subject is not None and not _SUBJECT.fullmatch(spec.subject):
         raise InvalidInput("must be 1 to 128 printable ASCII characters without spaces", field="subject")
     if spec.expires_ms is not None and spec.expires_ms <= now:
@@ -120,8 +120,8 @@ def check(spec: KeySpec, providers: Collection[str], now: int) -> None:
         ("rateLimits.imagesPerDay", spec.limits.images_per_day, 0),
         ("rateLimits.costPerDay", spec.limits.cost_per_day, 0),
     ):
-        if amount is not None and not least <= amount <= _MOST_PER_WINDOW:
-            raise InvalidInput(f"must be {least} to {_MOST_PER_WINDOW}", field=field)
+        if amount is not None and not least <= amount <= _MAX_PER_WINDOW:
+            raise InvalidInput(f"must be {least} to {_MAX_PER_WINDOW}", field=field)
     _check_grant(spec.grant, providers)
     checked_metadata(spec.metadata)
 
@@ -161,9 +161,9 @@ def key_json(key: ApiKey, used_ms: int | None = None) -> dict[str, Any]:
     return told
 
 
-_LONGEST_NAME: Final = 200
-_LONGEST_LIST: Final = 100
-_MOST_PER_WINDOW: Final = 10_000_000
+_MAX_NAME_LENGTH: Final = 200
+_MAX_LIST_LENGTH: Final = 100
+_MAX_PER_WINDOW: Final = 10_000_000
 _SUBJECT: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -175,8 +175,8 @@ def _check_grant(grant: Grant, providers: Collection[str]) -> None:
         ("scopes.providerIds", grant.provider_ids),
         ("scopes.modelIds", grant.model_ids),
     ):
-        if len(values) > _LONGEST_LIST or len(set(values)) != len(values):
-            raise InvalidInput(f"must be at most {_LONGEST_LIST}, each once", field=field)
+        if len(values) > _MAX_LIST_LENGTH or len(set(values)) != len(values):
+            raise InvalidInput(f"must be at most {_MAX_LIST_LENGTH}, each once", field=field)
     for field, values, known in (
         ("scopes.capabilities", grant.capabilities, CAPABILITIES),
         ("scopes.providerIds", grant.provider_ids, providers),

@@ -20,7 +20,7 @@ from jobs.store.records import Records
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-LONGEST_OVERLAP: Final = 7 * 86_400
+MAX_OVERLAP_SECONDS: Final = 7 * 86_400
 """Seconds that a rotated secret may stay valid."""
 USED_EVERY_MS: Final = 60_000
 """`lastUsedAt` is written no more often than this."""
@@ -99,8 +99,8 @@ class Keys:
 
     async def rotate(self, org: str, key_id: str, overlap_seconds: int = 0) -> KeyWithSecret:
         """Give a key a new secret; the one before stays valid for the overlap. Raises `Gone`, `NotFound`."""
-        if not 0 <= overlap_seconds <= LONGEST_OVERLAP:
-            raise InvalidInput(f"must be 0 to {LONGEST_OVERLAP}", field="overlapSeconds")
+        if not 0 <= overlap_seconds <= MAX_OVERLAP_SECONDS:
+            raise InvalidInput(f"must be 0 to {MAX_OVERLAP_SECONDS}", field="overlapSeconds")
         secret, now = tokens.new_token(), now_ms()
 
         def change(key: ApiKey) -> ApiKey:

@@ -71,8 +71,8 @@ class Orgs:
         told: dict[str, Any] = to_builtins(change)
         for name, value in told.items():
             least = 0.01 if name == "weight" else 0
-            if value is not None and not least <= value <= _MOST:
-                raise InvalidInput(f"must be {least} to {_MOST}", field=name)
+            if value is not None and not least <= value <= _MAX_LIMIT:
+                raise InvalidInput(f"must be {least} to {_MAX_LIMIT}", field=name)
         if told.get("costPerDay") is not None:
             told["costPerDay"] = round(told["costPerDay"] * _MICRO)
         key = self._keys.limits(org)
@@ -108,7 +108,7 @@ class Orgs:
         return sum(ready), running
 
 
-_MOST: Final = 1_000_000_000
+_MAX_LIMIT: Final = 1_000_000_000
 
 
 def _today() -> str:

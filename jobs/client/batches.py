@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from jobs.client.erase import Eraser
     from jobs.client.submit import Submitter
 
-AT_ONCE: Final = 20
+MAX_CONCURRENT_ITEMS: Final = 20
 """Items that are checked, created or canceled side by side."""
-LONGEST_MS: Final = TOMB_MS - DAY_MS
+MAX_KEPT_MS: Final = TOMB_MS - DAY_MS
 """A batch is forgotten before the ids of its erased jobs are: what is gone is never taken for what is to come."""
 A = TypeVar("A")
 B = TypeVar("B")
@@ -195,7 +195,7 @@ def _planned(batch_submission: BatchSubmission) -> Batch:
         org=batch_submission.org,
         subject=batch_submission.subject,
         created_ms=now,
-        until_ms=now + min(max(seconds, default=86_400) * 1000, LONGEST_MS),
+        until_ms=now + min(max(seconds, default=86_400) * 1000, MAX_KEPT_MS),
         items=tuple(Item(new_id("job")) for _ in batch_submission.submissions),
         fingerprint=batch_submission.fingerprint,
         idempotency_key=batch_submission.idempotency_key,
@@ -238,7 +238,7 @@ def _found(batch: Batch | None) -> Batch:
 
 
 def _parts(values: Sequence[A]) -> list[Sequence[A]]:
-    return [values[at : at + AT_ONCE] for at in range(0, len(values), AT_ONCE)]
+    return [values[at : at + MAX_CONCURRENT_ITEMS] for at in range(0, len(values), MAX_CONCURRENT_ITEMS)]
 
 
 async def _all(work: Callable[[A], Awaitable[B]], values: Sequence[A]) -> None:

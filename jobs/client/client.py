@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jobs.webhooks.delivery import Delivery
     from jobs.webhooks.outbox import Outbox
 
-READ_AT_MOST: Final = 1_000
+MAX_READ_RECORDS: Final = 1_000
 """Records that one list request may look at."""
 
 
@@ -48,10 +48,10 @@ class Jobs:
         return [(await self._look(j.id) or True) if isinstance(j, Job) and j.overdue(now) else j for j in found]
 
     async def page(self, org: str, filters: Filters, after: str | None, limit: int) -> tuple[list[Job], str | None]:
-        """At most `limit` jobs, newest first, and the cursor for more. Reads at most `READ_AT_MOST` records."""
+        """At most `limit` jobs, newest first, and the cursor for more. Reads at most `MAX_READ_RECORDS` records."""
         found: list[Job] = []
         read = 0
-        while read < READ_AT_MOST:
+        while read < MAX_READ_RECORDS:
             page = await self._store.page(org, after, 100)
             for job in page.jobs:
                 if filters.match(job):

@@ -25,9 +25,9 @@ ENOUGH: Final = 5
 """Measured calls from which times are told instead of the catalog's."""
 FRESH_SECONDS: Final = 5.0
 """How old what was measured may be: polls of running jobs cost Redis no command for it."""
-MOST_KNOWN: Final = 1_000
+MAX_MODELS: Final = 1_000
 """Models whose times a process remembers."""
-MOST_DONE: Final = 0.95
+MAX_DONE: Final = 0.95
 """What an estimate comes near to and never passes: only the provider knows when it is done."""
 STEEPNESS: Final = 1.5
 """How fast it does: a call that has taken its typical time is told as about 0.74."""
@@ -61,7 +61,7 @@ class Estimates:
         looked, found = self._measured.get((provider, model), (-math.inf, None))
         if time.monotonic() - looked > FRESH_SECONDS:
             found = measured(await self._gauges.took(provider, model))
-            if len(self._measured) >= MOST_KNOWN:  # deployments have any name: those in use are soon known again
+            if len(self._measured) >= MAX_MODELS:  # deployments have any name: those in use are soon known again
                 self._measured.clear()
             self._measured[provider, model] = (time.monotonic(), found)
         family = self._catalog.family(provider, model)
@@ -155,7 +155,7 @@ def start(place: Place, typical: Percentiles, held_seconds: float) -> Percentile
 
 def done(elapsed: float, typical: Percentiles) -> float:
     """The share of a call that is likely to be done after `elapsed` seconds: it grows ever slower, and never ends."""
-    return MOST_DONE * (1 - math.exp(-STEEPNESS * elapsed / max(typical.p50, 0.001)))
+    return MAX_DONE * (1 - math.exp(-STEEPNESS * elapsed / max(typical.p50, 0.001)))
 
 
 def queue_json(queued: Queued) -> dict[str, Any]:

@@ -263,14 +263,14 @@ class ServerSettings(BaseSettings):
         example="120",
         gt=0,
     )
-    most_streams: int = variable(
+    max_streams: int = variable(
         "DARKROOM_STREAMS",
         default=1_000,
         about="event streams and sockets of an API process, at most a quarter of them a caller's; more are 429",
         example="1000",
         ge=1,
     )
-    most_waits: int = variable(
+    max_waits: int = variable(
         "DARKROOM_WAITS",
         default=2_500,
         about="waits of an API process, at most a quarter of them a caller's; more are 503",

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
     from jobs.settings import Settings
 
-MOST: Final = 50
+MAX_ENDPOINTS: Final = 50
 """Endpoints of an org."""
 PATIENCE_MS: Final = 3 * 86_400_000
 """An endpoint with nothing but failures for so long is disabled."""
 OVERLAP_SECONDS: Final = 86_400
-LONGEST_OVERLAP: Final = 7 * 86_400
+MAX_OVERLAP_SECONDS: Final = 7 * 86_400
 GONE_REASON: Final = "the receiver answered 410 Gone"
 FAILING_REASON: Final = "nothing but failures for three days"
 NO_ADDRESS: Final = (
@@ -109,10 +109,10 @@ class Endpoints:
         endpoint = self._checked(endpoint, secret)
         await self._records.put(endpoint)
         self._enabled.forget(org)
-        found, _ = await self._records.page(org, None, MOST + 1)
-        if len(found) > MOST:  # looked at after the write: of two at the same time neither passes unseen
+        found, _ = await self._records.page(org, None, MAX_ENDPOINTS + 1)
+        if len(found) > MAX_ENDPOINTS:  # looked at after the write: of two at the same time neither passes unseen
             await self._records.delete(org, endpoint.id)
-            raise InvalidInput(f"an org has at most {MOST} endpoints", reason="too_many_endpoints")
+            raise InvalidInput(f"an org has at most {MAX_ENDPOINTS} endpoints", reason="too_many_endpoints")
         return EndpointWithSecret(endpoint, secret)
 
     async def get(self, org: str, endpoint_id: str) -> Endpoint:
@@ -163,8 +163,8 @@ class Endpoints:
         self, org: str, endpoint_id: str, overlap_seconds: int, secret: str | None = None
     ) -> EndpointWithSecret:
         """Give it a new secret; the one before signs beside it for the overlap. Raises `InvalidInput`, `NotFound`."""
-        if not 0 <= overlap_seconds <= LONGEST_OVERLAP:
-            raise InvalidInput(f"must be 0 to {LONGEST_OVERLAP}", field="overlapSeconds")
+        if not 0 <= overlap_seconds <= MAX_OVERLAP_SECONDS:
+            raise InvalidInput(f"must be 0 to {MAX_OVERLAP_SECONDS}", field="overlapSeconds")
         now, given = now_ms(), new_secret() if secret is None else secret
         new = Secret(sealed=self._sealer.seal(given))
 
@@ -199,7 +199,7 @@ class Endpoints:
             await self._outbox.hasten(endpoint_id)
 
     async def _look(self, org: str) -> Sequence[Endpoint]:
-        found, _ = await self._records.page(org, None, MOST)
+        found, _ = await self._records.page(org, None, MAX_ENDPOINTS)
         return tuple(e for e in found if e.disabled is None)
 
     async def _disable(self, endpoint: Endpoint, reason: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 import websockets
 
 from app.auth.recheck import RECHECK_SECONDS
-from app.live.socketio_server import MOST_MESSAGE_BYTES
+from app.live.socketio_server import MAX_MESSAGE_BYTES
 from app.server.process import GRACE_SECONDS
 from tests.acceptance.conftest import JOBS, MUG
 from tests.neighbours import wait_until
@@ -137,7 +137,7 @@ async def test_what_nobody_should_send_is_ignored_and_the_socket_goes_on(gateway
 
 async def test_a_message_that_is_too_large_ends_the_connection(gateway):
     async with raw(gateway) as socket:
-        await socket.send('42/image-progress,["subscribe","' + "a" * MOST_MESSAGE_BYTES + '"]')
+        await socket.send('42/image-progress,["subscribe","' + "a" * MAX_MESSAGE_BYTES + '"]')
         with pytest.raises(websockets.ConnectionClosed):
             await asyncio.wait_for(socket.recv(), 20)
 

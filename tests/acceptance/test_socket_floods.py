@@ -12,7 +12,7 @@ import httpx
 import pytest
 import websockets
 
-from app.live.socketio_server import MOST_PACKETS, STRANGER_PACKETS
+from app.live.socketio_server import MAX_PACKETS, STRANGER_PACKETS
 from tests.acceptance.conftest import JOBS, MUG
 from tests.neighbours import wait_until
 from tests.neighbours.ear import listening
@@ -104,7 +104,7 @@ async def test_a_session_that_posts_and_never_polls_is_cut(gateway, packet):
         poller = await Poller(client).open(CONNECT)
         taken = await poller.posts_until_cut(*[packet] * 12, "3", most=30)
 
-    assert 13 * taken < MOST_PACKETS  # it was for what it did not read
+    assert 13 * taken < MAX_PACKETS  # it was for what it did not read
 
 
 async def test_a_websocket_that_is_never_read_is_cut(gateway):
@@ -132,12 +132,12 @@ async def test_a_websocket_that_reads_and_sends_without_end_is_cut(gateway):
         await link.send(CONNECT)
         answered = 0
         with contextlib.suppress(websockets.ConnectionClosed):
-            for _ in range(2 * MOST_PACKETS):
+            for _ in range(2 * MAX_PACKETS):
                 await link.send('42/image-progress,7["unsubscribe",{"job_id":"x"}]')
                 await link.recv()
                 answered += 1
 
-    assert 100 < answered <= MOST_PACKETS + 2
+    assert 100 < answered <= MAX_PACKETS + 2
 
 
 def frame(opcode, data=b"", *, fin=True):

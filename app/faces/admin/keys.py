@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jobs.access.keys import KeyWithSecret
 
 PATH: Final = "/api/v1/keys"
-LARGEST_BODY: Final = 64 * 1024
+MAX_BODY_BYTES: Final = 64 * 1024
 EXAMPLE: Final = {
     "name": "Nightly catalogue run",
     "scopes": {"capabilities": ["images"], "providerIds": ["gemini"]},
@@ -58,7 +58,7 @@ async def create_key(request: AnyRequest) -> Response[bytes]:
     """
     caller = await known_caller(request, ADMIN)
     only_query(request)
-    body = await read_json(request, NewKey, LARGEST_BODY)
+    body = await read_json(request, NewKey, MAX_BODY_BYTES)
     caller.require_grant(body.scopes, body.rate_limits)
     expires_ms = caller.ends_ms if body.expires_at is None else instant(body.expires_at, "expiresAt")
     caller.require_outlasts(expires_ms)
@@ -117,7 +117,7 @@ async def rotate_key(request: AnyRequest, key_id: FromPath[str]) -> Response[byt
     """Give a key a new secret, shown this once; the one before stays valid for `overlapSeconds` (default 0)."""
     caller = await known_caller(request, ADMIN)
     only_query(request)
-    asked = await read_optional_json(request, Rotation, LARGEST_BODY)
+    asked = await read_optional_json(request, Rotation, MAX_BODY_BYTES)
     keys = services(request).keys
     key = await keys.get(caller.org, _known_id(key_id))
     caller.require_grant(key.grant, key.limits)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from app.auth.caller import Caller
 
 PATH: Final = "/api/v1/orgs"
-LARGEST_BODY: Final = 64 * 1024
+MAX_BODY_BYTES: Final = 64 * 1024
 EXAMPLE: Final = {"weight": 2, "maxQueued": 1000, "imagesPerDay": 5000}
 
 _WHOLE_ORG: Final = Grant(capabilities=("admin",))
@@ -59,7 +59,7 @@ async def change_org(request: AnyRequest, org: FromPath[str]) -> Response[bytes]
     _own(caller, org)
     only_query(request)
     caller.require_grant(_WHOLE_ORG)
-    await services(request).orgs.change(org, await read_json(request, OrgChange, LARGEST_BODY))
+    await services(request).orgs.change(org, await read_json(request, OrgChange, MAX_BODY_BYTES))
     return answer(await _shown(request, org))
 
 

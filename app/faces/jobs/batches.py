@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from jobs.model.job import Options
 
 PATH: Final = "/api/v1/batches"
-MOST_ITEMS: Final = 500
+MAX_ITEMS: Final = 500
 MAX_SPREAD_BYTES: Final = 16 * 1024 * 1024
 """Of what holds for every item, as JSON, times the items."""
-READ_AT_ONCE: Final = 100
+MAX_READ_ITEMS: Final = 100
 NDJSON: Final = "application/x-ndjson"
 EXAMPLE: Final = {
     "defaults": {"provider": "gemini", "model": "gemini-3.1-flash-image-preview", "size": "16:9"},
@@ -116,7 +116,7 @@ async def get_results(request: AnyRequest, batch_id: FromPath[str]) -> Stream:
     only_query(request)
     batches = services(request).batches
     batch = await batches.get(caller.org, _known_id(batch_id))
-    first = await batches.rows(batch, 0, READ_AT_ONCE)  # what keeps us from reading is told by a status
+    first = await batches.rows(batch, 0, MAX_READ_ITEMS)  # what keeps us from reading is told by a status
     return Stream(_lines(batches, batch, first), status_code=200, media_type=NDJSON)
 
 
@@ -130,9 +130,9 @@ async def cancel_batch(request: AnyRequest, batch_id: FromPath[str]) -> Response
 
 
 async def _lines(batches: Batches, batch: Batch, rows: list[Row]) -> AsyncIterator[bytes]:
-    for start in range(0, len(batch.items), READ_AT_ONCE):
+    for start in range(0, len(batch.items), MAX_READ_ITEMS):
         if start:
-            rows = await batches.rows(batch, start, start + READ_AT_ONCE)
+            rows = await batches.rows(batch, start, start + MAX_READ_ITEMS)
         yield b"".join(msgspec.json.encode(_line(row)) + b"\n" for row in rows)
 
 
@@ -192,8 +192,8 @@ def _spread(fields: dict[str, Any]) -> dict[str, Any]:
     items, defaults = fields.get("items"), fields.get("defaults", {})
     if not isinstance(items, list) or not isinstance(defaults, dict):
         return fields
-    if not 1 <= len(items) <= MOST_ITEMS:
-        raise InvalidInput(f"must be 1 to {MOST_ITEMS}", field="items")
+    if not 1 <= len(items) <= MAX_ITEMS:
+        raise InvalidInput(f"must be 1 to {MAX_ITEMS}", field="items")
     for name, value in defaults.items():
         if name not in NewJob.__struct_encode_fields__:
             raise InvalidInput("is no field here", field=f"defaults.{name[:64]}")

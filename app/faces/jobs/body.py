@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from jobs.client.inputs import InputImage
 
 FACE: Final = "jobs"
-MOST_PICTURES: Final = 10
-MOST_REFERENCES: Final = 16
-MOST_STEPS: Final = 150
+MAX_PICTURES: Final = 10
+MAX_REFERENCES: Final = 16
+MAX_STEPS: Final = 150
 MAX_OPTIONS_BYTES: Final = 16 * 1024
 """Of all providers' options as JSON: they are part of the job's record, which is written with every move."""
 
@@ -99,8 +99,8 @@ def new_submission(caller: Caller, body: NewJob, options: Options, request_id: s
 
 def _image_request(body: NewJob) -> ImageRequest:
     for name, value, least, most in (
-        ("n", body.n, 1, MOST_PICTURES),
-        ("steps", body.steps, 1, MOST_STEPS),
+        ("n", body.n, 1, MAX_PICTURES),
+        ("steps", body.steps, 1, MAX_STEPS),
         ("outputCompression", body.output_compression, 0, 100),
         ("seed", body.seed, 0, 2**53),
     ):
@@ -119,8 +119,8 @@ def _references(body: NewJob) -> tuple[InputImage, ...]:
         raise InvalidPicture("give either referenceImage or referenceImages", field="referenceImages")
     if one is not None:
         return (reference(one, "referenceImage"),)
-    if several is not None and not 1 <= len(several) <= MOST_REFERENCES:
-        raise InvalidPicture(f"must be 1 to {MOST_REFERENCES} pictures", field="referenceImages")
+    if several is not None and not 1 <= len(several) <= MAX_REFERENCES:
+        raise InvalidPicture(f"must be 1 to {MAX_REFERENCES} pictures", field="referenceImages")
     return tuple(reference(image, f"referenceImages[{i}]") for i, image in enumerate(several or ()))
 
 

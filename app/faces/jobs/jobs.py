@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from app.http.job_headers import Preference
     from jobs.client.submit import Submitted
 
-LONGEST_WAIT: Final = 60
+MAX_WAIT_SECONDS: Final = 60
 EXAMPLE: Final = {
     "provider": "gemini",
     "model": "gemini-3.1-flash-image-preview",
@@ -105,8 +105,8 @@ async def get_job(request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]
     query = only_query(request, frozenset({"wait", "until"}))
     jobs = services(request).jobs
     job = await jobs.get(caller.org, _known_id(job_id))
-    prefer = preference(request, LONGEST_WAIT)
-    wait = min(number(query, "wait", prefer.wait or 0, least=0), LONGEST_WAIT)
+    prefer = preference(request, MAX_WAIT_SECONDS)
+    wait = min(number(query, "wait", prefer.wait or 0, least=0), MAX_WAIT_SECONDS)
     until = query.get("until", "change")
     if until not in {"change", "terminal"}:
         raise InvalidInput("must be change or terminal", field="until")

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from msgspec.structs import asdict, replace
 
 from app.http.base64_fields import Base64Text
-from app.http.input_images import LONGEST_URL, decoded
+from app.http.input_images import MAX_URL_LENGTH, decoded
 from app.http.json_body import converted, read_json
 from app.http.multipart import MEDIA_TYPE, Part, read_form
 from jobs.client.inputs import InputImage
@@ -20,10 +20,10 @@ from jobs.model.request import ImageRequest, Target
 if TYPE_CHECKING:
     from app.services import AnyRequest
 
-MOST_PICTURES: Final = 10
-MOST_PARTIALS: Final = 3
-MOST_REFERENCES: Final = 16
-LONGEST_USER: Final = 512
+MAX_PICTURES: Final = 10
+MAX_PARTIALS: Final = 3
+MAX_REFERENCES: Final = 16
+MAX_USER_LENGTH: Final = 512
 FORMATS: Final = ("url", "b64_json")
 
 
@@ -151,8 +151,8 @@ def _pointed(picture: Pointed, place: str) -> InputImage:
     if _head(text)[:5].lower() == b"data:":
         return InputImage(field=place, data=_data_url(text, place))
     url = bytes(text).decode(errors="replace") if isinstance(text, memoryview) else text
-    if len(url) > LONGEST_URL:
-        raise InvalidPicture(f"must be at most {LONGEST_URL} characters", field=place)
+    if len(url) > MAX_URL_LENGTH:
+        raise InvalidPicture(f"must be at most {MAX_URL_LENGTH} characters", field=place)
     return InputImage(field=place, url=url)
 
 
@@ -166,15 +166,15 @@ def _data_url(text: str | memoryview, place: str) -> bytes:
 
 
 def _head(text: str | memoryview) -> bytes:
-    begin = text[:_LONGEST_HEAD]
+    begin = text[:_MAX_HEAD_LENGTH]
     return bytes(begin) if isinstance(begin, memoryview) else begin.encode(errors="replace")
 
 
 def _check_count(images: Sequence[object]) -> None:
     if not images:
         raise InvalidPicture("is required", field="image", reason="missing_field")
-    if len(images) > MOST_REFERENCES:
-        raise InvalidPicture(f"may be at most {MOST_REFERENCES} pictures", field="image")
+    if len(images) > MAX_REFERENCES:
+        raise InvalidPicture(f"may be at most {MAX_REFERENCES} pictures", field="image")
 
 
 def _named(images: tuple[InputImage, ...]) -> tuple[InputImage, ...]:
@@ -191,16 +191,16 @@ def _model(body: Generation, of_the_path: str | None) -> str:
 
 def _checked(body: Generation) -> Generation:
     for name, least, most in (
-        ("n", 1, MOST_PICTURES),
+        ("n", 1, MAX_PICTURES),
         ("output_compression", 0, 100),
-        ("partial_images", 0, MOST_PARTIALS),
+        ("partial_images", 0, MAX_PARTIALS),
     ):
         value = getattr(body, name)
         if value is not None and not least <= value <= most:
             raise InvalidInput(f"must be {least} to {most}", field=name)
     for name in ("user", "safety_identifier"):
-        if len(getattr(body, name) or "") > LONGEST_USER:
-            raise InvalidInput(f"must be at most {LONGEST_USER} characters", field=name)
+        if len(getattr(body, name) or "") > MAX_USER_LENGTH:
+            raise InvalidInput(f"must be at most {MAX_USER_LENGTH} characters", field=name)
     if body.response_format not in {None, *FORMATS}:
         raise InvalidInput(f"must be {' or '.join(FORMATS)}", field="response_format")
     if body.partial_images and not body.stream:
@@ -233,4 +233,4 @@ def _edit_reshaped(fields: dict[str, Any]) -> dict[str, Any]:
 _SHARED: Final = frozenset(ImageRequest.__struct_fields__) - {"model", "images", "mask", "partial_images", "provider"}
 _IMAGE: Final = re.compile(r"images?(\[\d{0,2}\])?")
 _MASK: Final = re.compile(r"mask(\[\])?")
-_LONGEST_HEAD: Final = 256
+_MAX_HEAD_LENGTH: Final = 256

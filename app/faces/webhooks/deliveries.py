@@ -9,7 +9,7 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from app.auth.caller import READ, WRITE
-from app.faces.webhooks.endpoints import LARGEST_BODY, known_endpoint
+from app.faces.webhooks.endpoints import MAX_BODY_BYTES, known_endpoint
 from app.faces.webhooks.endpoints import PATH as ENDPOINTS
 from app.http.caller import known_caller
 from app.http.json_body import read_json
@@ -55,7 +55,7 @@ async def redeliver(request: AnyRequest, endpoint_id: FromPath[str]) -> Response
     """Send an endpoint's deliveries of a time, or of a job, again: at most 1,000; `since` says where to go on."""
     caller = await known_caller(request, WRITE)
     only_query(request)
-    body = await read_json(request, Redelivery, LARGEST_BODY)
+    body = await read_json(request, Redelivery, MAX_BODY_BYTES)
     log, known = services(request).deliveries, known_endpoint(endpoint_id)
     if body.job_id is not None:
         if body.since or body.until or body.states:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 PATH: Final = "/api/v1/webhooks"
 FRESH_SECONDS: Final = 300
-LARGEST_BODY: Final = 64 * 1024
-LONGEST_DESCRIPTION: Final = 256
+MAX_BODY_BYTES: Final = 64 * 1024
+MAX_DESCRIPTION_LENGTH: Final = 256
 EXAMPLE: Final = {
     "url": "https://shop.example/hook",
     "events": ["image.job.succeeded", "image.job.failed"],
@@ -74,7 +74,7 @@ async def create_endpoint(request: AnyRequest) -> Response[bytes]:
     """Make a webhook endpoint. The answer's `secret` is shown this once."""
     caller = await known_caller(request, WRITE)
     only_query(request)
-    body = await read_json(request, NewEndpoint, LARGEST_BODY)
+    body = await read_json(request, NewEndpoint, MAX_BODY_BYTES)
     spec = EndpointSpec(
         url=body.url,
         events=ENDINGS if body.events is None else tuple(body.events),
@@ -114,7 +114,7 @@ async def change_endpoint(request: AnyRequest, endpoint_id: FromPath[str]) -> Re
     """Change a webhook endpoint; `enabled: false` gives up what waits for it."""
     caller = await known_caller(request, WRITE)
     only_query(request)
-    body = await read_json(request, EndpointChange, LARGEST_BODY)
+    body = await read_json(request, EndpointChange, MAX_BODY_BYTES)
     fields = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}
     if "enabled" in fields:
         fields["disabled"] = None if fields.pop("enabled") else "by request"
@@ -157,7 +157,7 @@ async def rotate_secret(request: AnyRequest, endpoint_id: FromPath[str]) -> Resp
     """Give a webhook endpoint a new secret, shown this once; posts carry both signatures for `overlapSeconds`."""
     caller = await known_caller(request, WRITE)
     only_query(request)
-    asked = await read_optional_json(request, SecretRotation, LARGEST_BODY)
+    asked = await read_optional_json(request, SecretRotation, MAX_BODY_BYTES)
     shown = await services(request).endpoints.rotate(
         caller.org, known_endpoint(endpoint_id), asked.overlap_seconds, asked.secret
     )
@@ -194,8 +194,8 @@ async def jwks(request: AnyRequest) -> Response[bytes]:
 
 
 def _description(text: str | None) -> str | None:
-    if text is not None and not 1 <= len(text) <= LONGEST_DESCRIPTION:
-        raise InvalidInput(f"must be 1 to {LONGEST_DESCRIPTION} characters", field="description")
+    if text is not None and not 1 <= len(text) <= MAX_DESCRIPTION_LENGTH:
+        raise InvalidInput(f"must be 1 to {MAX_DESCRIPTION_LENGTH} characters", field="description")
     return text
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.http.base64_fields import LONG, MAX_VALUES, MOST_LEFT, lift
+from app.http.base64_fields import LONG, MAX_BYTES_BESIDE_PICTURES, MAX_VALUES, lift
 from jobs.errors import InvalidInput, PayloadTooLarge
 
 PICTURE = base64.b64encode(bytes(range(256)) * 400).decode()
@@ -44,7 +44,7 @@ def test_what_is_left_and_what_was_lifted_are_what_was_sent(value, ascii_only):
     left, lifted = lift(bytearray(body))
 
     assert restored(json.loads(left), lifted) == value
-    assert len(left) <= MOST_LEFT
+    assert len(left) <= MAX_BYTES_BESIDE_PICTURES
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_base64_as_other_serializers_escape_it_is_lifted_wherever_its_escapes_fa
 
 def test_a_string_with_an_escaped_quote_in_it_is_no_picture():
     with pytest.raises(PayloadTooLarge):
-        lift(bytearray(b'{"b64": "' + rb"\"" * MOST_LEFT + b'"}'))
+        lift(bytearray(b'{"b64": "' + rb"\"" * MAX_BYTES_BESIDE_PICTURES + b'"}'))
 
 
 @pytest.mark.parametrize("piece", [b"[],", b"{},", b'"",', b"1,", b'{"a":1},'])

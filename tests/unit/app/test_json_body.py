@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.http.json_body import DEEPEST, parse
+from app.http.json_body import MAX_DEPTH, parse
 from jobs.errors import InvalidInput
 
 TEXT = st.text(st.characters(exclude_characters="\x00", codec="utf-8"), max_size=20)
@@ -53,7 +53,9 @@ def test_a_name_that_is_repeated_among_many_is_found():
     assert refused(f'{{{names}, "29999": 1}}') == "29999"
 
 
-@pytest.mark.parametrize(("depth", "sound"), [(DEEPEST, True), (DEEPEST + 1, False), (900, False), (200_000, False)])
+@pytest.mark.parametrize(
+    ("depth", "sound"), [(MAX_DEPTH, True), (MAX_DEPTH + 1, False), (900, False), (200_000, False)]
+)
 @pytest.mark.parametrize(("opening", "closing"), [('{"a":', "}"), ("[", "]")])
 def test_nesting_is_bounded(depth, sound, opening, closing):
     body = '{"a":' + opening * (depth - 1) + "1" + closing * (depth - 1) + "}"

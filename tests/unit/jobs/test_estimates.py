@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from jobs.client.estimates import MOST_DONE, Percentiles, done, measured, start
+from jobs.client.estimates import MAX_DONE, Percentiles, done, measured, start
 from jobs.store.position import Place
 
 CALL = Percentiles(10.0, 20.0)
@@ -68,7 +68,7 @@ def test_a_job_is_throttled_by_its_org_or_its_provider_and_not_by_busy_workers(p
 def test_progress_that_is_estimated_only_grows_and_never_arrives(earlier, later, p50):
     typical = Percentiles(p50, p50)
 
-    assert 0 <= done(min(earlier, later), typical) <= done(max(earlier, later), typical) <= MOST_DONE < 1
+    assert 0 <= done(min(earlier, later), typical) <= done(max(earlier, later), typical) <= MAX_DONE < 1
 
 
 def test_a_call_that_has_taken_its_typical_time_is_nearly_done():
