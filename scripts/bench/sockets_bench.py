@@ -11,9 +11,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from app.simulator.server import running_simulator
-from tests.neighbours.ear import Ear, listening
 from tests.neighbours.gateway import Gateway, running_gateway, token
 from tests.neighbours.redis_server import running_redis
+from tests.neighbours.socket_client import Ear, listening
 
 SOCKETS = 500
 SETTINGS = {"DARKROOM_STREAMS": str(4 * SOCKETS)}  # they are one caller's, who has a quarter

@@ -8,7 +8,7 @@ from tests.acceptance.conftest import AGENTS, JOBS, MUG
 from tests.acceptance.test_edits import REFERENCE
 from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway, token
-from tests.neighbours.sink import running_sink
+from tests.neighbours.webhook_receiver import running_sink
 
 REQUEST_ID = "canary-request-0001"
 PROMPT = "a wish that is nobody's business"

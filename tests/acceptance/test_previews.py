@@ -15,7 +15,7 @@ from tests.acceptance.conftest import JOBS
 from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis
-from tests.neighbours.sink import running_sink
+from tests.neighbours.webhook_receiver import running_sink
 
 KEYS = Keys("{darkroom}:")
 

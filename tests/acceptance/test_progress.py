@@ -4,8 +4,8 @@ import pytest
 
 from tests.acceptance.conftest import JOBS, MUG
 from tests.acceptance.test_streams import frames
-from tests.neighbours.ear import listening
 from tests.neighbours.gateway import token
+from tests.neighbours.socket_client import listening
 
 SLOW = {**MUG, "prompt": "[delay=3.5] A slow mug"}
 

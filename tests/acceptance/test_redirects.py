@@ -6,7 +6,7 @@ from tests.acceptance.conftest import JOBS
 from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis
-from tests.neighbours.sink import Sink
+from tests.neighbours.webhook_receiver import Sink
 
 MODELS = {"azure-openai": "gpt-image-2", "openai": "gpt-image-2", "gemini": "gemini-2.5-flash-image"}
 

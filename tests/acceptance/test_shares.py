@@ -8,9 +8,9 @@ import pytest
 
 from tests.acceptance.conftest import AGENTS, JOBS, MUG
 from tests.neighbours import wait_until
-from tests.neighbours.ear import listening
 from tests.neighbours.gateway import running_gateway, token
 from tests.neighbours.redis_server import running_redis
+from tests.neighbours.socket_client import listening
 
 pytestmark = pytest.mark.anyio
 SSE = {"Accept": "text/event-stream"}

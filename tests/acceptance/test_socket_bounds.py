@@ -11,8 +11,8 @@ from app.live.socketio_server import MAX_MESSAGE_BYTES
 from app.server.process import GRACE_SECONDS
 from tests.acceptance.conftest import JOBS, MUG
 from tests.neighbours import wait_until
-from tests.neighbours.ear import listening
 from tests.neighbours.gateway import running_gateway, token
+from tests.neighbours.socket_client import listening
 
 pytestmark = pytest.mark.anyio
 SLOW = {**MUG, "prompt": "[delay=3] A slow mug"}

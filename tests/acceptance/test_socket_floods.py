@@ -15,9 +15,9 @@ import websockets
 from app.live.socketio_server import MAX_PACKETS, STRANGER_PACKETS
 from tests.acceptance.conftest import JOBS, MUG
 from tests.neighbours import wait_until
-from tests.neighbours.ear import listening
 from tests.neighbours.gateway import running_gateway, token
 from tests.neighbours.redis_server import running_redis
+from tests.neighbours.socket_client import listening
 
 pytestmark = pytest.mark.anyio
 SLOW = {**MUG, "prompt": "[delay=2] A slow mug"}

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.conftest import JOBS, MUG
-from tests.neighbours.ear import ENDS, listening
 from tests.neighbours.gateway import running_gateway, token
 from tests.neighbours.redis_server import running_redis
+from tests.neighbours.socket_client import ENDS, listening
 
 pytestmark = pytest.mark.anyio
 JAVASCRIPT = Path(__file__).parents[1] / "clients/socketio"

@@ -8,7 +8,7 @@ from tests.acceptance.conftest import AGENTS, JOBS, MUG
 from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis
-from tests.neighbours.sink import running_sink
+from tests.neighbours.webhook_receiver import running_sink
 
 SSE = {"Accept": "text/event-stream"}
 SLOW = {**MUG, "prompt": "[delay=1] A slow mug", "n": 2}

@@ -13,7 +13,7 @@ from tests.acceptance.conftest import JOBS, MUG
 from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis
-from tests.neighbours.sink import running_sink
+from tests.neighbours.webhook_receiver import running_sink
 from tests.webhook_calls import HOOKS, LOG, LOOPBACK, finished, made, refused, rows, seen, settled
 
 

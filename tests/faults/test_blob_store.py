@@ -6,7 +6,7 @@ import pytest
 
 from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway
-from tests.neighbours.relay import running_relay
+from tests.neighbours.tcp_proxy import running_relay
 
 JOBS = "/api/v1/jobs"
 SLOW = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview", "prompt": "[delay=1] A red fox"}

@@ -16,7 +16,7 @@ import pytest
 
 from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway
-from tests.neighbours.relay import running_relay
+from tests.neighbours.tcp_proxy import running_relay
 
 ROOT = Path(__file__).parents[2]
 KILLER = ROOT / "tests/fixtures/killer"

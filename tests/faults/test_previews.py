@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway
-from tests.neighbours.relay import running_relay
+from tests.neighbours.tcp_proxy import running_relay
 
 JOBS = "/api/v1/jobs"
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from jobs.redis.keys import Keys
 from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis
-from tests.neighbours.sink import running_sink
+from tests.neighbours.webhook_receiver import running_sink
 
 KEYS = Keys("{darkroom}:")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from jobs.model.times import moment, now_ms
 from tests.neighbours import free_port, wait_until
 from tests.neighbours.gateway import running_gateway
-from tests.neighbours.sink import running_sink
+from tests.neighbours.webhook_receiver import running_sink
 
 FOX = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview", "prompt": "A red fox"}
 ROOT = Path(__file__).parents[2]

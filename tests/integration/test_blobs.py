@@ -10,7 +10,7 @@ from jobs.blobs.azure import AzureBlobs
 from jobs.blobs.local import LocalBlobs
 from jobs.blobs.store import BlobExists, BlobMissing, BlobStoreDown
 from tests.neighbours import free_port
-from tests.neighbours.far_end import response, running_far_end
+from tests.neighbours.scripted_provider import response, running_far_end
 
 pytestmark = pytest.mark.anyio
 PNG = "image/png"

@@ -15,7 +15,7 @@ from jobs.errors import InvalidPicture
 from jobs.outside.address import AddressRefused, FetchFailed, Policy
 from jobs.outside.client import MAX_BYTES, MAX_RESPONSE_BYTES, Outside
 from jobs.outside.fetch import NOT_FETCHED, fetch_picture
-from tests.neighbours.bad_server import Authority, Recorder, Script, Turned, bad_server
+from tests.neighbours.hostile_server import Authority, Recorder, Script, Turned, bad_server
 
 pytestmark = pytest.mark.anyio
 

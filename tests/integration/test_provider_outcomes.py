@@ -9,7 +9,7 @@ import pytest
 from app.simulator.draw import draw
 from jobs.errors import Outcome
 from tests.neighbours import free_port
-from tests.neighbours.far_end import (
+from tests.neighbours.scripted_provider import (
     ALL,
     CUT,
     HANG,

@@ -5,7 +5,7 @@ import pytest
 from app.simulator.draw import draw
 from jobs.errors import Outcome
 from jobs.model.picture import Picture
-from tests.neighbours.far_end import ALL, OPENAI, failed, response, running_far_end, success
+from tests.neighbours.scripted_provider import ALL, OPENAI, failed, response, running_far_end, success
 
 pytestmark = pytest.mark.anyio
 

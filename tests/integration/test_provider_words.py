@@ -10,7 +10,18 @@ from app.simulator.draw import draw
 from jobs.errors import ProviderError
 from jobs.model.picture import Picture, Usage
 from jobs.providers.base import Answered, Text, Warned
-from tests.neighbours.far_end import ALL, KEY, OPENAI, b64, opened, order, response, running_far_end, success, told
+from tests.neighbours.scripted_provider import (
+    ALL,
+    KEY,
+    OPENAI,
+    b64,
+    opened,
+    order,
+    response,
+    running_far_end,
+    success,
+    told,
+)
 
 pytestmark = pytest.mark.anyio
 

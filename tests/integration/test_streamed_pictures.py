@@ -10,7 +10,7 @@ from app.simulator.draw import draw
 from jobs.errors import Outcome
 from jobs.model.picture import Picture, Usage
 from jobs.providers.base import Answered, PartialImage
-from tests.neighbours.far_end import CUT, OPENAI, b64, failed, failure, opened, order, response, success, told
+from tests.neighbours.scripted_provider import CUT, OPENAI, b64, failed, failure, opened, order, response, success, told
 
 pytestmark = pytest.mark.anyio
 

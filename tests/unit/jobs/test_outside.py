@@ -29,7 +29,7 @@ from jobs.outside.address import (
 )
 from jobs.outside.client import Outside
 from jobs.settings import Settings
-from tests.neighbours.bad_server import Recorder
+from tests.neighbours.hostile_server import Recorder
 
 pytestmark = pytest.mark.anyio
 
