@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from litestar import Litestar, Response
@@ -49,8 +50,10 @@ from jobs.logs import configure
 from jobs.queue import Turns, arq_redis
 from jobs.redis.connection import connections
 from jobs.settings import Settings
+from jobs.store.breaker import circuit_breaker
 from jobs.store.jobs import job_store
-from jobs.store.stats import Gauges
+from jobs.store.position import queue_position
+from jobs.store.stats import Stats
 from jobs.webhooks.endpoints import open_endpoints
 from jobs.webhooks.log import DeliveryLog
 from jobs.webhooks.outbox import Outbox, outbox_rows
@@ -92,14 +95,19 @@ def create_app(settings: Settings) -> Litestar:
 def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) -> Services:
     """Everything that the faces use, on this Redis and this blob store."""
     redis, prefix = Redis(connection_pool=pool), settings.redis_prefix
-    notifier, rates, gauges = Notifier(redis, prefix), Rates(pool, prefix), Gauges(redis, prefix)
+    notifier, rates, stats = Notifier(redis, prefix), Rates(pool, prefix), Stats(redis, prefix)
     catalog = Catalog.load(settings.models_file)
     keys = Keys(redis, prefix, catalog.providers)
     authenticator = Authenticator(settings, keys)
     outbox, endpoints = Outbox(redis, prefix), open_endpoints(redis, settings)
     expiry, links = BlobExpiry(redis, prefix, blobs), OwnLinks(blobs, settings)
     inputs = InputStager(expiry=expiry, blobs=blobs, links=links, settings=settings)
-    estimates = Estimates(gauges=gauges, catalog=catalog, limits=settings.provider_concurrency)
+    estimates = Estimates(
+        stats=stats,
+        position_of=partial(queue_position, redis, prefix),
+        catalog=catalog,
+        limits=settings.provider_concurrency,
+    )
     store = job_store(redis, settings, outbox_rows(endpoints.enabled))
     jobs = Jobs(store=store, notifier=notifier, outbox=outbox)
     submitter = Submitter(
@@ -120,7 +128,9 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
         router=Router(catalog, settings),
         estimates=estimates,
         pictures=PictureReader(blobs, links),
-        overview=Overview(store=store, blobs=blobs, gauges=gauges, settings=settings),
+        overview=Overview(
+            store=store, blobs=blobs, stats=stats, breaker=circuit_breaker(redis, settings), settings=settings
+        ),
         notifier=notifier,
         endpoints=endpoints,
         deliveries=DeliveryLog(outbox, endpoints, poster(settings), rates),

@@ -6,6 +6,8 @@ from jobs.ids import new_id
 from jobs.model.job import Job, Options
 from jobs.model.request import ImageRequest
 from jobs.model.times import now_ms
+from jobs.store.claims import Claims
+from jobs.store.jobs import RedisJobStore
 
 
 def new_job(provider: str = "gemini", n: int = 1, model: str = "m", **columns: object) -> Job:
@@ -25,3 +27,8 @@ def new_job(provider: str = "gemini", n: int = 1, model: str = "m", **columns: o
             **columns,
         }
     )
+
+
+def claims_of(store: RedisJobStore) -> Claims:
+    """What workers ask of the same Redis."""
+    return Claims(store.redis, store.prefix)

@@ -6,7 +6,7 @@ import contextlib
 import math
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
@@ -18,8 +18,10 @@ from jobs.model.times import now_ms
 
 if TYPE_CHECKING:
     from jobs.catalog.families import Catalog
-    from jobs.store.position import Place
-    from jobs.store.stats import Gauges
+    from jobs.store.position import QueuePosition
+    from jobs.store.stats import Stats
+
+PositionOf = Callable[[Job, int | None], Awaitable["QueuePosition"]]
 
 ENOUGH: Final = 5
 """Measured calls from which times are told instead of the catalog's."""
@@ -43,15 +45,19 @@ class Percentiles(Struct, frozen=True):
 class Queued(Struct, frozen=True):
     """Where a queued job stands, and the seconds until it is likely to start; None: nobody serves it just now."""
 
-    place: Place
+    position: QueuePosition
     start: Percentiles | None
 
 
 class Estimates:
-    """Estimates of starts and ends. `limits`: how many jobs of a provider run at once (the settings' own)."""
+    """Estimates of starts and ends. `limits`: how many jobs of a provider run at once (the settings' own).
 
-    def __init__(self, *, gauges: Gauges, catalog: Catalog, limits: Mapping[str, int]) -> None:
-        self._gauges = gauges
+    `position_of` says where a job stands, given the limit of its provider (`store.position.queue_position`).
+    """
+
+    def __init__(self, *, stats: Stats, position_of: PositionOf, catalog: Catalog, limits: Mapping[str, int]) -> None:
+        self._stats = stats
+        self._position_of = position_of
         self._catalog = catalog
         self._limits = limits
         self._measured: dict[tuple[str, str], tuple[float, Percentiles | None]] = {}
@@ -60,7 +66,7 @@ class Estimates:
         """How long a call takes: by the model's last good calls, or by the catalog while they are few."""
         looked, found = self._measured.get((provider, model), (-math.inf, None))
         if time.monotonic() - looked > FRESH_SECONDS:
-            found = measured(await self._gauges.took(provider, model))
+            found = measured(await self._stats.took(provider, model))
             if len(self._measured) >= MAX_MODELS:  # deployments have any name: those in use are soon known again
                 self._measured.clear()
             self._measured[provider, model] = (time.monotonic(), found)
@@ -70,10 +76,10 @@ class Estimates:
     async def queued(self, job: Job) -> Queued:
         """Where a queued job stands, or one that is not made would. Raises `ServiceUnavailable`."""
         provider = job.request.provider
-        place = await self._gauges.place(job, self._limits.get(provider))
+        position = await self._position_of(job, self._limits.get(provider))
         typical = await self.typical(provider, job.request.model)
         backing_off_ms = max(0, (job.not_before_ms or 0) - now_ms())
-        return Queued(place, start(place, typical, (backing_off_ms + place.shut_ms) / 1000))
+        return Queued(position, start(position, typical, (backing_off_ms + position.shut_ms) / 1000))
 
     async def live_fields(self, job: Job) -> dict[str, Any]:
         """`progress` as it is just now, and of a queued job its `queue` and, where it is held back, its `phase`.
@@ -101,12 +107,12 @@ class Estimates:
     async def _queue_fields(self, job: Job) -> dict[str, Any]:
         queued = await self.queued(job)
         progress: dict[str, Any] = {"value": 0.0, "source": "none"}
-        if queued.place.taken:
+        if queued.position.taken:
             return {"progress": progress}
         if queued.start is not None:
             typical = await self.typical(job.request.provider, job.request.model)
             progress["estimatedFinishSeconds"] = round(queued.start.p50 + typical.p50, 2)
-        held_back = job.phase is Phase.QUEUED and queued.place.throttled
+        held_back = job.phase is Phase.QUEUED and queued.position.throttled
         return {
             **({"phase": str(Phase.THROTTLED)} if held_back else {}),
             "queue": queue_json(queued),
@@ -132,24 +138,27 @@ def measured(took_ms: Sequence[int]) -> Percentiles | None:
     return Percentiles(cuts[4] / 1000, cuts[8] / 1000)
 
 
-def start(place: Place, typical: Percentiles, held_seconds: float) -> Percentiles | None:
+def start(position: QueuePosition, typical: Percentiles, held_seconds: float) -> Percentiles | None:
     """Seconds until a job starts that stands there: `held_seconds + ends * typical / serving`.
 
     `ends` is how many jobs have to end first: itself and those ahead, less what is free. `serving` is the least of the
     living slots, its org's `maxRunning` and its provider's limit; slots of which none is free are shared by the orgs
     that wait. `held_seconds` is the rest of its backing off and of its provider's open breaker.
     """
-    bounds: list[tuple[float, int]] = [(place.slots, place.running)]
-    for most, running in ((place.org_most, place.org_running), (place.provider_most, place.provider_running)):
+    bounds: list[tuple[float, int]] = [(position.slots, position.running)]
+    for most, running in (
+        (position.org_limit, position.org_running),
+        (position.provider_limit, position.provider_running),
+    ):
         if most is not None:
             bounds.append((most, running))
     free = max(0.0, min(most - running for most, running in bounds))
-    if place.running >= place.slots:
-        bounds.append((place.slots / max(1, place.orgs), 0))
+    if position.running >= position.slots:
+        bounds.append((position.slots / max(1, position.orgs), 0))
     serving = min(most for most, _ in bounds)
     if not serving:
         return None
-    rounds = max(0.0, place.ahead + 1 - free) / serving
+    rounds = max(0.0, position.ahead + 1 - free) / serving
     return Percentiles(held_seconds + rounds * typical.p50, held_seconds + rounds * typical.p90)
 
 
@@ -160,7 +169,7 @@ def done(elapsed: float, typical: Percentiles) -> float:
 
 def queue_json(queued: Queued) -> dict[str, Any]:
     """`{position, ahead, estimatedStartSeconds?}`; the first in line has the position 1."""
-    ahead, begins = queued.place.ahead, queued.start
+    ahead, begins = queued.position.ahead, queued.start
     shown: dict[str, Any] = {"position": ahead + 1, "ahead": ahead}
     if begins is not None:
         shown["estimatedStartSeconds"] = seconds_json(begins)

@@ -12,8 +12,9 @@ from jobs.providers import PROVIDERS
 if TYPE_CHECKING:
     from jobs.blobs.store import BlobStore
     from jobs.settings import Settings
+    from jobs.store.breaker import Breaker
     from jobs.store.jobs import RedisJobStore
-    from jobs.store.stats import Gauges
+    from jobs.store.stats import Stats
 
 
 class ProviderOverview(Struct, frozen=True, kw_only=True):
@@ -36,10 +37,13 @@ class ProviderOverview(Struct, frozen=True, kw_only=True):
 class Overview:
     """Reads it. Raises only `errors.DarkroomError`."""
 
-    def __init__(self, *, store: RedisJobStore, blobs: BlobStore, gauges: Gauges, settings: Settings) -> None:
+    def __init__(
+        self, *, store: RedisJobStore, blobs: BlobStore, stats: Stats, breaker: Breaker, settings: Settings
+    ) -> None:
         self._store = store
         self._blobs = blobs
-        self._gauges = gauges
+        self._stats = stats
+        self._breaker = breaker
         self._settings = settings
 
     async def ready(self) -> None:
@@ -49,14 +53,14 @@ class Overview:
 
     async def counts(self) -> dict[str, int]:
         """The queue in numbers."""
-        return await self._gauges.counts()
+        return await self._stats.counts()
 
     async def providers(self) -> list[ProviderOverview]:
         """Every provider."""
         return [await self._provider(name) for name in PROVIDERS]
 
     async def _provider(self, name: str) -> ProviderOverview:
-        health, missing = await self._gauges.health(name), PROVIDERS[name].missing(self._settings)
+        health, missing = await self._breaker.health(name), PROVIDERS[name].missing(self._settings)
         return ProviderOverview(
             name=name,
             missing=missing,

@@ -1,10 +1,24 @@
-"""The health of a provider as all workers see it."""
+"""The circuit breaker of a provider, shared by all workers, and its health as they see it."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
+
+from jobs.model.times import now_ms
+from jobs.redis.connection import reachable
+from jobs.redis.keys import BreakerField, Keys
+from jobs.redis.scripts import Scripts
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from jobs.settings import Settings
+
+MAX_OPEN_MS: Final = 300_000
+KEEP_TIMES_MS: Final = 30 * 86_400_000
+"""How long the times of a provider, or model, are told that nobody asks any more."""
 
 
 class Health(Struct, frozen=True):
@@ -18,13 +32,43 @@ class Health(Struct, frozen=True):
     """Its last good calls, newest first."""
 
 
-LONGEST_OPEN_MS: Final = 300_000
-TIMES_KEPT_MS: Final = 30 * 86_400_000
-"""How long the times of a provider, or model, are told that nobody asks any more."""
+class Breaker:
+    """After `max_failures` bad calls in a row a provider gets no jobs for `open_ms`, twice as long each time.
+
+    Raises `ServiceUnavailable` while Redis is out of reach.
+    """
+
+    def __init__(self, redis: Redis, prefix: str, *, max_failures: int, open_ms: int) -> None:
+        self._redis = redis
+        self._keys = Keys(prefix)
+        self._scripts = Scripts(redis, prefix, ("record_call",))
+        self._bounds = {
+            "max_failures": max_failures,
+            "open_ms": open_ms,
+            "max_open_ms": MAX_OPEN_MS,
+            "keep_times_ms": KEEP_TIMES_MS,
+        }
+
+    async def record_call(self, provider: str, model: str, verdict: str, took_ms: int) -> None:
+        """A provider's call has ended: `good`, `bad` or `busy` (which says nothing of its health)."""
+        told = {"provider": provider, "model": model, "verdict": verdict, "took_ms": took_ms}
+        await self._scripts.run("record_call", told | self._bounds)
+
+    async def health(self, provider: str) -> Health:
+        """How a provider does just now, by what every worker has seen of it."""
+        now = now_ms()
+        with reachable():
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.hmget(self._keys.breaker(provider), [BreakerField.SHUT_UNTIL, BreakerField.PROBE])
+            pipe.zcount(self._keys.running_at_provider(provider), now, "+inf")
+            pipe.lrange(self._keys.times_of_provider(provider), 0, -1)
+            (until, probe), running, took = await pipe.execute()
+        shut_ms = max(0, int(float(until)) - now) if until else 0
+        state = "closed" if until is None else "half_open" if probe or not shut_ms else "open"
+        return Health(state, shut_ms, running, tuple(int(ms) for ms in took))
 
 
-class Breaker(Struct, frozen=True):
-    """After `failures` bad calls in a row a provider gets no jobs for `open_ms`, twice as long each time."""
-
-    failures: int
-    open_ms: int
+def circuit_breaker(redis: Redis, settings: Settings) -> Breaker:
+    """The breaker that the settings ask for."""
+    failures, open_ms = settings.breaker_failures, settings.breaker_seconds * 1000
+    return Breaker(redis, settings.redis_prefix, max_failures=failures, open_ms=open_ms)

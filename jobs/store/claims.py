@@ -1,10 +1,26 @@
-"""Claims: jobs under lease, and the heartbeat that keeps them."""
+"""What workers ask of the store: the next job under a lease, its renewal, and whose leases ran out."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
 from msgspec import Struct
 
+from jobs.ids import new_id
 from jobs.model.job import Job
+from jobs.model.times import now_ms
+from jobs.redis.connection import reachable
+from jobs.redis.keys import Keys
+from jobs.redis.scripts import Scripts
+from jobs.store.documents import unpack
+from jobs.store.durations import PROBE_MS, TURN_START_MS
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+MAX_SALVAGES: Final = 20
+"""Jobs that one look for late pictures is given."""
 
 
 class Claim(Struct, frozen=True):
@@ -25,16 +41,93 @@ class Claim(Struct, frozen=True):
         return f"{self.job.id}/{self.fence}"
 
 
-class Beat(Struct, frozen=True):
+class Renewal(Struct, frozen=True):
     """A heartbeat's answer: claims lost (by name), jobs to be canceled, and when something is due by Redis' clock."""
 
     now_ms: int
     due_ms: int | None
-    later_ms: int | None
+    backed_off_ms: int | None
+    """When the first job that backs off comes back."""
     lost: frozenset[str]
     canceling: frozenset[str]
 
 
-def score(raw: bytes) -> int | None:
+class Claims:
+    """Jobs under lease, on Redis. `limits`: how many jobs of a provider run at once, over all workers.
+
+    Raises `ServiceUnavailable` while Redis is out of reach.
+    """
+
+    def __init__(self, redis: Redis, prefix: str, limits: Mapping[str, int] | None = None) -> None:
+        self._redis = redis
+        self._keys = Keys(prefix)
+        self._scripts = Scripts(redis, prefix, _SCRIPTS)
+        self._limits = dict(limits or {})
+
+    async def claim_next(self, turn: str, worker: str, lease_ms: int) -> Claim | None:
+        """The next job that is this turn's to run; with `None` the turn has been given back."""
+        told = {"turn": turn, "worker": worker, "lease_ms": lease_ms, "probe_ms": PROBE_MS, "limits": self._limits}
+        while True:
+            answer = await self._scripts.run("claim_job", told)
+            if answer is None:
+                return None
+            if answer:
+                fence, document, room = answer
+                return Claim(unpack(document), fence, turn, bool(room))
+
+    async def renew(self, worker: str, lease_ms: int, slots: int, held: Iterable[Claim]) -> Renewal:
+        """Keep a worker's slots, turns and leases alive for another `lease_ms`."""
+        claims = list(held)
+        told = {
+            "worker": worker,
+            "lease_ms": lease_ms,
+            "slots": slots,
+            "claims": [{"id": claim.job.id, "fence": claim.fence, "turn": claim.turn} for claim in claims],
+        }
+        now, due, backed_off, lost, canceling = await self._scripts.run("renew_leases", told)
+        return Renewal(
+            now_ms=now,
+            due_ms=_score(due),
+            backed_off_ms=_score(backed_off),
+            lost=frozenset(claims[place - 1].name for place in lost),
+            canceling=frozenset(job_id.decode() for job_id in canceling),
+        )
+
+    async def release(self, worker: str, slots: int, turns: Sequence[str]) -> None:
+        """Take a worker's slots, and turns that it will not run, out of the count."""
+        await self._scripts.run("release_slots", {"worker": worker, "slots": slots, "turns": turns})
+
+    async def reap(self, lease_ms: int) -> list[str]:
+        """Put jobs without a live lease back among the ready; answer those past their deadline.
+
+        Nothing is done in the first `lease_ms` of a Redis that has been started again.
+        """
+        return [job_id.decode() for job_id in await self._scripts.run("reap_leases", {"lease_ms": lease_ms})]
+
+    async def missing_turns(self, limit: int) -> list[str]:
+        """Turns that have to be rung: at most `limit`, no more than there is work and free slots for."""
+        offered = [f"{self._keys.prefix}{new_id('turn')}" for _ in range(limit)]
+        told = {"turns": offered, "turn_start_ms": TURN_START_MS, "limits": self._limits}
+        return [turn.decode() for turn in await self._scripts.run("missing_turns", told)]
+
+    async def pending_salvage(self) -> list[str]:
+        """Jobs that ended with a call open, and whose leases are over: what the call stored is to be looked for."""
+        with reachable():
+            found = await self._redis.zrangebyscore(self._keys.pending_salvage, "-inf", now_ms(), 0, MAX_SALVAGES)
+        return [job_id.decode() for job_id in found]
+
+    async def salvage_again(self, job_id: str, at_ms: int | None) -> None:
+        """Look for the job's pictures again then; None: never."""
+        with reachable():
+            if at_ms is None:
+                await self._redis.zrem(self._keys.pending_salvage, job_id)
+            else:
+                await self._redis.zadd(self._keys.pending_salvage, {job_id: at_ms}, xx=True)
+
+
+_SCRIPTS: Final = ("claim_job", "renew_leases", "release_slots", "reap_leases", "missing_turns")
+
+
+def _score(raw: bytes) -> int | None:
     """A score in an answer of Redis as Unix milliseconds; None where there is none."""
     return int(float(raw)) if raw else None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -18,10 +18,9 @@ from jobs.redis.keys import EVENT, JobField, Keys
 from jobs.redis.scripts import Scripts
 from jobs.store import arguments
 from jobs.store.arguments import OutboxRow
-from jobs.store.claims import Beat, Claim, score
 from jobs.store.documents import pack, unpack
-from jobs.store.durations import DAY_MS, PROBE_MS, TURN_START_MS
-from jobs.store.memory import Room
+from jobs.store.durations import DAY_MS
+from jobs.store.memory import MemoryGuard
 from jobs.store.outcomes import Adopted, CircuitOpen, Created, Fenced, Full, Key, Known, Page, Stale
 
 if TYPE_CHECKING:
@@ -29,13 +28,34 @@ if TYPE_CHECKING:
 
     from jobs.settings import Settings
 
-SOUGHT_AT_ONCE: Final = 20
 OutboxRows = Callable[[Job, Event], Awaitable[Sequence[OutboxRow]]]
 """The webhook deliveries that an event of a job sends on their way."""
 
 
-class JobStore(Protocol):
-    """What the asking and the doing half need of a store."""
+class RedisJobStore:
+    """The store on Redis 6.2 or newer. `base_url` is the base of the links in events.
+
+    `picture_days`: after so many days pictures are deleted whose request said nothing; None: never.
+    `outbox_rows`: what is written with an event for webhooks; without it nothing is.
+    """
+
+    def __init__(  # the composition root hands over each part by name
+        self,
+        redis: Redis,
+        prefix: str,
+        base_url: str,
+        *,
+        picture_days: int | None = None,
+        outbox_rows: OutboxRows | None = None,
+    ) -> None:
+        self._outbox_rows = outbox_rows or _no_rows
+        self._picture_days = picture_days
+        self.redis = redis
+        self.prefix = prefix
+        self.keys = Keys(prefix)
+        self.base_url = base_url
+        self._scripts = Scripts(redis, prefix, ("create_job", "commit_move", "erase_job"))
+        self._memory = MemoryGuard(redis)
 
     async def create(
         self, job: Job, key: Key | None = None, wait_ms: int | None = None, *, waited: bool = False
@@ -45,54 +65,7 @@ class JobStore(Protocol):
         `wait_ms`: how long its caller waits in this very request; an undelivered job of the same wish is adopted then.
         `waited`: somebody waits, which gives the job a head start inside its org. Raises `QueueFull`, `QuotaExceeded`.
         """
-        ...
-
-    async def get(self, job_id: str) -> Job | None:
-        """The record as it stands."""
-        ...
-
-    async def commit(self, before: Job, changed: Changed, fence: int | None = None) -> Job:
-        """Write a move. Raises `Stale`, `Fenced`."""
-        ...
-
-    async def page(self, org: str, after: str | None, limit: int) -> Page:
-        """An org's jobs, newest first, below the id `after`."""
-        ...
-
-
-class RedisJobStore:
-    """The store on Redis 6.2 or newer. `base_url` is the base of the links in events.
-
-    `picture_days`: after so many days pictures are deleted whose request said nothing; None: never.
-    `limits`: how many jobs of a provider run at once, over all workers.
-    `outbox_rows`: what is written with an event for webhooks; without it nothing is.
-    """
-
-    def __init__(  # noqa: PLR0913  # the composition root hands over each part by name
-        self,
-        redis: Redis,
-        prefix: str,
-        base_url: str,
-        *,
-        picture_days: int | None = None,
-        limits: Mapping[str, int] | None = None,
-        outbox_rows: OutboxRows | None = None,
-    ) -> None:
-        self._outbox_rows = outbox_rows or _no_rows
-        self._picture_days = picture_days
-        self._limits = dict(limits or {})
-        self.redis = redis
-        self.prefix = prefix
-        self.keys = Keys(prefix)
-        self.base_url = base_url
-        self._scripts = Scripts(redis, prefix, _SCRIPTS)
-        self._room = Room(redis)
-
-    async def create(
-        self, job: Job, key: Key | None = None, wait_ms: int | None = None, *, waited: bool = False
-    ) -> Created | Known | Full | Adopted:
-        """See `JobStore.create`."""
-        await self._room.require()
+        await self._memory.require()
         turn = f"{self.prefix}{new_id('turn')}"
         event, rows = await self._told(Changed(job, "image.job.queued"))
         told = arguments.create_job(job, rows, turn, waited=waited)
@@ -121,7 +94,7 @@ class RedisJobStore:
         raise AssertionError(answer)
 
     async def get(self, job_id: str) -> Job | None:
-        """See `JobStore.get`."""
+        """The record as it stands."""
         with reachable():
             doc = await self.redis.hget(self.keys.job(job_id), JobField.DOCUMENT)  # type: ignore[misc]  # redis-py types both clients as one
         return None if doc is None else unpack(cast("bytes", doc))
@@ -138,7 +111,7 @@ class RedisJobStore:
         return [tomb == org.encode() if doc is None else unpack(doc) for doc, tomb in pairs]
 
     async def commit(self, before: Job, changed: Changed, fence: int | None = None) -> Job:
-        """See `JobStore.commit`."""
+        """Write a move. Raises `Stale`, `Fenced`."""
         job = changed.job
         event, rows = await self._told(changed)
         told = arguments.commit_move(before, job, rows, fence, self._picture_days)
@@ -152,7 +125,7 @@ class RedisJobStore:
                 raise Stale(job.id)
 
     async def page(self, org: str, after: str | None, limit: int) -> Page:
-        """See `JobStore.page`. Ids whose record is gone are skipped and forgotten."""
+        """An org's jobs, newest first, below the id `after`. Ids whose record is gone are skipped and forgotten."""
         index = self.keys.jobs_of_org(org)
         top = f"({after}" if after else "+"
         with reachable():
@@ -172,61 +145,6 @@ class RedisJobStore:
         with reachable():
             rows = await self.redis.xrange(self.keys.events(job_id), f"({after}" if after else "-", "+")
         return [msgspec.json.decode(fields[EVENT.encode()]) for _, fields in rows]
-
-    async def claim_next(self, turn: str, worker: str, lease_ms: int) -> Claim | None:
-        """The next job that is this turn's to run; with `None` the turn has been given back."""
-        told = {"turn": turn, "worker": worker, "lease_ms": lease_ms, "probe_ms": PROBE_MS, "limits": self._limits}
-        while True:
-            answer = await self._scripts.run("claim_job", told)
-            if answer is None:
-                return None
-            if answer:
-                fence, document, room = answer
-                return Claim(unpack(document), fence, turn, bool(room))
-
-    async def beat(self, worker: str, ttl_ms: int, slots: int, held: Iterable[Claim]) -> Beat:
-        """Keep a worker's slots, turns and leases alive for another `ttl_ms`."""
-        claims = list(held)
-        told = {
-            "worker": worker,
-            "lease_ms": ttl_ms,
-            "slots": slots,
-            "claims": [{"id": claim.job.id, "fence": claim.fence, "turn": claim.turn} for claim in claims],
-        }
-        now, due, later, lost, canceling = await self._scripts.run("renew_leases", told)
-        names = frozenset(claims[place - 1].name for place in lost)
-        return Beat(now, score(due), score(later), names, frozenset(job_id.decode() for job_id in canceling))
-
-    async def leave(self, worker: str, slots: int, turns: Sequence[str]) -> None:
-        """Take a worker's slots, and turns that it will not run, out of the count."""
-        await self._scripts.run("release_slots", {"worker": worker, "slots": slots, "turns": turns})
-
-    async def overdue(self, lease_ms: int) -> list[str]:
-        """Put jobs without a live lease back among the ready; answer those past their deadline.
-
-        Nothing is done in the first `lease_ms` of a Redis that has been started again.
-        """
-        return [i.decode() for i in await self._scripts.run("reap_leases", {"lease_ms": lease_ms})]
-
-    async def sought(self) -> list[str]:
-        """Jobs that ended with a call open, and whose leases are over: what the call stored is to be sought."""
-        with reachable():
-            found = await self.redis.zrangebyscore(self.keys.pending_salvage, "-inf", now_ms(), 0, SOUGHT_AT_ONCE)
-        return [job_id.decode() for job_id in found]
-
-    async def seek_again(self, job_id: str, at_ms: int | None) -> None:
-        """Look for the job's pictures again then; None: never."""
-        with reachable():
-            if at_ms is None:
-                await self.redis.zrem(self.keys.pending_salvage, job_id)
-            else:
-                await self.redis.zadd(self.keys.pending_salvage, {job_id: at_ms}, xx=True)
-
-    async def missing_turns(self, most: int) -> list[str]:
-        """Turns that have to be rung: at most `most`, no more than there is work and free slots for."""
-        offered = [f"{self.prefix}{new_id('turn')}" for _ in range(most)]
-        told = {"turns": offered, "turn_start_ms": TURN_START_MS, "limits": self._limits}
-        return [turn.decode() for turn in await self._scripts.run("missing_turns", told)]
 
     async def erase(self, job: Job) -> None:
         """Forget a job, its events and its deliveries; its id is known to be gone. Raises `Stale`."""
@@ -275,18 +193,6 @@ class RedisJobStore:
         return msgspec.json.encode(event), await self._outbox_rows(job, event)
 
 
-_SCRIPTS: Final = (
-    "create_job",
-    "claim_job",
-    "commit_move",
-    "renew_leases",
-    "reap_leases",
-    "missing_turns",
-    "release_slots",
-    "erase_job",
-)
-
-
 async def _no_rows(_: Job, __: Event) -> Sequence[OutboxRow]:
     return ()
 
@@ -306,6 +212,5 @@ def job_store(redis: Redis, settings: Settings, outbox_rows: OutboxRows) -> Redi
         settings.redis_prefix,
         settings.public_base_url,
         picture_days=settings.picture_days,
-        limits=settings.provider_concurrency,
         outbox_rows=outbox_rows,
     )

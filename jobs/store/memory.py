@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 LOOK_MS: Final = 1_000
-MOST_USED: Final = 0.9
+MAX_USED: Final = 0.9
 """The share of `maxmemory` beyond which new work is refused."""
 
 
-class Room:
+class MemoryGuard:
     """Keeps the last tenth of Redis' memory for the work that has been accepted: its moves need some, too."""
 
     def __init__(self, redis: Redis) -> None:
@@ -31,7 +31,7 @@ class Room:
             with reachable():
                 memory = await self._redis.info("memory")
             self._looked_ms = now
-            self._full = 0 < memory["maxmemory"] * MOST_USED < memory["used_memory"]
+            self._full = 0 < memory["maxmemory"] * MAX_USED < memory["used_memory"]
         if self._full:
             message = "the job store is short of memory: nothing new is accepted just now"
             raise ServiceUnavailable(message, reason="store_full", retry_after=30)

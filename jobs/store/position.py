@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from msgspec import Struct
 
+from jobs.model import fallback
+from jobs.model.job import Job
+from jobs.model.times import now_ms
+from jobs.redis.connection import reachable
+from jobs.redis.keys import BreakerField, JobField, Keys, LimitField, lane
 
-class Place(Struct, frozen=True, kw_only=True):
-    """Where a queued job stands, and what there is to serve it. `most` of what has no limit is None."""
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+
+class QueuePosition(Struct, frozen=True, kw_only=True):
+    """Where a queued job stands, and what there is to serve it. The limit of what has none is None."""
 
     ahead: int
     """Jobs of its org that are before it, in all of its lanes."""
@@ -16,9 +27,9 @@ class Place(Struct, frozen=True, kw_only=True):
     """What the living workers offer."""
     running: int
     org_running: int
-    org_most: int | None
+    org_limit: int | None
     provider_running: int
-    provider_most: int | None
+    provider_limit: int | None
     shut_ms: int
     """How long the provider's breaker stays open."""
     taken: bool = False
@@ -27,5 +38,60 @@ class Place(Struct, frozen=True, kw_only=True):
     @property
     def throttled(self) -> bool:
         """Whether a free worker would pass it over, by `claim_job.lua`: its org, or its provider, is full."""
-        counts = ((self.org_running, self.org_most), (self.provider_running, self.provider_most))
-        return self.shut_ms > 0 or any(most is not None and running >= most for running, most in counts)
+        counts = ((self.org_running, self.org_limit), (self.provider_running, self.provider_limit))
+        return self.shut_ms > 0 or any(limit is not None and running >= limit for running, limit in counts)
+
+
+async def queue_position(redis: Redis, prefix: str, job: Job, provider_limit: int | None) -> QueuePosition:
+    """Where a queued job stands; one that is not stored (yet) comes after all that are.
+
+    A job that backs off stands where it will be when it comes back. At most two round trips, whatever waits. Raises
+    `ServiceUnavailable`.
+    """
+    keys, now = Keys(prefix), now_ms()
+    with reachable():
+        job_now, rank, lanes, limit, until, *counts = await _look(redis, keys, job, now)
+        status, score, lease = job_now
+        others = {keys.ready(job.org, each.decode()) for each in lanes} - (set() if rank is None else {_own(keys, job)})
+        ahead = (rank or 0) + await _count(redis, others, "+inf" if score is None else f"({score.decode()}")
+    orgs, running, slots, org_running, provider_running = counts
+    return QueuePosition(
+        ahead=ahead,
+        orgs=orgs,
+        slots=slots,
+        running=running,
+        org_running=org_running,
+        org_limit=None if limit is None else int(limit),
+        provider_running=provider_running,
+        provider_limit=provider_limit,
+        shut_ms=max(0, int(float(until)) - now) if until else 0,
+        taken=status not in {None, b"queued"} or int(lease or 0) > now,
+    )
+
+
+def _own(keys: Keys, job: Job) -> str:
+    return keys.ready(job.org, lane(job.request.provider, may_leave=fallback.allowed(job)))
+
+
+async def _look(redis: Redis, keys: Keys, job: Job, now: int) -> list[Any]:
+    org, provider = job.org, job.request.provider
+    pipe = redis.pipeline(transaction=False)
+    pipe.hmget(keys.job(job.id), [JobField.STATUS, JobField.SCORE, JobField.LEASE_UNTIL])
+    pipe.zrank(_own(keys, job), job.id)
+    pipe.smembers(keys.lanes_of_org(org))
+    pipe.hget(keys.limits(org), LimitField.MAX_RUNNING)
+    pipe.hget(keys.breaker(provider), BreakerField.SHUT_UNTIL)
+    for members in (keys.ready_orgs, keys.claimed):
+        pipe.zcard(members)
+    for leased in (keys.slots, keys.running_of_org(org), keys.running_at_provider(provider)):
+        pipe.zcount(leased, f"({now}", "+inf")
+    return await pipe.execute()
+
+
+async def _count(redis: Redis, lanes: set[str], below: str) -> int:
+    if not lanes:
+        return 0
+    pipe = redis.pipeline(transaction=False)
+    for each in lanes:
+        pipe.zcount(each, "-inf", below)
+    return sum(await pipe.execute())

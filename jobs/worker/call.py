@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from jobs.catalog.families import Catalog
     from jobs.providers.base import Provider, Step
     from jobs.store.breaker import Breaker
-    from jobs.store.stats import Gauges
     from jobs.worker.inputs import LoadedInputs
     from jobs.worker.lease import LeasedJob
     from jobs.worker.previews import Previews
@@ -47,7 +46,6 @@ _log = structlog.get_logger()
 class CallContext(Struct, frozen=True, kw_only=True):
     """What a worker calls with. `providers` are opened already; `provider_seconds`: the longest single call."""
 
-    gauges: Gauges
     breaker: Breaker
     writer: ResultWriter
     previews: Previews
@@ -180,7 +178,7 @@ class ProviderCall:
         """Tell how the provider did; that is no part of the job, so a Redis that is away is no hindrance."""
         with contextlib.suppress(ServiceUnavailable):
             asked, took_ms = self._job.now.request, now_ms() - began_ms
-            await self._context.gauges.report(asked.provider, asked.model, verdict, took_ms, self._context.breaker)
+            await self._context.breaker.record_call(asked.provider, asked.model, verdict, took_ms)
 
     async def _settle(self) -> None:
         report = self._report

@@ -18,7 +18,7 @@ from jobs.model import moves
 from jobs.model.times import now_ms
 from jobs.queue import Turns
 from jobs.redis.pubsub import end, listen
-from jobs.store.claims import Claim
+from jobs.store.claims import Claim, Claims
 from jobs.store.jobs import RedisJobStore
 from jobs.store.outcomes import Stale
 from jobs.worker.run import Runner
@@ -43,6 +43,7 @@ class JobLoop:
     def __init__(  # noqa: PLR0913, PLR0917  # the composition root hands over each part
         self,
         store: RedisJobStore,
+        claims: Claims,
         runner: Runner,
         salvager: Salvager,
         expiry: BlobExpiry,
@@ -52,6 +53,7 @@ class JobLoop:
         self.name = f"{socket.gethostname()}/{os.getpid()}/{new_id('w')[-6:]}"
         self.draining = False
         self._store = store
+        self._claims = claims
         self._runner = runner
         self._salvager = salvager
         self._expiry = expiry
@@ -60,7 +62,7 @@ class JobLoop:
         self._lease_ms = settings.lease_seconds * 1000
         self._trusted_from = 0.0
         """When every worker that lives has had the time to renew its leases: before, nobody is taken for lost."""
-        self._claims: dict[str, Claim] = {}
+        self._held: dict[str, Claim] = {}
         self._lost: frozenset[str] = frozenset()
         self._tasks: list[asyncio.Task[None]] = []
         self._cancels: set[asyncio.Task[None]] = set()
@@ -77,7 +79,7 @@ class JobLoop:
         for task in self._tasks:
             await end(task)
         with contextlib.suppress(DarkroomError):
-            await self._store.leave(self.name, self._slots, [])
+            await self._claims.release(self.name, self._slots, [])
 
     async def turn(self, turn: str) -> None:
         """Run jobs until there is none, this worker drains, or the turn has lasted long enough."""
@@ -85,17 +87,17 @@ class JobLoop:
         end = clock() + TURN_SECONDS
         try:
             while not self.draining and clock() < end:
-                claim = await self._store.claim_next(turn, self.name, self._lease_ms)
+                claim = await self._claims.claim_next(turn, self.name, self._lease_ms)
                 if claim is None:
                     return
                 await self._hold(claim)
-            await self._store.leave(self.name, 0, [turn])
+            await self._claims.release(self.name, 0, [turn])
         except ServiceUnavailable as error:
             _log.warning("turn ended", error=error.message)  # the heartbeat asks for another
 
     async def _hold(self, claim: Claim) -> None:
         task = asyncio.create_task(self._runner.run(claim))
-        self._claims[claim.name] = claim
+        self._held[claim.name] = claim
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError:
@@ -103,7 +105,7 @@ class JobLoop:
             await asyncio.wait([task])
             raise
         finally:
-            del self._claims[claim.name]
+            del self._held[claim.name]
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("job run failed", job=claim.job.id, exc_info=error)
 
@@ -139,28 +141,28 @@ class JobLoop:
     async def _beat(self) -> float:
         """One heartbeat; answers the seconds until the next thing is due."""
         slots = 0 if self.draining else self._slots
-        beat = await self._store.beat(self.name, self._lease_ms, slots, self._claims.values())
-        for name in beat.lost - self._lost:  # its next write is refused; an open call goes on, for it is paid for
+        renewal = await self._claims.renew(self.name, self._lease_ms, slots, self._held.values())
+        for name in renewal.lost - self._lost:  # its next write is refused; an open call goes on, for it is paid for
             _log.warning("lease lost", claim=name)
-        self._lost = beat.lost
-        for job_id in beat.canceling:
+        self._lost = renewal.lost
+        for job_id in renewal.canceling:
             await self._runner.cancel(job_id)
         if self.draining:
             return self._lease_ms
-        if beat.due_ms is not None and beat.due_ms <= beat.now_ms and self._trusts():
+        if renewal.due_ms is not None and renewal.due_ms <= renewal.now_ms and self._trusts():
             await self._look_after_the_lost()
-        for turn in await self._store.missing_turns(self._slots):
+        for turn in await self._claims.missing_turns(self._slots):
             await self._turns.ring(turn)
         await self._turns.sweep()
         await self._expiry.sweep()
-        due = [ms for ms in (beat.due_ms, beat.later_ms) if ms is not None]
-        return max(0.5, (min(due) - beat.now_ms) / 1000) if due else self._lease_ms
+        due = [ms for ms in (renewal.due_ms, renewal.backed_off_ms) if ms is not None]
+        return max(0.5, (min(due) - renewal.now_ms) / 1000) if due else self._lease_ms
 
     def _trusts(self) -> bool:
         return asyncio.get_running_loop().time() >= self._trusted_from
 
     async def _look_after_the_lost(self) -> None:
-        for job_id in await self._store.overdue(self._lease_ms):
+        for job_id in await self._claims.reap(self._lease_ms):
             job = await self._store.get(job_id)
             if job is not None and job.overdue(now_ms()):
                 with contextlib.suppress(Stale, moves.MoveRefused):

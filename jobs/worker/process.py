@@ -21,9 +21,9 @@ from jobs.providers import PROVIDERS
 from jobs.queue import TURN, Turns, arq_redis, deserialize, serialize
 from jobs.redis.connection import connections
 from jobs.redis.keys import Keys
-from jobs.store.breaker import Breaker
+from jobs.store.breaker import circuit_breaker
+from jobs.store.claims import Claims
 from jobs.store.jobs import job_store
-from jobs.store.stats import Gauges
 from jobs.webhooks.courier import Courier
 from jobs.webhooks.endpoints import Endpoints, open_endpoints
 from jobs.webhooks.outbox import Outbox, outbox_rows
@@ -102,14 +102,14 @@ def _job_loop(  # noqa: PLR0913, PLR0917  # the composition root hands over each
     providers: dict[str, Provider],
 ) -> JobLoop:
     store = job_store(redis, settings, outbox_rows(endpoints.enabled))
+    claims = Claims(redis, settings.redis_prefix, settings.provider_concurrency)
     catalog = Catalog.load(settings.models_file)
     expiry = BlobExpiry(redis, settings.redis_prefix, blobs)
     spool, converter = Spool(settings.data_dir / "spool"), Converter(catalog)
     writer = ResultWriter(store=store, blobs=blobs, spool=spool, expiry=expiry, converter=converter)
-    salvager = Salvager(store=store, blobs=blobs, spool=spool, writer=writer, converter=converter)
+    salvager = Salvager(store=store, claims=claims, blobs=blobs, spool=spool, writer=writer, converter=converter)
     context = CallContext(
-        gauges=Gauges(redis, settings.redis_prefix),
-        breaker=Breaker(settings.breaker_failures, settings.breaker_seconds * 1000),
+        breaker=circuit_breaker(redis, settings),
         writer=writer,
         previews=Previews(blobs=blobs, expiry=expiry),
         catalog=catalog,
@@ -124,7 +124,7 @@ def _job_loop(  # noqa: PLR0913, PLR0917  # the composition root hands over each
         expiry=expiry,
         absorb_seconds=settings.absorb_seconds,
     )
-    return JobLoop(store, runner, salvager, expiry, Turns(arq, settings.redis_prefix), settings)
+    return JobLoop(store, claims, runner, salvager, expiry, Turns(arq, settings.redis_prefix), settings)
 
 
 def _arq_worker(settings: Settings, arq: ArqRedis, job_loop: JobLoop) -> WakeWorker:

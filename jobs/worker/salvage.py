@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jobs.blobs.store import BlobStore
     from jobs.model.job import Job
     from jobs.model.request import Warning_
+    from jobs.store.claims import Claims
     from jobs.store.jobs import RedisJobStore
     from jobs.worker.output_format import Converter
     from jobs.worker.results import ResultWriter
@@ -39,10 +40,18 @@ _log = structlog.get_logger()
 class Salvager:
     """Gives jobs the pictures of calls whose end nobody saw."""
 
-    def __init__(
-        self, *, store: RedisJobStore, blobs: BlobStore, spool: Spool, writer: ResultWriter, converter: Converter
+    def __init__(  # noqa: PLR0913  # the composition root hands over each part by name
+        self,
+        *,
+        store: RedisJobStore,
+        claims: Claims,
+        blobs: BlobStore,
+        spool: Spool,
+        writer: ResultWriter,
+        converter: Converter,
     ) -> None:
         self._store = store
+        self._claims = claims
         self._blobs = blobs
         self._spool = spool
         self._writer = writer
@@ -78,7 +87,7 @@ class Salvager:
 
     async def find_missing(self) -> None:
         """Look for pictures of calls that were open when their jobs ended: whoever made them may have died since."""
-        for job_id in await self._store.sought():
+        for job_id in await self._claims.pending_salvage():
             try:
                 again = await self._find_missing(job_id)
             except BlobStoreDown:
@@ -86,7 +95,7 @@ class Salvager:
             except (BlobRefused, NotAPicture) as error:
                 _log.warning("sought picture not to be had", job=job_id, error=str(error))
                 again = False
-            await self._store.seek_again(job_id, now_ms() + LOOK_AGAIN_MS if again else None)
+            await self._claims.salvage_again(job_id, now_ms() + LOOK_AGAIN_MS if again else None)
 
     async def own_spool(self) -> str:
         """The name of the spool on this machine's disk."""

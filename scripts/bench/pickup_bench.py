@@ -24,8 +24,9 @@ from jobs.model.moves import Changed
 from jobs.model.request import ImageRequest
 from jobs.model.times import now_ms
 from jobs.settings import Settings
+from jobs.store.claims import Claims
 from jobs.store.jobs import RedisJobStore
-from jobs.store.stats import Gauges
+from jobs.store.stats import Stats
 from tests.neighbours import start, stop
 from tests.neighbours.redis_server import RedisServer, running_redis
 
@@ -64,13 +65,13 @@ async def measure(redis: RedisServer, environment: dict[str, str]) -> int:
     settings = Settings.load(env_file=None)
     connection = Redis.from_url(redis.url)
     store = RedisJobStore(connection, settings.redis_prefix, settings.public_base_url)
-    gauges = Gauges(connection, settings.redis_prefix)
+    stats = Stats(connection, settings.redis_prefix)
     services = make_services(settings, connection.connection_pool, blob_store(settings))
     costs = {depth: await commands_a_job(store, services, connection, depth) for depth in DEPTHS}
     await connection.flushall()
     worker = start([sys.executable, "-m", "app.cli", "worker"], env=environment)
     try:
-        await until_slots(gauges)
+        await until_slots(stats)
         await asyncio.sleep(3)
         before, begun = redis.commands(), time.monotonic()
         await asyncio.sleep(20)
@@ -103,13 +104,14 @@ async def pick_up(services: Services) -> float:
 
 async def commands_a_job(store: RedisJobStore, services: Services, connection: Redis, depth: int) -> float:
     """Redis commands (the scripts' own calls among them) of a whole job, submit to success, with `depth` queued."""
+    claims = Claims(connection, store.prefix)
     await connection.flushall()
     for _ in range(depth):
         await services.submitter.submit(ask())
     before = (await connection.info("stats"))["total_commands_processed"]
     for _ in range(20):
         await services.submitter.submit(ask())
-        claim = await store.claim_next("turn", "bench", 60_000)
+        claim = await claims.claim_next("turn", "bench", 60_000)
         if claim is None:
             raise RuntimeError("the queue is empty")
         job = claim.job
@@ -118,9 +120,9 @@ async def commands_a_job(store: RedisJobStore, services: Services, connection: R
     return ((await connection.info("stats"))["total_commands_processed"] - before - 1) / 20
 
 
-async def until_slots(gauges: Gauges) -> None:
+async def until_slots(stats: Stats) -> None:
     """Until a worker is there."""
-    while not (await gauges.counts())["slots"]:  # noqa: ASYNC110  # another process's doing
+    while not (await stats.counts())["slots"]:  # noqa: ASYNC110  # another process's doing
         await asyncio.sleep(0.05)
 
 

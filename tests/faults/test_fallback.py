@@ -11,7 +11,6 @@ from jobs.model.job import Options
 from jobs.model.request import ImageRequest
 from jobs.settings import Settings
 from jobs.store.breaker import Breaker
-from jobs.store.stats import Gauges
 from tests.neighbours import free_port, wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis
@@ -224,8 +223,9 @@ def shut(gateway, provider):
 
     async def report():
         async with Redis.from_url(gateway.environment["REDIS_URL"]) as redis:
+            breaker = Breaker(redis, "{darkroom}:", max_failures=3, open_ms=60_000)
             for _ in range(3):
-                await Gauges(redis, "{darkroom}:").report(provider, "m", "bad", 10, Breaker(3, 60_000))
+                await breaker.record_call(provider, "m", "bad", 10)
 
     asyncio.run(report())
 

@@ -35,10 +35,10 @@ from jobs.model.picture import Image
 from jobs.model.request import Fallback, Target
 from jobs.model.times import now_ms
 from jobs.redis.keys import lane
-from jobs.store.claims import Claim
+from jobs.store.claims import Claim, Claims
 from jobs.store.jobs import RedisJobStore
 from jobs.store.outcomes import Created, Fenced, Full, Key, Known, Stale
-from jobs.store.stats import Gauges
+from jobs.store.stats import Stats
 from tests.jobs import new_job
 
 CLOCK = (
@@ -228,7 +228,8 @@ class Engine(RuleBasedStateMachine):
         self.redis.edit = edit
         self.prefix = f"machine{next(PREFIXES)}:"
         self.store = RedisJobStore(self.redis, self.prefix, "https://darkroom.test")
-        self.gauges = Gauges(self.redis, self.prefix)
+        self.claims = Claims(self.redis, self.prefix)
+        self.stats = Stats(self.redis, self.prefix)
         self.jobs: dict[str, Kept] = {}
         self.keys: dict[tuple[str, str], Known] = {}
         self.workers: list[list[Holding]] = [[], []]
@@ -313,7 +314,7 @@ class Engine(RuleBasedStateMachine):
                 self.apply("start", holding, moves.start, "sent")
 
     def claim_by(self, turn, worker, lease_ms):
-        claim = self.run(self.store.claim_next(turn, worker, lease_ms))
+        claim = self.run(self.claims.claim_next(turn, worker, lease_ms))
 
         jobs = self.jobs.values()
         for kept in jobs:
@@ -352,26 +353,26 @@ class Engine(RuleBasedStateMachine):
         self.write("salvage", kept.job, moves.salvage(kept.job, self.now, call, picture(index)), None, how)
 
     @rule(worker=WORKER, ttl_ms=st.sampled_from((50, 2_000, 15_000)), deaf=st.booleans())
-    def beat(self, worker, ttl_ms, deaf):
+    def renew(self, worker, ttl_ms, deaf):
         held = {h.claim.name: h.claim for h in self.workers[worker]}
         newest = {name for name, claim in held.items() if claim.fence == self.jobs[claim.job.id].fence}
 
-        beat = self.run(self.store.beat(f"w{worker}", ttl_ms, 1, held.values()))
+        renewal = self.run(self.claims.renew(f"w{worker}", ttl_ms, 1, held.values()))
 
         live = [k for k in (self.jobs[held[name].job.id] for name in newest) if k.live]
-        assert beat.now_ms == self.now
-        assert beat.lost == held.keys() - newest
-        assert beat.canceling == {k.job.id for k in live if k.job.status is Status.CANCELING}
+        assert renewal.now_ms == self.now
+        assert renewal.lost == held.keys() - newest
+        assert renewal.canceling == {k.job.id for k in live if k.job.status is Status.CANCELING}
         for kept in live:
             kept.lease_ms = self.now + ttl_ms
         self.workers[worker] = [
-            h for h in self.workers[worker] if not h.given_back and (deaf or h.claim.name not in beat.lost)
+            h for h in self.workers[worker] if not h.given_back and (deaf or h.claim.name not in renewal.lost)
         ]
 
     @rule(worker=WORKER, politely=st.booleans())
     def die(self, worker, politely):
         if politely:
-            self.run(self.store.leave(f"w{worker}", 1, [h.claim.turn for h in self.workers[worker]]))
+            self.run(self.claims.release(f"w{worker}", 1, [h.claim.turn for h in self.workers[worker]]))
         self.workers[worker].clear()
 
     # What nobody does
@@ -386,11 +387,11 @@ class Engine(RuleBasedStateMachine):
     def lapse(self):
         """The next lease runs out, and somebody looks."""
         self.pass_time(min(k.lease_ms - self.now for k in self.jobs.values() if k.lease_ms and k.lease_ms > self.now))
-        self.reconcile()
+        self.reap()
 
     @rule()
-    def reconcile(self):
-        for job_id in self.run(self.store.overdue(0)):
+    def reap(self):
+        for job_id in self.run(self.claims.reap(0)):
             kept = self.jobs[job_id]
             assert kept.job.overdue(self.now)
             assert kept.lease_ms is None or kept.lease_ms <= self.now, "ended under a live lease"
@@ -425,8 +426,8 @@ class Engine(RuleBasedStateMachine):
             else:
                 held = kept.claimed or kept.lease_ms is not None
                 assert held or kept.job.id in ready | lost, f"{kept.job.id} is stranded"
-        counts = self.run(self.gauges.counts())
-        assert counts["ready"] == len(ready)
+        counts = self.run(self.stats.counts())
+        assert counts["ready"] == len(ready), "one of them is twice among the ready"
         assert counts["running"] == sum(k.claimed for k in jobs)
         assert counts["deferred"] == sum(k.later_ms is not None for k in jobs)
 
@@ -518,9 +519,9 @@ class Engine(RuleBasedStateMachine):
             self.send(*self.late.pop())
         for _ in range(5):
             self.pass_time(20_000)
-            self.run(self.store.beat("healthy", 15_000, 1, []))
-            self.reconcile()
-            for turn in self.run(self.store.missing_turns(1)):
+            self.run(self.claims.renew("healthy", 15_000, 1, []))
+            self.reap()
+            for turn in self.run(self.claims.missing_turns(1)):
                 while (claim := self.claim_by(turn, "healthy", 15_000)) is not None:
                     self.finish(claim)
             self.every_job_is_in_one_place()
@@ -591,7 +592,7 @@ FOUND = {
     ),
 }
 """The shortest ways to what the machine has found."""
-UNPICKED = {"first", "claim", "lapse", "pass_time", "beat"}
+UNPICKED = {"first", "claim", "lapse", "pass_time", "renew"}
 
 
 def walk(engine, steps):
@@ -649,7 +650,7 @@ HIDDEN = {
     "lease": (
         ("first", {"n": 1, "cancel_after": 60_000, "begin": True}),
         ("lapse", {}),
-        ("beat", {"worker": 0, "ttl_ms": 50, "deaf": False}),
+        ("renew", {"worker": 0, "ttl_ms": 50, "deaf": False}),
         ("claim", {"worker": 0, "lease_ms": 1, "begin": False}),
     ),
 }

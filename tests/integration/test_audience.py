@@ -17,7 +17,7 @@ from jobs.model.times import now_ms
 from jobs.redis.keys import Keys
 from jobs.settings import Settings
 from jobs.store.jobs import RedisJobStore
-from tests.jobs import new_job
+from tests.jobs import claims_of, new_job
 from tests.neighbours.gateway import SECRET, token
 
 pytestmark = pytest.mark.anyio
@@ -84,7 +84,7 @@ async def running(store):
     """A job in a worker's hands, whose paid call is under way."""
     job = anns_job()
     await store.create(job)
-    claim = await store.claim_next("turn", "worker", 60_000)
+    claim = await claims_of(store).claim_next("turn", "worker", 60_000)
     job = await store.commit(claim.job, moves.start(claim.job, now_ms()), claim.fence)
     return await store.commit(job, moves.intend(job, now_ms(), (0,)), claim.fence)
 

@@ -1,5 +1,7 @@
 """Where a queued job stands and how far one is that runs, on a real Redis."""
 
+from functools import partial
+
 import pytest
 from msgspec.structs import replace
 from redis.asyncio import Redis
@@ -12,24 +14,29 @@ from jobs.model import moves
 from jobs.model.job import Failure, Options, Phase, Progress
 from jobs.model.times import now_ms
 from jobs.store.breaker import Breaker
-from jobs.store.stats import Gauges
-from tests.jobs import new_job
+from jobs.store.position import queue_position
+from jobs.store.stats import Stats
+from tests.jobs import claims_of, new_job
 
 pytestmark = pytest.mark.anyio
 PREFIX = "{test}:"
-WELL = Breaker(2, 60_000)
 FAILURE = Failure(code="SYSTEM_ERROR", message="m")
 MODELS = {"gemini": "gemini-3-pro-image", "openai": "gpt-image-2"}
 
 
-@pytest.fixture
-def gauges(redis):
-    return Gauges(redis, PREFIX)
+def estimates_on(redis, **limits):
+    position_of = partial(queue_position, redis, PREFIX)
+    return Estimates(stats=Stats(redis, PREFIX), position_of=position_of, catalog=Catalog.load(), limits=limits)
 
 
 @pytest.fixture
-def estimates(gauges):
-    return Estimates(gauges=gauges, catalog=Catalog.load(), limits={"openai": 1})
+def breaker(redis):
+    return Breaker(redis, PREFIX, max_failures=2, open_ms=60_000)
+
+
+@pytest.fixture
+def estimates(redis):
+    return estimates_on(redis, openai=1)
 
 
 def job(provider="gemini", priority="normal", *, waited_ms=0, org="acme"):
@@ -45,7 +52,7 @@ async def created(store, *jobs):
 
 async def begun(store, each):
     """The job, claimed and in its first call."""
-    claim = await store.claim_next("turn", "worker", 15_000)
+    claim = await claims_of(store).claim_next("turn", "worker", 15_000)
     assert claim.job.id == each.id
     running = await store.commit(claim.job, moves.start(claim.job, now_ms()), claim.fence)
     return claim.fence, await store.commit(running, moves.intend(running, now_ms(), (0,)), claim.fence)
@@ -67,7 +74,7 @@ async def test_a_position_counts_every_lane_of_the_org_and_no_other_orgs(store, 
         job(org="rival", waited_ms=40),
     )
 
-    ahead = [(await estimates.queued(each)).place.ahead for each in (high, first, second, low, job())]
+    ahead = [(await estimates.queued(each)).position.ahead for each in (high, first, second, low, job())]
 
     assert ahead == [0, 1, 2, 3, 4]
 
@@ -76,13 +83,13 @@ async def test_jobs_of_the_same_millisecond_have_positions_of_their_own(store, e
     one = job()
     jobs = await created(store, *(replace(one, id=new_id("job")) for _ in range(5)))
 
-    assert sorted([(await estimates.queued(each)).place.ahead for each in jobs]) == [0, 1, 2, 3, 4]
+    assert sorted([(await estimates.queued(each)).position.ahead for each in jobs]) == [0, 1, 2, 3, 4]
 
 
-async def test_looking_costs_as_many_commands_behind_five_hundred_as_behind_five(store, gauges, redis):
+async def test_looking_costs_as_many_commands_behind_five_hundred_as_behind_five(store, redis):
     async def cost():
         before = (await redis.info("stats"))["total_commands_processed"]
-        await gauges.place(last, None)
+        await queue_position(redis, PREFIX, last, None)
         return (await redis.info("stats"))["total_commands_processed"] - before
 
     (last,) = await created(store, job(priority="low"))
@@ -93,14 +100,14 @@ async def test_looking_costs_as_many_commands_behind_five_hundred_as_behind_five
     assert await cost() == few < 15
 
 
-async def test_a_start_is_told_by_the_catalog_until_five_calls_were_measured(store, gauges, estimates):
+async def test_a_start_is_told_by_the_catalog_until_five_calls_were_measured(store, redis, breaker, estimates):
     _, behind = await created(store, job(waited_ms=10), job())
-    await store.beat("worker", 15_000, 1, [])
+    await claims_of(store).renew("worker", 15_000, 1, [])
     by_catalog = await estimates.live_fields(behind)
     for _ in range(5):
-        await gauges.report("gemini", MODELS["gemini"], "good", 3_000, WELL)
+        await breaker.record_call("gemini", MODELS["gemini"], "good", 3_000)
     cached = await estimates.live_fields(behind)
-    fresh = Estimates(gauges=gauges, catalog=Catalog.load(), limits={})
+    fresh = estimates_on(redis)
     by_measure = await fresh.live_fields(behind)
 
     assert by_catalog["queue"] == {"position": 2, "ahead": 1, "estimatedStartSeconds": {"p50": 11.0, "p90": 15.0}}
@@ -110,15 +117,15 @@ async def test_a_start_is_told_by_the_catalog_until_five_calls_were_measured(sto
     assert by_measure["progress"]["estimatedFinishSeconds"] == 6.0
 
 
-async def test_the_times_of_one_model_are_not_told_of_another(gauges, estimates):
+async def test_the_times_of_one_model_are_not_told_of_another(breaker, estimates):
     for _ in range(5):
-        await gauges.report("gemini", "gemini-2.5-flash-image", "good", 1_000, WELL)
+        await breaker.record_call("gemini", "gemini-2.5-flash-image", "good", 1_000)
 
     pro = await estimates.typical("gemini", MODELS["gemini"])
     flash = await estimates.typical("gemini", "gemini-2.5-flash-image")
 
     assert (pro.p50, flash.p50) == (11.0, 1.0)
-    assert (await gauges.health("gemini")).took_ms == (1_000,) * 5
+    assert (await breaker.health("gemini")).took_ms == (1_000,) * 5
 
 
 async def test_without_a_living_worker_there_is_a_position_and_no_time(store, estimates):
@@ -131,7 +138,7 @@ async def test_without_a_living_worker_there_is_a_position_and_no_time(store, es
 
 async def test_a_job_that_backs_off_has_its_place_and_starts_after_the_rest_of_it(store, estimates):
     (early,) = await created(store, job(waited_ms=50))
-    await store.beat("worker", 15_000, 4, [])
+    await claims_of(store).renew("worker", 15_000, 4, [])
     fence, running = await begun(store, early)
     await created(store, job())
 
@@ -149,7 +156,7 @@ async def test_a_queued_job_is_throttled_while_its_org_runs_as_many_as_it_may(st
     before = await estimates.live_fields(late)
     await begun(store, early)
     stored = await store.get(late.id)
-    assert await store.claim_next("turn", "worker", 15_000) is None
+    assert await claims_of(store).claim_next("turn", "worker", 15_000) is None
 
     live_fields = await estimates.live_fields(late)
 
@@ -179,12 +186,12 @@ async def test_a_job_that_a_worker_took_since_it_was_read_is_neither_in_line_nor
 
 
 async def test_a_queued_job_is_throttled_by_an_open_breaker_and_starts_no_sooner_than_it_closes(
-    store, gauges, estimates
+    store, breaker, estimates
 ):
     (queued,) = await created(store, job())
-    await store.beat("worker", 15_000, 4, [])
+    await claims_of(store).renew("worker", 15_000, 4, [])
     for _ in range(2):
-        await gauges.report("gemini", "m", "bad", 1, WELL)
+        await breaker.record_call("gemini", "m", "bad", 1)
 
     live_fields = await estimates.live_fields(queued)
 
@@ -228,6 +235,6 @@ async def test_an_ended_job_is_as_its_record_says(store, estimates):
 
 async def test_with_redis_out_of_reach_the_record_is_told_and_nothing_is_made_up():
     async with Redis.from_url("redis://127.0.0.1:1/0") as nowhere:
-        lost = Estimates(gauges=Gauges(nowhere, PREFIX), catalog=Catalog.load(), limits={})
+        lost = estimates_on(nowhere)
 
         assert await lost.live_fields(job()) == {"progress": {"value": 0.0, "source": "none"}}

@@ -26,7 +26,7 @@ from jobs.worker.lease import LeasedJob
 from jobs.worker.output_format import Converter
 from jobs.worker.results import ResultWriter
 from jobs.worker.salvage import Salvager
-from tests.jobs import new_job
+from tests.jobs import claims_of, new_job
 
 pytestmark = pytest.mark.anyio
 KEYS = Keys("{test}:")
@@ -80,13 +80,13 @@ class Parts:
         converter = Converter(Catalog.load(None))
         shared = {"store": self.store, "blobs": self.blobs, "spool": self.spool, "converter": converter}
         writer = ResultWriter(**shared, expiry=self.expiry)
-        return writer, Salvager(**shared, writer=writer)
+        return writer, Salvager(**shared, claims=claims_of(self.store), writer=writer)
 
     async def held(self, n=1, **asked):
         """A job with one open call of `n` pictures."""
         job = new_job(request=ImageRequest(provider="openai", model="gpt-image-2", prompt="p", n=n, **asked))
         await self.store.create(job)
-        held = LeasedJob(self.store, await self.store.claim_next("turn", "worker", 15_000))
+        held = LeasedJob(self.store, await claims_of(self.store).claim_next("turn", "worker", 15_000))
         await held.apply(moves.start)
         await held.apply(lambda j, now: moves.intend(j, now, tuple(range(n))))
         return held

@@ -10,8 +10,7 @@ from jobs.model.request import Fallback, Target
 from jobs.model.times import now_ms
 from jobs.redis.keys import Keys
 from jobs.store.breaker import Breaker
-from jobs.store.stats import Gauges
-from tests.jobs import new_job
+from tests.jobs import claims_of, new_job
 
 pytestmark = pytest.mark.anyio
 KEYS = Keys("{test}:")
@@ -19,8 +18,8 @@ ELSEWHERE = (Fallback(target=Target("openai", "o")),)
 
 
 @pytest.fixture
-def gauges(redis):
-    return Gauges(redis, "{test}:")
+def breaker(redis):
+    return Breaker(redis, "{test}:", max_failures=1, open_ms=60_000)
 
 
 async def created(store, *fallbacks, org="acme", provider="gemini"):
@@ -30,7 +29,7 @@ async def created(store, *fallbacks, org="acme", provider="gemini"):
 
 
 async def claim(store):
-    return await store.claim_next(new_id("turn"), "worker", 15_000)
+    return await claims_of(store).claim_next(new_id("turn"), "worker", 15_000)
 
 
 async def move(store):
@@ -41,13 +40,13 @@ async def move(store):
     return found.job
 
 
-async def shut(gauges, provider="gemini"):
-    await gauges.report(provider, "m", "bad", 1, Breaker(1, 60_000))
+async def shut(breaker, provider="gemini"):
+    await breaker.record_call(provider, "m", "bad", 1)
 
 
-async def test_a_job_that_may_go_on_elsewhere_is_claimed_to_do_so_and_waits_in_the_next_lane(store, gauges, redis):
+async def test_a_job_that_may_go_on_elsewhere_is_claimed_to_do_so_and_waits_in_the_next_lane(store, breaker, redis):
     job = await created(store, *ELSEWHERE)
-    await shut(gauges)
+    await shut(breaker)
 
     moved = await move(store)
     again = await claim(store)
@@ -55,42 +54,42 @@ async def test_a_job_that_may_go_on_elsewhere_is_claimed_to_do_so_and_waits_in_t
     assert (moved.id, again.job.id, again.job.request.provider) == (job.id, job.id, "openai")
     assert (again.room, again.fence) == (True, 2)
     assert await redis.zcard(KEYS.ready("acme", "openai")) == 0
-    assert [(await gauges.health(p)).running for p in ("gemini", "openai")] == [0, 1]
+    assert [(await breaker.health(p)).running for p in ("gemini", "openai")] == [0, 1]
 
 
-async def test_a_job_with_nowhere_else_to_go_waits_and_asks_for_no_turn(store, gauges):
+async def test_a_job_with_nowhere_else_to_go_waits_and_asks_for_no_turn(store, breaker):
     await created(store)
-    await shut(gauges)
-    await store.beat("worker", 15_000, 1, [])
+    await shut(breaker)
+    await claims_of(store).renew("worker", 15_000, 1, [])
 
     assert await claim(store) is None
-    assert await store.missing_turns(1) == []
+    assert await claims_of(store).missing_turns(1) == []
 
 
-async def test_a_job_that_may_go_on_elsewhere_asks_for_a_turn(store, gauges):
+async def test_a_job_that_may_go_on_elsewhere_asks_for_a_turn(store, breaker):
     await created(store, *ELSEWHERE)
-    await shut(gauges)
-    await store.beat("worker", 15_000, 1, [])
+    await shut(breaker)
+    await claims_of(store).renew("worker", 15_000, 1, [])
     await store.redis.delete(KEYS.turns)  # the one that was asked for at its acceptance never came
 
-    assert len(await store.missing_turns(1)) == 1
+    assert len(await claims_of(store).missing_turns(1)) == 1
 
 
-async def test_one_that_goes_on_is_no_probe_of_the_breaker(store, gauges):
+async def test_one_that_goes_on_is_no_probe_of_the_breaker(store, breaker):
     await created(store, *ELSEWHERE)
-    await shut(gauges)
+    await shut(breaker)
 
     await move(store)
 
-    assert (await gauges.health("gemini")).breaker == "open"
+    assert (await breaker.health("gemini")).breaker == "open"
 
 
-async def test_one_orgs_many_that_go_on_hold_up_no_other_orgs_job(store, gauges):
+async def test_one_orgs_many_that_go_on_hold_up_no_other_orgs_job(store, breaker):
     for _ in range(20):
         await created(store, *ELSEWHERE, org="a")
     other = await created(store, org="b", provider="azure-openai")
     for provider in ("gemini", "openai"):
-        await shut(gauges, provider)
+        await shut(breaker, provider)
 
     await move(store)
     second = await claim(store)
@@ -98,15 +97,15 @@ async def test_one_orgs_many_that_go_on_hold_up_no_other_orgs_job(store, gauges)
     assert second.job == other
 
 
-async def test_a_job_with_nowhere_to_go_holds_up_none_behind_it_that_may_leave(store, gauges):
+async def test_a_job_with_nowhere_to_go_holds_up_none_behind_it_that_may_leave(store, breaker):
     for _ in range(30):
         await created(store)
     behind = await created(store, *ELSEWHERE)
-    await shut(gauges)
-    await store.beat("worker", 15_000, 1, [])
+    await shut(breaker)
+    await claims_of(store).renew("worker", 15_000, 1, [])
     await store.redis.delete(KEYS.turns)
 
-    assert len(await store.missing_turns(1)) == 1
+    assert len(await claims_of(store).missing_turns(1)) == 1
     assert (await move(store)).id == behind.id
 
 
@@ -119,15 +118,15 @@ async def test_where_there_is_room_age_decides_and_not_whether_a_job_may_leave(s
     assert [(await claim(store)).job.id for _ in jobs] == [job.id for job in jobs]
 
 
-async def test_orgs_that_wait_for_a_shut_provider_are_in_nobodys_way_to_another_however_many_they_are(store, gauges):
+async def test_orgs_that_wait_for_a_shut_provider_are_in_nobodys_way_to_another_however_many_they_are(store, breaker):
     for number in range(120):
         await created(store, org=f"a{number:03}")
     other = await created(store, org="b", provider="openai")
-    await shut(gauges)
-    await store.beat("worker", 15_000, 1, [])
+    await shut(breaker)
+    await claims_of(store).renew("worker", 15_000, 1, [])
     await store.redis.delete(KEYS.turns)
 
-    assert len(await store.missing_turns(1)) == 1
+    assert len(await claims_of(store).missing_turns(1)) == 1
     assert (await claim(store)).job == other
     assert await claim(store) is None
 
@@ -137,21 +136,21 @@ async def test_orgs_that_run_as_many_as_they_may_are_in_nobodys_way_however_many
         await created(store, org=f"a{number:03}")
         await store.redis.hset(KEYS.limits(f"a{number:03}"), "maxRunning", "0")
     other = await created(store, org="b")
-    await store.beat("worker", 15_000, 1, [])
+    await claims_of(store).renew("worker", 15_000, 1, [])
     await store.redis.delete(KEYS.turns)
 
-    assert len(await store.missing_turns(1)) == 1
+    assert len(await claims_of(store).missing_turns(1)) == 1
     assert (await claim(store)).job == other
-    assert await store.missing_turns(1) == []
+    assert await claims_of(store).missing_turns(1) == []
 
 
-async def test_a_claim_costs_the_same_however_many_orgs_wait_for_a_shut_provider(store, gauges):
-    await shut(gauges, "azure-openai")
+async def test_a_claim_costs_the_same_however_many_orgs_wait_for_a_shut_provider(store, breaker):
+    await shut(breaker, "azure-openai")
     costs = []
     for orgs in (3, 100):
         for number in range(orgs):
             await created(store, org=f"a{number:03}")
-        await shut(gauges)
+        await shut(breaker)
         await created(store, org="b", provider="openai")
         await store.redis.config_resetstat()
         assert await claim(store)

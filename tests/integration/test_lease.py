@@ -8,7 +8,7 @@ from jobs.errors import ServiceUnavailable
 from jobs.model import moves
 from jobs.store.jobs import RedisJobStore
 from jobs.worker.lease import LeasedJob
-from tests.jobs import new_job
+from tests.jobs import claims_of, new_job
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +30,7 @@ async def test_a_move_whose_answer_was_lost_is_made_once(redis):
     store = Deaf(redis, "{test}:", "http://localhost")
     job = new_job()
     await store.create(job)
-    held = LeasedJob(store, await store.claim_next("turn", "worker", 60_000))
+    held = LeasedJob(store, await claims_of(store).claim_next("turn", "worker", 60_000))
 
     await held.apply(moves.start)
     await held.apply(partial(moves.intend, indexes=(0,)))

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from jobs.model.job import Options
 from jobs.model.times import now_ms
-from tests.jobs import new_job
+from tests.jobs import claims_of, new_job
 
 pytestmark = pytest.mark.anyio
 MINUTE = 60_000
@@ -21,7 +21,7 @@ async def claimed(store, jobs):
     names = {each.id: name for name, each in jobs.items()}
     found = []
     for _ in jobs:
-        claim = await store.claim_next("turn", "worker", 15_000)
+        claim = await claims_of(store).claim_next("turn", "worker", 15_000)
         found.append(names[claim.job.id])
     return found
 

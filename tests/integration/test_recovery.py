@@ -21,8 +21,8 @@ from jobs.pictures.sniff import measure
 from jobs.providers.base import Answered
 from jobs.redis.keys import BreakerField, Keys
 from jobs.store.breaker import Breaker
+from jobs.store.claims import Claims
 from jobs.store.jobs import RedisJobStore
-from jobs.store.stats import Gauges
 from jobs.worker.call import CallContext
 from jobs.worker.inputs import LoadedInputs
 from jobs.worker.output_format import Converter
@@ -62,7 +62,8 @@ class Parts:
     def __init__(self, redis, folder, data):
         self.redis, self.data, self.far_end = redis, data, FarEnd(data)
         self.store = RedisJobStore(redis, "{test}:", "http://here")
-        self.gauges = Gauges(redis, "{test}:")
+        self.claims = Claims(redis, "{test}:")
+        self.breaker = Breaker(redis, "{test}:", max_failures=1, open_ms=60_000)
         self.blobs = LocalBlobs(folder / "blobs", "files", "http://here", public=True, signing_key=b"k" * 32)
         expiry, catalog = BlobExpiry(redis, "{test}:", self.blobs), Catalog.load(None)
         parts = {
@@ -72,10 +73,9 @@ class Parts:
             "converter": Converter(catalog),
         }
         self.writer = ResultWriter(**parts, expiry=expiry)
-        self.salvager = Salvager(**parts, writer=self.writer)
+        self.salvager = Salvager(**parts, claims=self.claims, writer=self.writer)
         context = CallContext(
-            gauges=self.gauges,
-            breaker=Breaker(5, 1_000),
+            breaker=Breaker(redis, "{test}:", max_failures=5, open_ms=1_000),
             writer=self.writer,
             previews=Previews(blobs=self.blobs, expiry=expiry),
             catalog=catalog,
@@ -102,7 +102,7 @@ class Parts:
         return job
 
     async def claim(self, lease_ms=LEASE_MS):
-        return await self.store.claim_next(new_id("turn"), "worker", lease_ms)
+        return await self.claims.claim_next(new_id("turn"), "worker", lease_ms)
 
     async def died_in_a_call(self, *, stored=True, **wish):
         """A job whose worker died between the blob store's answer and the checkpoint, or before its call ended."""
@@ -119,10 +119,10 @@ class Parts:
     async def look_after_the_lost(self):
         due = await self.redis.zrange(KEYS.due, 0, -1)
         await self.redis.zadd(KEYS.due, dict.fromkeys(due, 0))
-        return await self.store.overdue(0)
+        return await self.claims.reap(0)
 
     async def shut(self):
-        await self.gauges.report("gemini", "m", "bad", 1, Breaker(1, 60_000))
+        await self.breaker.record_call("gemini", "m", "bad", 1)
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ async def no_room(parts, why):
         case "the breaker is open":
             await parts.shut()
         case "the provider is full":
-            parts.store = RedisJobStore(parts.redis, "{test}:", "http://here", limits={"gemini": 0})
+            parts.claims = Claims(parts.redis, "{test}:", {"gemini": 0})
         case "the org is full":
             await parts.redis.hset(KEYS.limits("acme"), "maxRunning", "0")
 
@@ -169,10 +169,10 @@ async def test_a_lost_job_asks_for_a_turn_while_its_provider_is_shut(parts):
     await parts.died_in_a_call()
     await parts.shut()
     await parts.look_after_the_lost()
-    await parts.store.beat("worker", LEASE_MS, 1, [])
+    await parts.claims.renew("worker", LEASE_MS, 1, [])
     await parts.redis.delete(KEYS.turns)
 
-    assert len(await parts.store.missing_turns(1)) == 1
+    assert len(await parts.claims.missing_turns(1)) == 1
 
 
 @pytest.mark.parametrize("fallbacks", [(), ELSEWHERE])
@@ -227,7 +227,7 @@ async def test_a_picture_that_was_stored_is_salvaged_when_its_lost_job_was_close
     assert (closed.status, late.status) == (Status.FAILED, Status.FAILED)
     assert (late.salvaged, late.attempts[0].charged) == (True, True)
     assert await parts.blobs.read(late.images[0].blob) == parts.data
-    assert await parts.store.sought() == []
+    assert await parts.claims.pending_salvage() == []
 
 
 async def test_a_picture_that_comes_later_is_looked_for_again_and_not_for_ever(parts, monkeypatch):
@@ -254,7 +254,7 @@ async def test_a_job_that_ended_in_its_workers_hands_with_a_call_open_is_looked_
     job = await parts.store.commit(job, moves.stop(job, now_ms()), claim.fence)
 
     assert job.status is Status.CANCELED
-    assert await parts.store.sought() == []
+    assert await parts.claims.pending_salvage() == []
     assert await parts.redis.zscore(KEYS.pending_salvage, job.id) > now_ms() + LEASE_MS / 2
 
 

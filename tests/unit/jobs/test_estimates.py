@@ -6,11 +6,19 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from jobs.client.estimates import MAX_DONE, Percentiles, done, measured, start
-from jobs.store.position import Place
+from jobs.store.position import QueuePosition
 
 CALL = Percentiles(10.0, 20.0)
-IDLE = Place(
-    ahead=0, orgs=1, slots=4, running=0, org_running=0, org_most=None, provider_running=0, provider_most=None, shut_ms=0
+IDLE = QueuePosition(
+    ahead=0,
+    orgs=1,
+    slots=4,
+    running=0,
+    org_running=0,
+    org_limit=None,
+    provider_running=0,
+    provider_limit=None,
+    shut_ms=0,
 )
 BUSY = replace(IDLE, running=4, org_running=4, provider_running=4)
 
@@ -21,7 +29,7 @@ def test_four_calls_say_nothing_and_five_tell_the_middle_and_the_ninth_of_ten():
 
 
 @pytest.mark.parametrize(
-    ("place", "seconds"),
+    ("position", "seconds"),
     [
         (IDLE, 0),
         (replace(IDLE, ahead=3), 0),
@@ -30,33 +38,33 @@ def test_four_calls_say_nothing_and_five_tell_the_middle_and_the_ninth_of_ten():
         (replace(BUSY, ahead=7), 20),
         (replace(BUSY, ahead=7, orgs=2), 40),
         (replace(IDLE, ahead=7, orgs=2), 10),
-        (replace(IDLE, ahead=3, org_most=2), 10),
-        (replace(IDLE, ahead=3, org_running=2, org_most=2), 20),
-        (replace(IDLE, ahead=3, provider_most=1), 30),
-        (replace(IDLE, ahead=3, org_most=2, provider_most=1), 30),
-        (replace(IDLE, org_running=5, org_most=2), 5),
+        (replace(IDLE, ahead=3, org_limit=2), 10),
+        (replace(IDLE, ahead=3, org_running=2, org_limit=2), 20),
+        (replace(IDLE, ahead=3, provider_limit=1), 30),
+        (replace(IDLE, ahead=3, org_limit=2, provider_limit=1), 30),
+        (replace(IDLE, org_running=5, org_limit=2), 5),
     ],
 )
-def test_a_start_is_as_many_calls_away_as_have_to_end_first_shared_by_the_least_that_serves(place, seconds):
-    assert start(place, CALL, 0) == Percentiles(seconds, 2 * seconds)
+def test_a_start_is_as_many_calls_away_as_have_to_end_first_shared_by_the_least_that_serves(position, seconds):
+    assert start(position, CALL, 0) == Percentiles(seconds, 2 * seconds)
 
 
 def test_what_is_held_back_starts_later_by_as_much():
     assert start(IDLE, CALL, 7.5) == Percentiles(7.5, 7.5)
 
 
-@pytest.mark.parametrize("place", [replace(IDLE, slots=0), replace(IDLE, org_most=0)])
-def test_what_nobody_serves_has_no_start(place):
-    assert start(place, CALL, 0) is None
+@pytest.mark.parametrize("position", [replace(IDLE, slots=0), replace(IDLE, org_limit=0)])
+def test_what_nobody_serves_has_no_start(position):
+    assert start(position, CALL, 0) is None
 
 
 @pytest.mark.parametrize(
     ("place", "throttled"),
     [
         (BUSY, False),
-        (replace(BUSY, org_most=5, provider_most=5), False),
-        (replace(BUSY, org_most=4), True),
-        (replace(BUSY, provider_most=4), True),
+        (replace(BUSY, org_limit=5, provider_limit=5), False),
+        (replace(BUSY, org_limit=4), True),
+        (replace(BUSY, provider_limit=4), True),
         (replace(IDLE, shut_ms=1), True),
     ],
 )
