@@ -20,7 +20,7 @@ TURN: Final = "turn"
 """The arq function that asks the store for jobs until there is none."""
 STALE_SECONDS: Final = 15
 """A turn that arq holds for longer than this, and nobody runs, is of a worker that died."""
-MOST_SWEPT: Final = 100
+MAX_SWEPT: Final = 100
 
 
 def carry_prefix(prefix: str) -> None:
@@ -75,7 +75,7 @@ class Turns:
         before = int(time.time() - STALE_SECONDS) * 1000
         queue = self._keys.arq_turns
         with contextlib.suppress(RedisError):
-            old = await self._redis.zrangebyscore(queue, "-inf", before, 0, MOST_SWEPT)
+            old = await self._redis.zrangebyscore(queue, "-inf", before, 0, MAX_SWEPT)
             if not old:
                 return
             running = await self._redis.zmscore(self._keys.turns, old)

@@ -20,6 +20,7 @@ from app.auth.caller import READ
 from app.http.rate_headers import spend
 from app.live.handshake import credentials, from_allowed_page, query
 from app.live.progress import Message, error_json
+from app.live.sessions import Sessions
 from app.live.socketio_server import MAX_UNREAD, NAMESPACE, OWN_SESSION, cut, leave, socket_server
 from app.live.subscriptions import Listener, Subscriptions
 from jobs.errors import DarkroomError, Forbidden, InvalidInput, NotFound, RateLimited, TooManyStreams, Unauthorized
@@ -48,15 +49,14 @@ class Sockets:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._most = services.settings.max_streams
         self._origins = services.settings.cors_origins
         self._subscriptions = Subscriptions(services, self._tell)
         self._sockets: dict[str, _Socket] = {}
-        self._strangers: set[str] = set()
         self._asking: Counter[str] = Counter()
         self._upgraded = 0
         self._keeper: asyncio.Task[None] | None = None
         self._server = socket_server(self._welcome)
+        self._sessions = Sessions(self._server, services.settings.max_streams)
         for handler in (self._connect, self._disconnect, self._subscribe, self._unsubscribe):
             self._server.on(handler.__name__.removeprefix("_"), handler, namespace=NAMESPACE)
 
@@ -75,7 +75,7 @@ class Sockets:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request or websocket of Engine.IO. Raises `TooManyStreams` for a session that finds no room."""
         session = query(scope).get("sid")
-        full = session is None and not await self._has_room()
+        full = session is None and not await self._sessions.has_room()
         if scope["type"] == ScopeType.HTTP:
             if query(scope).get("transport") == "websocket":  # the library would take it for one by its headers
                 raise InvalidInput("a websocket begins with an upgrade (RFC 6455)", field="transport")
@@ -88,20 +88,11 @@ class Sockets:
         else:
             await self._websocket(session, scope, receive, send)
 
-    async def _has_room(self) -> bool:
-        """Whether another session may begin; for its sake the one goes that has not said who it is for longest."""
-        sessions = self._server.eio.sockets
-        if len(sessions) >= self._most:
-            stranger = next((name for name in sessions if self._server.in_namespace(name) is None), None)
-            if stranger is not None:
-                await cut(sessions[stranger])
-        return len(sessions) < self._most
-
     def _may_open(self, name: str | None) -> bool:
         """Whether there is room for a websocket: one of a new session, or the one that a session goes over to."""
         session = self._server.eio.sockets.get(name)
         over = session is None or session.upgrading or session.upgraded
-        return self._upgraded < self._most and (name is None or not over)
+        return self._upgraded < self._sessions.limit and (name is None or not over)
 
     async def _request(self, name: str | None, scope: Scope, receive: Receive, send: Send) -> None:
         if name is None or name not in self._server.eio.sockets:
@@ -224,8 +215,9 @@ class Sockets:
         """Put a message into the queue of each socket that keeps up; it is encoded once."""
         names = []
         for listener in listeners:
-            session = self._session(listener)
-            if session is None:
+            socket = self._sockets.get(listener.name)
+            session = None if socket is None else self._sessions.named(socket.session)
+            if session is None:  # it has gone
                 continue
             unread = session.queue.qsize()
             if message.last and unread >= ENDS_UNREAD:
@@ -235,11 +227,6 @@ class Sockets:
         if names:
             await self._server.emit(message.name, message.data, to=names, namespace=NAMESPACE)
 
-    def _session(self, listener: Listener) -> Any:
-        """Its Engine.IO session; None once it has gone."""
-        socket = self._sockets.get(listener.name)
-        return None if socket is None else self._server.eio.sockets.get(socket.session)
-
     async def _keep(self) -> None:
         """Until the process stops: look after the sockets. Then let all go, so that they come back elsewhere."""
         while not await self._services.notifier.closes_within(SWEEP_SECONDS):
@@ -247,8 +234,7 @@ class Sockets:
                 await self._sweep()
             except Exception:  # noqa: BLE001  # the next round is due whatever went wrong in this one
                 _log.exception("sockets not looked after")
-        for session in list(self._server.eio.sockets.values()):
-            await cut(session)
+        await self._sessions.cut_all()
 
     async def _sweep(self) -> None:
         """Forget sockets whose session has gone, and cut sessions that have not said who they are since last time."""
@@ -256,10 +242,7 @@ class Sockets:
         for sid in [sid for sid, socket in self._sockets.items() if socket.session not in sessions]:
             self._disconnect(sid, None)
         self._server.forget_lost()
-        strangers = set(sessions) - {socket.session for socket in self._sockets.values()}
-        for session in [sessions[stranger] for stranger in strangers & self._strangers]:
-            await cut(session)
-        self._strangers = strangers
+        await self._sessions.cut_strangers({socket.session for socket in self._sockets.values()})
 
 
 class _Socket(Listener):

@@ -283,11 +283,10 @@ def _variables() -> list[tuple[str, str]]:
 def _functions() -> list[tuple[str, str]]:
     found = []
     for name, method in inspect.getmembers(Keys, inspect.isfunction):
-        if name.startswith("_"):
-            continue
-        parts = list(inspect.signature(method).parameters)[1:]
-        value = _expression(method(_LUA_KEYS, *(f"{_MARK}{part}{_MARK}" for part in parts)))
-        found.append((name, f"function({', '.join(parts)}) return {value} end"))
+        if not name.startswith("_"):
+            parts = list(inspect.signature(method).parameters)[1:]
+            value = _expression(method(_LUA_KEYS, *(f"{_MARK}{part}{_MARK}" for part in parts)))
+            found.append((name, f"function({', '.join(parts)}) return {value} end"))
     return found
 
 

@@ -31,13 +31,13 @@ EVENTS: Final = (
     "image.job.canceling",
     *ENDINGS,
 )
-MOST_BODY: Final = 20 * 1024
+MAX_BODY_BYTES: Final = 20 * 1024
 """Bytes of a post; a job that says more is told thinly."""
-MOST_NOTED: Final = 1024
+MAX_NOTED_CHARACTERS: Final = 1024
 """Bytes of an answer that the delivery log keeps."""
-MOST_ATTEMPTS: Final = 40
+MAX_ATTEMPTS: Final = 40
 """Attempts that the log keeps of a delivery, which may be asked for again and again."""
-LONGEST_PAUSE: Final = 86_400.0
+MAX_PAUSE_SECONDS: Final = 86_400.0
 """Seconds beyond which a receiver's `Retry-After` is not heeded."""
 
 
@@ -76,7 +76,7 @@ class Delivery(Struct, frozen=True, kw_only=True, omit_defaults=True):
     next_ms: int | None = None
     """When it is tried next, while it is pending."""
     attempts: tuple[DeliveryAttempt, ...] = ()
-    """The newest `MOST_ATTEMPTS`, in order."""
+    """The newest `MAX_ATTEMPTS`, in order."""
     tries: int = 0
     """Attempts since it was made, or last asked for again."""
 
@@ -142,12 +142,12 @@ def tried(
     `patience` is the receiver's own `Retry-After` in seconds. 410 (Gone) ends it at once, as Standard Webhooks says.
     """
     tries, status = delivery.tries + 1, attempt.status or 0
-    after = replace(delivery, attempts=(*delivery.attempts, attempt)[-MOST_ATTEMPTS:], tries=tries)
+    after = replace(delivery, attempts=(*delivery.attempts, attempt)[-MAX_ATTEMPTS:], tries=tries)
     if delivered(attempt):
         return replace(after, state="delivered", next_ms=None)
     if status == 410 or tries >= len(schedule):  # noqa: PLR2004  # RFC 9110 15.5.11
         return replace(after, state="dead", next_ms=None)
-    heeded = min(patience or 0.0, LONGEST_PAUSE) if status in {429, 503} else 0.0
+    heeded = min(patience or 0.0, MAX_PAUSE_SECONDS) if status in {429, 503} else 0.0
     pause = max(schedule[tries] * spread, heeded)
     return replace(after, next_ms=attempt.at_ms + attempt.took_ms + round(pause * 1000))
 
@@ -171,4 +171,4 @@ def _body(event: Event, include: str) -> str:
     data = event.data
     thin = replace(event, data={"id": data["id"], "status": data["status"], "urls": data["urls"]})
     full = msgspec.json.encode(event)
-    return (full if include == "full" and len(full) <= MOST_BODY else msgspec.json.encode(thin)).decode()
+    return (full if include == "full" and len(full) <= MAX_BODY_BYTES else msgspec.json.encode(thin)).decode()

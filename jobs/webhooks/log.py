@@ -32,7 +32,7 @@ STATES: Final = ("pending", "delivered", "dead")
 TEST: Final = "webhook.test"
 PINGS: Final = Window(10, 60)
 """How often an endpoint may be pinged: what we post to strangers is not to be turned into a flood."""
-LONGEST_RANGE_MS: Final = round(timedelta(days=28).total_seconds() * 1000)
+MAX_RANGE_MS: Final = round(timedelta(days=28).total_seconds() * 1000)
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -112,7 +112,7 @@ class DeliveryLog:
         self, org: str, endpoint_id: str, since_ms: int, until_ms: int, states: Collection[str]
     ) -> Redelivered:
         """Send an endpoint's deliveries of a time again that stand in one of the states, oldest first."""
-        if not 0 <= until_ms - since_ms <= LONGEST_RANGE_MS:
+        if not 0 <= until_ms - since_ms <= MAX_RANGE_MS:
             raise InvalidInput("must lie after since, and at most 28 days", field="until")
         await self._require_enabled(org, endpoint_id)
         count, seen_ms = 0, since_ms

@@ -11,7 +11,7 @@ from jobs.model.times import now_ms
 from jobs.outside.address import OutsideError, webhook_policy
 from jobs.outside.client import Outside, Response
 from jobs.outside.retry_after import retry_after
-from jobs.webhooks.delivery import MOST_NOTED, Delivery, DeliveryAttempt
+from jobs.webhooks.delivery import MAX_NOTED_CHARACTERS, Delivery, DeliveryAttempt
 from jobs.webhooks.endpoint import SECRETS
 from jobs.webhooks.signing import SIGNING, Signer
 
@@ -45,7 +45,7 @@ class Poster:
             took_ms=round((time.monotonic() - began) * 1000),
             status=None if response is None else response.status,
             error=error,
-            response=None if response is None else response.body[:MOST_NOTED].decode(errors="replace"),
+            response=None if response is None else response.body[:MAX_NOTED_CHARACTERS].decode(errors="replace"),
         )
         return attempt, None if response is None else retry_after(response.headers)
 
