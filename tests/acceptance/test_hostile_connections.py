@@ -33,7 +33,7 @@ UPGRADE = (
 
 @pytest.fixture(scope="module")
 def gateway(far_end):
-    room = {"DARKROOM_STREAMS": str(STREAMS)}
+    room = {"DARKROOM_STREAMS": str(4 * STREAMS)}  # of which a caller has a quarter
     with running_redis() as redis, running_gateway(redis.url, far_end, workers=0, **room) as running:
         yield running
 

@@ -67,6 +67,7 @@ def asked(case, gateway, key):
 CHECKS = ("content_type_conformance", "response_schema_conformance")
 
 
+@pytest.mark.timeout(900)  # hundreds of requests, on whatever machine
 def test_every_operation_works_as_described_and_no_request_brings_a_500(gateway, key, ids, operations, capsys):
     told = {operation.label: Counter() for operation in operations}
     for operation in sorted(operations, key=lambda o: o.method == "delete"):
