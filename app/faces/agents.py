@@ -55,9 +55,9 @@ async def create_image(request: AnyRequest) -> Response[Any]:
     """Make a picture and wait for it, at most 120 s; the job goes on when the wait ends first."""
     caller = await known_caller(request, WRITE)
     if wants_stream(request):
-        ended = open_stream(request, caller.org, caller.subject)
+        opened = open_stream(request, caller.org, caller.subject)
         job = (await services(request).submitter.submit(await _submission(request, caller))).job
-        return await stream(request, job, ended, location_headers(request, job))
+        return await stream(request, job, opened, location_headers(request, job))
     return await answer_now_or_later(request, await _submission(request, caller))
 
 

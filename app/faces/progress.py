@@ -13,7 +13,7 @@ from litestar.response import Stream
 from app.auth.caller import READ
 from app.http.caller import known_caller
 from app.http.query import known_id, only_query
-from app.http.sse import MEDIA_TYPE, frame, open_stream, pieces_until
+from app.http.sse import MEDIA_TYPE, frame, open_stream
 from app.live.progress import follow
 from app.services import AnyRequest, services
 
@@ -30,9 +30,9 @@ async def get_progress(request: AnyRequest, job_id: FromPath[str]) -> Response[A
     caller = await known_caller(request, READ)
     only_query(request)
     job = await services(request).jobs.get(caller.org, known_id(job_id, "job", "job"))
-    ended = open_stream(request, caller.org, caller.subject)
+    opened = open_stream(request, caller.org, caller.subject)
     headers = {"X-Job-Id": job.id, "X-Accel-Buffering": "no", "Cache-Control": "no-store"}
-    return Stream(pieces_until(ended, _frames(request, job)), status_code=200, headers=headers, media_type=MEDIA_TYPE)
+    return Stream(opened.pieces(_frames(request, job)), status_code=200, headers=headers, media_type=MEDIA_TYPE)
 
 
 handlers: Final = (get_progress,)

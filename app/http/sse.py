@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -39,24 +40,53 @@ def last_seen(request: AnyRequest) -> int | None:
     return int(value)
 
 
-def open_stream(request: AnyRequest, org: str, subject: str) -> asyncio.Event:
-    """Count a stream of this caller until the request has ended. Raises `TooManyStreams`.
+class OpenStream:
+    """One of the streams that are counted: until its last piece, or the end of its request at the latest."""
 
-    What it returns is set should the caller's credential hold no longer.
-    """
-    ended = asyncio.Event()
+    def __init__(self) -> None:
+        self.held = ExitStack()
+        self._ended = asyncio.Event()
 
-    async def end() -> None:
-        ended.set()
+    async def end(self) -> None:
+        """The credential that opened it holds no longer."""
+        self._ended.set()
 
-    held = until_end(request.scope)
-    held.enter_context(services(request).streams.held(org, subject))
-    held.enter_context(services(request).rechecks.watched(credential_headers(request.scope), end))
-    return ended
+    async def pieces(self, pieces: AsyncGenerator[bytes, None], last: bytes = b"") -> AsyncGenerator[bytes, None]:
+        """The pieces as they come, until it has ended, also while the next one is awaited; then `last`."""
+        over = asyncio.ensure_future(self._ended.wait())
+        piece = None
+        try:
+            while True:
+                piece = asyncio.ensure_future(anext(pieces, None))
+                await asyncio.wait({piece, over}, return_when=asyncio.FIRST_COMPLETED)
+                if over.done():
+                    if last:
+                        yield last
+                    return
+                if (found := piece.result()) is None:
+                    return
+                yield found
+        finally:
+            self.held.close()  # before the client can know that this was the last piece
+            over.cancel()
+            with CancelScope(shield=True):
+                if piece is not None:
+                    piece.cancel()
+                    await asyncio.wait({piece})
+                await pieces.aclose()
+
+
+def open_stream(request: AnyRequest, org: str, subject: str) -> OpenStream:
+    """Count a stream of this caller. Raises `TooManyStreams`."""
+    opened = OpenStream()
+    until_end(request.scope).callback(opened.held.close)
+    opened.held.enter_context(services(request).streams.held(org, subject))
+    opened.held.enter_context(services(request).rechecks.watched(credential_headers(request.scope), opened.end))
+    return opened
 
 
 async def stream(
-    request: AnyRequest, job: Job, ended: asyncio.Event, headers: dict[str, str] | None = None
+    request: AnyRequest, job: Job, opened: OpenStream, headers: dict[str, str] | None = None
 ) -> Response[Any]:
     """The job as it stands, then its events; 204 when the caller has seen the last of them."""
     jobs = services(request).jobs
@@ -64,7 +94,7 @@ async def stream(
     if after is not None and job.status.terminal and not await jobs.events(job, after):
         return Response(b"", status_code=204, headers={"X-Job-Id": job.id})
     told = {"X-Job-Id": job.id, "X-Accel-Buffering": "no", "Cache-Control": "no-store", **(headers or {})}
-    frames = pieces_until(ended, _frames(request, job, after))
+    frames = opened.pieces(_frames(request, job, after))
     return Stream(frames, status_code=200, headers=told, media_type=MEDIA_TYPE)
 
 
@@ -79,32 +109,6 @@ async def _frames(request: AnyRequest, job: Job, after: int | None) -> AsyncGene
         else:
             yield f"id: {event['sequence']}\n".encode() + frame(event["type"], event)
     await jobs.result_taken(job)
-
-
-async def pieces_until(
-    ended: asyncio.Event, pieces: AsyncGenerator[bytes, None], last: bytes = b""
-) -> AsyncGenerator[bytes, None]:
-    """The pieces as they come, until it has `ended`, also while the next one is awaited; then what is to be `last`."""
-    over = asyncio.ensure_future(ended.wait())
-    piece = None
-    try:
-        while True:
-            piece = asyncio.ensure_future(anext(pieces, None))
-            await asyncio.wait({piece, over}, return_when=asyncio.FIRST_COMPLETED)
-            if over.done():
-                if last:
-                    yield last
-                return
-            if (found := piece.result()) is None:
-                return
-            yield found
-    finally:
-        over.cancel()
-        with CancelScope(shield=True):
-            if piece is not None:
-                piece.cancel()
-                await asyncio.wait({piece})
-            await pieces.aclose()
 
 
 def frame(name: str, data: Any) -> bytes:

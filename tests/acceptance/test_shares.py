@@ -199,3 +199,23 @@ async def test_an_org_holds_half_of_the_waits_and_who_does_not_wait_is_served_al
     refused(of_nobody, 503, "process")
     assert later.status_code == 202
     await holds(gateway)
+
+
+async def test_a_stream_that_has_ended_leaves_its_place_before_its_caller_can_ask_for_the_next(redis_url, far_end):
+    with running_gateway(redis_url, far_end, workers=0, DARKROOM_STREAMS="1") as gateway:
+        async with calling(gateway) as client:
+            made = await client.post(JOBS, json=MUG, headers={"Idempotency-Key": "canceled"})
+            await client.post(f"{JOBS}/{made.json()['data']['id']}/cancel")
+            again = client.build_request("POST", JOBS, json=MUG, headers={**SSE, "Idempotency-Key": "canceled"})
+        reader, writer = await asyncio.open_connection("127.0.0.1", again.url.port)
+        sent = on_the_wire(again)
+        writer.write(2 * sent + sent.replace(b"keep-alive", b"close"))  # each begins as the one before it ends
+        told = await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+
+    assert (told.count(b"HTTP/1.1 200"), told.count(b"event: image.job.canceled")) == (3, 3)
+
+
+def on_the_wire(request):
+    headers = b"".join(name + b": " + value + b"\r\n" for name, value in request.headers.raw)
+    return b"POST " + request.url.raw_path + b" HTTP/1.1\r\n" + headers + b"\r\n" + request.content

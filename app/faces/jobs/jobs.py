@@ -61,11 +61,10 @@ async def create_job(request: AnyRequest) -> Response[Any]:
         return _estimated(await services(request).submitter.estimate(await _submission(request, caller)))
     prefer = preference(request, services(request).settings.wait_seconds)
     if wants_stream(request):
-        ended = open_stream(request, caller.org, caller.subject)
+        opened = open_stream(request, caller.org, caller.subject)
         submitted = await services(request).submitter.submit(await _submission(request, caller))
-        return await stream(
-            request, submitted.job, ended, {**_said(submitted, prefer), **location_headers(request, submitted.job)}
-        )
+        headers = {**_said(submitted, prefer), **location_headers(request, submitted.job)}
+        return await stream(request, submitted.job, opened, headers)
     wait = prefer.wait or 0
     with wait_room(request, caller.org, caller.subject, wait):
         submitted = await services(request).submitter.submit(await _submission(request, caller))

@@ -17,7 +17,7 @@ from app.faces.openai.answers import around_base64, usage_json, written
 from app.faces.openai.errors import error_json
 from app.http.problems import remember_job
 from app.http.responses import ended_without
-from app.http.sse import MEDIA_TYPE, PING_SECONDS, frame, open_stream, pieces_until
+from app.http.sse import MEDIA_TYPE, PING_SECONDS, frame, open_stream
 from app.http.wait import replay_headers, unless_gone
 from app.services import AnyRequest, services
 from jobs.errors import DarkroomError, NotFound
@@ -47,7 +47,7 @@ _NO_CREDENTIAL: Final = error_json("UNAUTHORIZED", "the credential of this strea
 
 async def streamed(request: AnyRequest, submission: Submission) -> Response[Any]:
     """Submit and follow. An error before the first event is an answer with its own status."""
-    ended = open_stream(request, submission.org, submission.subject)
+    opened = open_stream(request, submission.org, submission.subject)
     jobs = services(request).jobs
     submission = replace(submission, wait_seconds=float(min(submission.options.cancel_after, WAIT_SECONDS)))
     submitted = await services(request).submitter.submit(submission)
@@ -66,7 +66,7 @@ async def streamed(request: AnyRequest, submission: Submission) -> Response[Any]
     if begun.status.terminal and begun.status is not Status.SUCCEEDED:
         return ended_without(request, begun, headers)
     told = {**headers, "X-Accel-Buffering": "no", "Cache-Control": "no-store"}
-    pieces = pieces_until(ended, _open(request, begun), last=_error(begun, _NO_CREDENTIAL))
+    pieces = opened.pieces(_open(request, begun), last=_error(begun, _NO_CREDENTIAL))
     return Stream(pieces, status_code=200, headers=told, media_type=MEDIA_TYPE)
 
 
