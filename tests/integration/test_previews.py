@@ -84,12 +84,12 @@ async def test_what_is_behind_a_link_of_ours_is_read_and_nothing_else(redis_url,
         "AZURE_STORAGE_PUBLIC": public,
     }
     settings = Settings.load(told, env_file=None)
-    jobs, blobs = create_app(settings).state.jobs, blob_store(settings)
+    pictures, blobs = create_app(settings).state.services.pictures, blob_store(settings)
     await blobs.put("previews/acme/a.png", PNG, "image/png")
 
-    found = await jobs.picture(blobs.link("previews/acme/a.png", 60))
+    found = await pictures.read(blobs.link("previews/acme/a.png", 60))
 
     assert found == PNG
     for url in (blobs.link("previews/acme/b.png"), "https://elsewhere/files/previews/acme/a.png", "nothing"):
         with pytest.raises(NotFound):
-            await jobs.picture(url)
+            await pictures.read(url)
