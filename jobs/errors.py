@@ -172,8 +172,10 @@ class TimedOut(DarkroomError):
 
 
 class Outcome(StrEnum):
-    """What is known of a paid call that did not bring a picture (jobs/README.md, "Retries")."""
+    """What is known of a paid call that has ended (jobs/README.md, "Retries")."""
 
+    SUCCEEDED = "succeeded"
+    """It brought its pictures. Charged."""
     NOT_SENT = "not_sent"
     """Nothing left: DNS, connect, TLS, pool. Never charged; tried again."""
     THROTTLED = "throttled"

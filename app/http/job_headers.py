@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from jobs.errors import InvalidInput
+from jobs.model.choices import Priority, one_of
 from jobs.model.job import Options
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def options_from_headers(request: Request[Any, Any, Any]) -> Options:
     headers = request.headers
     return checked_options(
         Options(
-            priority=headers.get("x-job-priority", "normal"),
+            priority=one_of(Priority, headers.get("x-job-priority", "normal"), "X-Job-Priority"),
             start_within=_seconds(request, "X-Start-Timeout"),
             cancel_after=_seconds(request, "Cancel-After") or Options().cancel_after,
             max_queue_position=_count(request, "X-Max-Queue-Position"),
@@ -58,10 +59,6 @@ def options_from_headers(request: Request[Any, Any, Any]) -> Options:
 
 def checked_options(options: Options, names: dict[str, str]) -> Options:
     """Hold options to their bounds; `names` are the fields as this caller knows them. Raises `InvalidInput`."""
-    if options.priority not in {"low", "normal", "high"}:
-        raise InvalidInput("must be low, normal or high", field=names["priority"])
-    if options.on_ambiguous not in {"fail", "retry"}:
-        raise InvalidInput("must be fail or retry", field=names["on_ambiguous"])
     for attribute, (least, most) in _BOUNDS.items():
         value = getattr(options, attribute)
         if value is not None and not least <= value <= most:
@@ -91,8 +88,6 @@ _BOUNDS: Final = {
     "expires_after": (3_600, 2_592_000),
 }
 _HEADER_NAMES: Final = {
-    "priority": "X-Job-Priority",
-    "on_ambiguous": "onAmbiguous",
     "start_within": "X-Start-Timeout",
     "cancel_after": "Cancel-After",
     "max_queue_position": "X-Max-Queue-Position",

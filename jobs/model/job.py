@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from jobs.errors import Outcome
+from jobs.model.choices import Include, OnAmbiguous, Priority
 from jobs.model.picture import Image, Preview, Usage
 from jobs.model.request import Fallback, ImageRequest, Warning_
 
@@ -71,8 +73,8 @@ class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     model: str = ""
     """Whom it went to."""
     ended_ms: int | None = None
-    outcome: str | None = None
-    """`succeeded`, or a value of `errors.Outcome`; `None` while the call is open."""
+    outcome: Outcome | None = None
+    """`None` while the call is open."""
     provider_status: int | None = None
     provider_request_id: str | None = None
     charged: bool | None = None
@@ -92,14 +94,26 @@ class BillingState(StrEnum):
     POSSIBLY_BILLED = "possibly_billed"
 
 
+class CancelOutcome(StrEnum):
+    """What a cancel came to."""
+
+    PREVENTED = "prevented"
+    """Nothing can have been billed."""
+    INTERRUPTED = "interrupted"
+    """The provider was stopped."""
+    ABANDONED = "abandoned"
+    """A call goes on without us; what it brings is salvaged."""
+    TOO_LATE = "too_late"
+
+
 class Cancel(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A wish to end the job early, and what came of it."""
 
     requested_ms: int
     by: str
     reason: str | None = None
-    outcome: str | None = None
-    """`prevented`, `interrupted`, `abandoned`, `too_late`; `None` while open."""
+    outcome: CancelOutcome | None = None
+    """`None` while open."""
 
 
 class Progress(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -113,10 +127,10 @@ class Progress(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Options(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a job is to be run, apart from what picture it makes. Durations in seconds."""
 
-    priority: str = "normal"
+    priority: Priority = Priority.NORMAL
     start_within: int | None = None
     cancel_after: int = 900
-    on_ambiguous: str = "fail"
+    on_ambiguous: OnAmbiguous = OnAmbiguous.FAIL
     store_inputs: bool | None = None
     """True keeps staged input pictures as long as the record; False erases the prompt, too, when the job ends."""
     expires_after: int | None = None
@@ -129,8 +143,7 @@ class Webhook(Struct, frozen=True, kw_only=True, omit_defaults=True):
     url: str
     events: tuple[str, ...]
     """Types of event, such as `image.job.succeeded`."""
-    include: str = "full"
-    """`full`: the job as it stands, `thin`: id, status and urls."""
+    include: Include = Include.FULL
     secret: str | None = None
     """Sealed (`sealing.py`); None: posts are signed with our own Ed25519 key alone."""
     endpoint_id: str | None = None

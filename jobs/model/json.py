@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from jobs.model.job import Attempt, Failure, Job, Webhook
+from jobs.model.job import Attempt, Failure, Job, Status, Webhook
 from jobs.model.picture import Image, Preview, Usage
 from jobs.model.request import Blob, ImageRequest, Link, Source, Warning_
 from jobs.model.times import moment
@@ -172,7 +172,7 @@ def billing_json(job: Job) -> dict[str, Any]:
 
 def progress_json(job: Job) -> dict[str, Any]:
     """How far the job is as far as the record knows: what the provider said."""
-    if job.status == "succeeded":
+    if job.status is Status.SUCCEEDED:
         return {"value": 1.0, "source": "provider" if job.progress else "none"}
     if job.progress is None:
         return {"value": 0.0, "source": "none"}

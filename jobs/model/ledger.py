@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from jobs.errors import DarkroomError, Outcome
 from jobs.model import fallback
+from jobs.model.choices import OnAmbiguous
 from jobs.model.job import Attempt, Failure, Job
 
 
@@ -32,7 +33,7 @@ def close_open(job: Job, now: int, calls: tuple[Attempt, ...] | None = None) -> 
     rows = tuple(
         a
         if a.call not in closing
-        else replace(a, ended_ms=now, outcome="succeeded", charged=True, failure=stuck)
+        else replace(a, ended_ms=now, outcome=Outcome.SUCCEEDED, charged=True, failure=stuck)
         if a.spool
         else replace(a, ended_ms=now, outcome=Outcome.UNKNOWN, charged=_paid(job, a), failure=unknown)
         for a in job.attempts
@@ -68,7 +69,7 @@ def possibly_stored(job: Job) -> tuple[tuple[int, int], ...]:
 
 def to_make(job: Job) -> tuple[int, ...]:
     """The pictures for which a call may still be made: none for those of an open call."""
-    again = RETRIED | {Outcome.UNKNOWN} if job.options.on_ambiguous == "retry" else RETRIED
+    again = RETRIED | {Outcome.UNKNOWN} if job.options.on_ambiguous is OnAmbiguous.RETRY else RETRIED
     have = {i.index for i in job.images}
     rows = (a for a in job.attempts if not fallback.left_behind(job, a))
     final = {i for a in rows if a.outcome not in again for i in a.indexes}

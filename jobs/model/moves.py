@@ -7,8 +7,9 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from jobs.errors import Outcome
 from jobs.model import fallback
-from jobs.model.job import Attempt, BillingState, Cancel, Failure, Job, Phase, Progress, Status
+from jobs.model.job import Attempt, BillingState, Cancel, CancelOutcome, Failure, Job, Phase, Progress, Status
 from jobs.model.ledger import close_open, open_rows, possibly_stored, row_of, with_row
 from jobs.model.picture import Image, Preview, Usage
 from jobs.model.request import Warning_
@@ -78,7 +79,7 @@ def settle(  # noqa: PLR0913  # the ledger row has that many columns
     now: int,
     call: int,
     *,
-    outcome: str,
+    outcome: Outcome,
     charged: bool | None,
     failure: Failure | None = None,
     provider_status: int | None = None,
@@ -134,7 +135,7 @@ def salvage(job: Job, now: int, call: int, image: Image) -> Changed:
     """A picture came after the job had ended without it: it is kept, and the ledger says that it was paid for."""
     if any(have.index == image.index for have in job.images):
         raise MoveRefused(job, Move.SALVAGE)
-    late = with_row(_moved(job, Move.SALVAGE, now), call, outcome="succeeded", charged=True, failure=None)
+    late = with_row(_moved(job, Move.SALVAGE, now), call, outcome=Outcome.SUCCEEDED, charged=True, failure=None)
     images = tuple(sorted((*job.images, image), key=lambda i: i.index))
     return Changed(replace(late, images=images), "image.job.salvaged")
 
@@ -181,7 +182,7 @@ def fall_back(job: Job, now: int, why: str) -> Changed:
 def succeed(job: Job, now: int) -> Changed:
     """Every picture that could be had is safe."""
     missing = job.request.n - len(job.images)
-    late = job.cancel and replace(job.cancel, outcome="too_late")
+    late = job.cancel and replace(job.cancel, outcome=CancelOutcome.TOO_LATE)
     warnings = job.warnings
     if missing:
         lost = next((a.failure.message for a in job.attempts if a.failure), "the provider sent fewer")
@@ -220,9 +221,9 @@ def stop(job: Job, now: int) -> Changed:
     return Changed(replace(ended, cancel=wish), "image.job.canceled")
 
 
-def _outcome(job: Job) -> str:
+def _outcome(job: Job) -> CancelOutcome:
     """What a cancel came to: `prevented` when nothing can have been billed, else `abandoned`."""
-    return "prevented" if job.billing is BillingState.NONE else "abandoned"
+    return CancelOutcome.PREVENTED if job.billing is BillingState.NONE else CancelOutcome.ABANDONED
 
 
 def overdue(job: Job, now: int) -> Changed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -21,10 +22,28 @@ KEEP_TIMES_MS: Final = 30 * 86_400_000
 """How long the times of a provider, or model, are told that nobody asks any more."""
 
 
-class Health(Struct, frozen=True):
-    """A provider as all workers see it. `breaker`: `closed`, `open`, or `half_open` while one job tries it out."""
+class Verdict(StrEnum):
+    """What a call says of the health of whom it went to."""
 
-    breaker: str
+    GOOD = "good"
+    BAD = "bad"
+    BUSY = "busy"
+    """Nothing."""
+
+
+class BreakerState(StrEnum):
+    """Whether a provider is given jobs."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+    """One job tries it out."""
+
+
+class Health(Struct, frozen=True):
+    """A provider as all workers see it."""
+
+    breaker: BreakerState
     shut_ms: int
     """How long it stays open."""
     running: int
@@ -49,8 +68,8 @@ class Breaker:
             "keep_times_ms": KEEP_TIMES_MS,
         }
 
-    async def record_call(self, provider: str, model: str, verdict: str, took_ms: int) -> None:
-        """A provider's call has ended: `good`, `bad` or `busy` (which says nothing of its health)."""
+    async def record_call(self, provider: str, model: str, verdict: Verdict, took_ms: int) -> None:
+        """A provider's call has ended."""
         told = {"provider": provider, "model": model, "verdict": verdict, "took_ms": took_ms}
         await self._scripts.run("record_call", told | self._bounds)
 
@@ -64,11 +83,16 @@ class Breaker:
             pipe.lrange(self._keys.times_of_provider(provider), 0, -1)
             (until, probe), running, took = await pipe.execute()
         shut_ms = max(0, int(float(until)) - now) if until else 0
-        state = "closed" if until is None else "half_open" if probe or not shut_ms else "open"
-        return Health(state, shut_ms, running, tuple(int(ms) for ms in took))
+        return Health(_state(until, probe, shut_ms), shut_ms, running, tuple(int(ms) for ms in took))
 
 
 def circuit_breaker(redis: Redis, settings: Settings) -> Breaker:
     """The breaker that the settings ask for."""
     failures, open_ms = settings.breaker_failures, settings.breaker_seconds * 1000
     return Breaker(redis, settings.redis_prefix, max_failures=failures, open_ms=open_ms)
+
+
+def _state(until: bytes | None, probe: bytes | None, shut_ms: int) -> BreakerState:
+    if until is None:
+        return BreakerState.CLOSED
+    return BreakerState.HALF_OPEN if probe or not shut_ms else BreakerState.OPEN

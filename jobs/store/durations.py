@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from jobs.model.choices import Priority
+
 TURN_START_MS: Final = 10_000
 """A turn that no worker has begun by then is asked for again."""
 KEY_DAYS_MS: Final = 48 * 3_600_000
@@ -17,7 +19,7 @@ TOLD_MS: Final = 60_000
 """How long an adoption is answered again to who asks with the same job: longer than anybody asks (`CREATE_SECONDS`)."""
 PROBE_MS: Final = 15_000
 """How long the one job that tries a provider out keeps the others waiting."""
-AGES_MS: Final = {"high": 0, "normal": 300_000, "low": 1_800_000}
+AGES_MS: Final = {Priority.HIGH: 0, Priority.NORMAL: 300_000, Priority.LOW: 1_800_000}
 """Priority orders only inside an org, and ages: a low job that has waited half an hour is before a new high one."""
 HEAD_START_MS: Final = 60_000
 """A job that somebody waits for is before those of its org that are less than a minute older."""

@@ -16,7 +16,7 @@ from jobs.errors import DarkroomError
 from jobs.model.times import now_ms
 from jobs.outside.client import POST_SECONDS
 from jobs.redis.pubsub import end, listen
-from jobs.webhooks.delivery import Delivery, delivered, given_up, tried
+from jobs.webhooks.delivery import Delivery, DeliveryState, delivered, given_up, tried
 from jobs.webhooks.endpoint import Endpoint
 
 if TYPE_CHECKING:
@@ -119,13 +119,13 @@ class Courier:
         pause_ms = max(0, (after.next_ms or 0) - now_ms())
         await _until_kept(lambda: self._outbox.settle(delivery, after, pause_ms, good=delivered(attempt)))
         facts = {"delivery": after.id, "job": after.job_id, "status": attempt.status, "error": attempt.error}
-        if after.state == "dead":
+        if after.state is DeliveryState.DEAD:
             _log.warning("webhook given up", attempts=len(after.attempts), **facts)
         else:
             _log.info("webhook posted", state=after.state, **facts)
         if endpoint is not None:
             await _until_kept(lambda: self._endpoints.fared(endpoint, attempt))
-        if endpoint is not None and after.state == "pending":
+        if endpoint is not None and after.state is DeliveryState.PENDING:
             await _until_kept(lambda: self._endpoints.hasten_if_ended(endpoint.id))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 
 from jobs.errors import InvalidInput
 from jobs.ids import new_id
+from jobs.model.choices import Include
 from jobs.model.job import Event, Job, Webhook
 from jobs.webhooks.endpoint import Endpoint, read_secret
 
@@ -41,6 +43,15 @@ MAX_PAUSE_SECONDS: Final = 86_400.0
 """Seconds beyond which a receiver's `Retry-After` is not heeded."""
 
 
+class DeliveryState(StrEnum):
+    """Where a delivery stands."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+    """Given up, and readable for as long as it is kept."""
+
+
 class DeliveryAttempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One post and what came of it. `status` None: there was no answer, and `error` says why."""
 
@@ -66,8 +77,7 @@ class Delivery(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whose delivery it is; address and secrets are then the endpoint's own at the time of each attempt."""
     secret: str | None = None
     """Sealed."""
-    state: str = "pending"
-    """`pending`, `delivered`, or `dead`: given up, and readable for as long as it is kept."""
+    state: DeliveryState = DeliveryState.PENDING
     reason: str | None = None
     """Why it was given up without another attempt."""
     revision: int = 0
@@ -102,8 +112,6 @@ def wanted(webhook: Webhook, place: str = "webhook.") -> Webhook:
     for number, name in enumerate(webhook.events):
         if name not in EVENTS:
             raise InvalidInput(f"must be one of {', '.join(EVENTS)}", field=f"{place}events[{number}]")
-    if webhook.include not in {"full", "thin"}:
-        raise InvalidInput("must be full or thin", field=f"{place}include")
     if webhook.secret is not None and read_secret(webhook.secret) is None:
         message = "must be whsec_ and 24 to 64 random bytes in base64, e.g. `echo whsec_$(openssl rand -base64 32)`"
         raise InvalidInput(message, field=f"{place}secret")
@@ -144,9 +152,9 @@ def tried(
     tries, status = delivery.tries + 1, attempt.status or 0
     after = replace(delivery, attempts=(*delivery.attempts, attempt)[-MAX_ATTEMPTS:], tries=tries)
     if delivered(attempt):
-        return replace(after, state="delivered", next_ms=None)
+        return replace(after, state=DeliveryState.DELIVERED, next_ms=None)
     if status == 410 or tries >= len(schedule):  # noqa: PLR2004  # RFC 9110 15.5.11
-        return replace(after, state="dead", next_ms=None)
+        return replace(after, state=DeliveryState.DEAD, next_ms=None)
     heeded = min(patience or 0.0, MAX_PAUSE_SECONDS) if status in {429, 503} else 0.0
     pause = max(schedule[tries] * spread, heeded)
     return replace(after, next_ms=attempt.at_ms + attempt.took_ms + round(pause * 1000))
@@ -159,16 +167,16 @@ def delivered(attempt: DeliveryAttempt) -> bool:
 
 def given_up(delivery: Delivery, reason: str) -> Delivery:
     """The delivery, dead without another attempt."""
-    return replace(delivery, state="dead", next_ms=None, reason=reason)
+    return replace(delivery, state=DeliveryState.DEAD, next_ms=None, reason=reason)
 
 
 def once_more(delivery: Delivery, now: int) -> Delivery:
     """The same event on its way again, with the whole schedule before it."""
-    return replace(delivery, state="pending", reason=None, next_ms=now, tries=0)
+    return replace(delivery, state=DeliveryState.PENDING, reason=None, next_ms=now, tries=0)
 
 
-def _body(event: Event, include: str) -> str:
+def _body(event: Event, include: Include) -> str:
     data = event.data
     thin = replace(event, data={"id": data["id"], "status": data["status"], "urls": data["urls"]})
     full = msgspec.json.encode(event)
-    return (full if include == "full" and len(full) <= MAX_BODY_BYTES else msgspec.json.encode(thin)).decode()
+    return (full if include is Include.FULL and len(full) <= MAX_BODY_BYTES else msgspec.json.encode(thin)).decode()

@@ -9,6 +9,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from jobs.model.choices import Include
+
 SECRETS: Final = "webhook secrets"
 
 
@@ -26,7 +28,7 @@ class Endpoint(Struct, frozen=True, kw_only=True, omit_defaults=True):
     org: str
     url: str
     events: tuple[str, ...]
-    include: str = "full"
+    include: Include = Include.FULL
     description: str | None = None
     secrets: tuple[Secret, ...]
     """The newest first."""

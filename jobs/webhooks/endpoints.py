@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from jobs.encryption import Sealer
 from jobs.errors import InvalidInput, NotFound
 from jobs.ids import new_id
+from jobs.model.choices import Include
 from jobs.model.job import Webhook
 from jobs.model.times import now_ms
 from jobs.outside.address import OutsideError, Policy, check, parse, webhook_policy
@@ -48,7 +49,7 @@ class EndpointSpec(Struct, frozen=True, kw_only=True):
 
     url: str
     events: tuple[str, ...] = ENDINGS
-    include: str = "full"
+    include: Include = Include.FULL
     description: str | None = None
     secret: str | None = None
     metadata: dict[str, str] = {}

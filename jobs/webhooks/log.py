@@ -13,7 +13,7 @@ from jobs.access.rates import Window, nearest
 from jobs.errors import InvalidInput, NotFound, RateLimited
 from jobs.ids import new_id
 from jobs.model.times import moment, now_ms
-from jobs.webhooks.delivery import Delivery
+from jobs.webhooks.delivery import Delivery, DeliveryState
 from jobs.webhooks.outbox import AT_ONCE
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ READ_AT_MOST: Final = 1_000
 REDELIVER_AT_MOST: Final = 1_000
 LOOK_AT_MOST: Final = 10_000
 """Rows that one redelivery of a range may look at: those of other endpoints lie between."""
-STATES: Final = ("pending", "delivered", "dead")
 TEST: Final = "webhook.test"
 PINGS: Final = Window(10, 60)
 """How often an endpoint may be pinged: what we post to strangers is not to be turned into a flood."""
@@ -40,7 +39,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
 
     endpoint_id: str | None = None
     job_id: str | None = None
-    state: str | None = None
+    state: DeliveryState | None = None
     type: str | None = None
 
     def match(self, delivery: Delivery) -> bool:
@@ -105,7 +104,7 @@ class DeliveryLog:
         """Send what an endpoint was told of a job again, save what is still on its way."""
         await self._require_enabled(org, endpoint_id)
         rows = await self._outbox.of_job(org, job_id)
-        ended = [d for d in rows if d.endpoint_id == endpoint_id and d.state != "pending"]
+        ended = [d for d in rows if d.endpoint_id == endpoint_id and d.state is not DeliveryState.PENDING]
         return Redelivered(await self._outbox.again(ended[:REDELIVER_AT_MOST]))
 
     async def again_between(

@@ -16,8 +16,9 @@ from jobs.redis.connection import reachable
 from jobs.redis.keys import DeliveryField, Keys
 from jobs.redis.scripts import Scripts
 from jobs.store.arguments import OutboxRow
+from jobs.store.breaker import Verdict
 from jobs.store.durations import DELIVERY_MS
-from jobs.webhooks.delivery import Delivery, deliveries, once_more
+from jobs.webhooks.delivery import Delivery, DeliveryState, deliveries, once_more
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -62,8 +63,8 @@ class Outbox:
         told = present(
             id=after.id,
             revision=before.revision,
-            pause_ms=pause_ms if after.state == "pending" else None,
-            verdict=None if good is None else "good" if good else "bad",
+            pause_ms=pause_ms if after.state is DeliveryState.PENDING else None,
+            verdict=None if good is None else Verdict.GOOD if good else Verdict.BAD,
             keep_ms=DELIVERY_MS,
             **BREAKER,
         )

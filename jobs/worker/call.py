@@ -19,6 +19,7 @@ from jobs.model.request import Warning_
 from jobs.model.times import now_ms
 from jobs.providers.base import Accepted, Answered, Order, PartialImage, Progressed, Text, Warned
 from jobs.providers.outcomes import bad_response
+from jobs.store.breaker import Verdict
 
 if TYPE_CHECKING:
     from jobs.catalog.families import Catalog
@@ -98,7 +99,7 @@ class ProviderCall:
             except (BlobRefused, BlobStoreDown) as error:
                 await self._settle_failed(_not_stored(error))
             else:
-                await self._tell_breaker("good", began)
+                await self._tell_breaker(Verdict.GOOD, began)
                 await self._settle()
 
     async def _exchange(self) -> None:
@@ -174,7 +175,7 @@ class ProviderCall:
             case Warned():
                 report.warnings.append(Warning_(code=step.code, message=step.message, field=step.field))
 
-    async def _tell_breaker(self, verdict: str, began_ms: int) -> None:
+    async def _tell_breaker(self, verdict: Verdict, began_ms: int) -> None:
         """Tell how the provider did; that is no part of the job, so a Redis that is away is no hindrance."""
         with contextlib.suppress(ServiceUnavailable):
             asked, took_ms = self._job.now.request, now_ms() - began_ms
@@ -195,7 +196,7 @@ class ProviderCall:
                 job,
                 now,
                 self._number,
-                outcome="succeeded",
+                outcome=Outcome.SUCCEEDED,
                 charged=True,
                 provider_status=report.status,
                 provider_request_id=report.request_id,
@@ -248,12 +249,12 @@ class ProviderCall:
         )
 
 
-def verdict_on(error: ProviderError) -> str:
+def verdict_on(error: ProviderError) -> Verdict:
     """What a failed call says of the provider's health: a refusal of what was asked is an answer like any other."""
     if isinstance(error.error, ProviderRateLimited):
-        return "busy"
+        return Verdict.BUSY
     ours = error.outcome is Outcome.BAD_RESPONSE or not isinstance(error.error, ServiceUnavailable | TimedOut)
-    return "good" if ours else "bad"
+    return Verdict.GOOD if ours else Verdict.BAD
 
 
 def _not_stored(error: DarkroomError) -> ProviderError:

@@ -111,7 +111,9 @@ class Runner:
             told = [await self._salvager.recover(job, row.call, index) for index in row.indexes]
             if {i.index for i in job.now.images} >= set(row.indexes):
                 said = tuple(each for each in told if each is not None)
-                await job.apply(partial(moves.settle, call=row.call, outcome="succeeded", charged=True, warnings=said))
+                await job.apply(
+                    partial(moves.settle, call=row.call, outcome=Outcome.SUCCEEDED, charged=True, warnings=said)
+                )
         if job.now.overdue(now_ms()):
             return  # the store may not have been reached: what is on disk is salvaged later
         own = await self._salvager.own_spool()

@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 
 from app.main import create_app
 from jobs.client.submission import Submission
+from jobs.model.choices import OnAmbiguous
 from jobs.model.job import Options
 from jobs.model.request import ImageRequest
 from jobs.settings import Settings
@@ -120,7 +121,7 @@ def test_after_a_call_of_unknown_outcome_nobody_else_is_called(gateway, far_end,
 
 def test_an_unknown_outcome_that_may_be_tried_again_is_tried_where_it_was(gateway, far_end):
     prompt = "[dropx1] A fox to be tried again"
-    job = run(gateway, "pair", prompt, Options(on_ambiguous="retry"))
+    job = run(gateway, "pair", prompt, Options(on_ambiguous=OnAmbiguous.RETRY))
 
     assert job["status"] == "succeeded"
     assert called(far_end, prompt) == ["azure-openai", "azure-openai"]

@@ -29,6 +29,7 @@ from redis.exceptions import ResponseError
 
 from jobs.errors import Outcome
 from jobs.model import ledger, moves
+from jobs.model.choices import OnAmbiguous
 from jobs.model.job import TERMINAL, BillingState, Failure, Job, Options, Phase, Status
 from jobs.model.moves import Changed, MoveRefused
 from jobs.model.picture import Image
@@ -264,7 +265,7 @@ class Engine(RuleBasedStateMachine):
             n=n,
             id=f"job_{len(self.jobs):03}",
             org=org,
-            options=Options(max_queue_position=most, on_ambiguous="retry" if n == 2 else "fail"),
+            options=Options(max_queue_position=most, on_ambiguous=OnAmbiguous.RETRY if n == 2 else OnAmbiguous.FAIL),
             created_ms=self.now,
             updated_ms=self.now,
             cancel_at_ms=self.now + cancel_after,

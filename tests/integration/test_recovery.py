@@ -13,6 +13,7 @@ from jobs.catalog.families import Catalog
 from jobs.errors import Outcome
 from jobs.ids import new_id
 from jobs.model import moves
+from jobs.model.choices import OnAmbiguous
 from jobs.model.job import Options, Phase, Status
 from jobs.model.picture import Picture
 from jobs.model.request import Fallback, Target
@@ -177,7 +178,7 @@ async def test_a_lost_job_asks_for_a_turn_while_its_provider_is_shut(parts):
 
 @pytest.mark.parametrize("fallbacks", [(), ELSEWHERE])
 async def test_a_lost_job_that_needs_another_call_waits_for_room_with_the_others(parts, fallbacks):
-    job = await parts.died_in_a_call(stored=False, on_ambiguous="retry", fallbacks=fallbacks)
+    job = await parts.died_in_a_call(stored=False, on_ambiguous=OnAmbiguous.RETRY, fallbacks=fallbacks)
     await parts.shut()
     await parts.look_after_the_lost()
 

@@ -26,6 +26,7 @@ from app.services import AnyRequest, services
 from jobs.client.batch import REJECTED, counts, status
 from jobs.client.batches import BatchSubmission
 from jobs.errors import DarkroomError, InvalidInput, InvalidPicture, PayloadTooLarge
+from jobs.model.choices import Priority
 from jobs.model.json import failure_json, result_json
 from jobs.model.metadata import checked_metadata
 from jobs.model.times import moment
@@ -78,7 +79,7 @@ async def create_batch(request: AnyRequest) -> Response[bytes]:
     only_query(request)
     options = options_from_headers(request)
     if "x-job-priority" not in request.headers:
-        options = replace(options, priority="low")
+        options = replace(options, priority=Priority.LOW)
     key = idempotency_key(request)
     body = await read_json(request, NewBatch, reshape=_spread)
     batch_submission = await asyncio.to_thread(_batch_submission, caller, body, options, request_id(request), key)

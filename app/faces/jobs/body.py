@@ -12,6 +12,7 @@ from app.http.input_images import Mask, ReferenceImage, mask, reference
 from app.http.job_headers import checked_options, client_reference
 from jobs.client.submission import Submission
 from jobs.errors import InvalidInput, InvalidPicture
+from jobs.model.choices import Include, OnAmbiguous, Priority, one_of
 from jobs.model.job import Options, Webhook
 from jobs.model.metadata import checked_metadata
 from jobs.model.request import ImageRequest
@@ -132,11 +133,16 @@ def _webhook(asked: NewWebhook) -> Webhook:
     if asked.url is None:
         raise InvalidInput("is missing: give a url, or an endpointId", field="webhook.url")
     events = ENDINGS if asked.events is None else tuple(asked.events)
-    return Webhook(url=asked.url, events=events, include=asked.include, secret=asked.secret)
+    return Webhook(
+        url=asked.url, events=events, include=one_of(Include, asked.include, "webhook.include"), secret=asked.secret
+    )
 
 
 def _options(body: NewJob, options: Options) -> Options:
     told = {name: getattr(body, name) for name in Options.__struct_fields__ if getattr(body, name, None) is not None}
+    for name, choices in (("priority", Priority), ("on_ambiguous", OnAmbiguous)):
+        if name in told:
+            told[name] = one_of(choices, told[name], _OPTION_NAMES[name])
     return checked_options(msgspec.structs.replace(options, **told), _OPTION_NAMES)
 
 

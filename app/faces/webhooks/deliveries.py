@@ -18,9 +18,9 @@ from app.http.query import instant, known_id, only_query, page
 from app.services import AnyRequest, services
 from jobs.errors import InvalidInput
 from jobs.model.times import moment
-from jobs.webhooks.delivery import ENDINGS
+from jobs.webhooks.delivery import ENDINGS, DeliveryState
 from jobs.webhooks.json import delivery_log_json
-from jobs.webhooks.log import STATES, Redelivered, Wanted
+from jobs.webhooks.log import Redelivered, Wanted
 
 PATH: Final = "/api/v1/webhook-deliveries"
 _QUERY: Final = {
@@ -28,7 +28,7 @@ _QUERY: Final = {
     "cursor": "from the page before",
     "endpointId": "",
     "jobId": "",
-    "state": ", ".join(STATES),
+    "state": ", ".join(DeliveryState),
     "type": f"such as {ENDINGS[0]}",
 }
 
@@ -64,7 +64,7 @@ async def redeliver(request: AnyRequest, endpoint_id: FromPath[str]) -> Response
     since, until = instant(body.since, "since"), instant(body.until, "until")
     if since is None or until is None:
         raise InvalidInput("is missing: give since and until, or jobId", field="since" if since is None else "until")
-    states = ["dead"] if body.states is None else body.states
+    states = [DeliveryState.DEAD] if body.states is None else body.states
     if not states or not set(states) <= _ENDED:
         raise InvalidInput(f"must be of {', '.join(sorted(_ENDED))}", field="states")
     return _redelivered(await log.again_between(caller.org, known, since, until, states))
@@ -75,10 +75,11 @@ async def list_deliveries(request: AnyRequest) -> Response[bytes]:
     """What was posted or is to be, newest first. A short page may still have a cursor: it ends where that is null."""
     caller = await known_caller(request, READ)
     query = only_query(request, frozenset(_QUERY))
-    if query.get("state", STATES[0]) not in STATES:
-        raise InvalidInput(f"must be of {', '.join(STATES)}", field="state")
     wanted = Wanted(
-        endpoint_id=query.get("endpointId"), job_id=query.get("jobId"), state=query.get("state"), type=query.get("type")
+        endpoint_id=query.get("endpointId"),
+        job_id=query.get("jobId"),
+        state=_state(query.get("state")),
+        type=query.get("type"),
     )
     found, after = await services(request).deliveries.page(caller.org, wanted, *page(query, "dlv"))
     return answer({"object": "list", "deliveries": [delivery_log_json(d) for d in found], "cursor": after})
@@ -111,6 +112,12 @@ def _known(delivery_id: str) -> str:
     return known_id(delivery_id, "dlv", "delivery")
 
 
-_ENDED: Final = frozenset({"dead", "delivered"})
+def _state(word: str | None) -> DeliveryState | None:
+    if word is not None and word not in set(DeliveryState):
+        raise InvalidInput(f"must be of {', '.join(DeliveryState)}", field="state")
+    return None if word is None else DeliveryState(word)
+
+
+_ENDED: Final = frozenset({DeliveryState.DEAD, DeliveryState.DELIVERED})
 
 handlers: Final = (redeliver, list_deliveries, get_delivery, redeliver_one)

@@ -17,6 +17,7 @@ from app.http.problems import answer
 from app.http.query import known_id, only_query, page
 from app.services import AnyRequest, services
 from jobs.errors import InvalidInput
+from jobs.model.choices import Include, one_of
 from jobs.model.metadata import checked_metadata
 from jobs.webhooks.delivery import ENDINGS, delivered
 from jobs.webhooks.endpoints import OVERLAP_SECONDS, EndpointSpec
@@ -78,7 +79,7 @@ async def create_endpoint(request: AnyRequest) -> Response[bytes]:
     spec = EndpointSpec(
         url=body.url,
         events=ENDINGS if body.events is None else tuple(body.events),
-        include=body.include,
+        include=one_of(Include, body.include, "include"),
         description=_description(body.description),
         secret=body.secret,
         metadata=checked_metadata(body.metadata),
@@ -118,6 +119,8 @@ async def change_endpoint(request: AnyRequest, endpoint_id: FromPath[str]) -> Re
     fields = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}
     if "enabled" in fields:
         fields["disabled"] = None if fields.pop("enabled") else "by request"
+    if "include" in fields:
+        fields["include"] = one_of(Include, fields["include"], "include")
     if "events" in fields:
         fields["events"] = tuple(fields["events"])
     _description(fields.get("description"))

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 
 from jobs.errors import Outcome
 from jobs.model import fallback, ledger, moves
+from jobs.model.choices import OnAmbiguous
 from jobs.model.job import Failure, Options, Status
 from jobs.model.picture import Image
 from jobs.model.request import Fallback, ImageRequest, Target, Warning_
@@ -53,7 +54,7 @@ def test_a_job_may_go_on_when_nothing_was_charged_and_pictures_that_one_refused_
 
 
 @pytest.mark.parametrize("outcome", [Outcome.UNKNOWN, Outcome.BAD_RESPONSE])
-@pytest.mark.parametrize("again", ["fail", "retry"])
+@pytest.mark.parametrize("again", OnAmbiguous)
 def test_a_job_stays_where_a_call_was_or_may_have_been_charged(outcome, again):
     job = called(called(replace(JOB, options=Options(on_ambiguous=again)), Outcome.THROTTLED), outcome, index=1)
 

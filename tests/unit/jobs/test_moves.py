@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from jobs.errors import Outcome
 from jobs.model import ledger, moves, states
+from jobs.model.choices import OnAmbiguous
 from jobs.model.job import BillingState, Failure, Options, Status
 from jobs.model.picture import Image, Preview
 from jobs.model.request import Fallback, Target
@@ -110,7 +111,7 @@ def test_a_picture_on_another_machines_disk_is_waited_for_and_at_the_deadline_kn
     ],
 )
 def test_a_call_is_made_again_only_where_the_last_is_known_not_to_be_charged_or_the_job_asked(outcomes, again, made):
-    job = replace(NEW, request=replace(NEW.request, n=2), options=Options(on_ambiguous=again))
+    job = replace(NEW, request=replace(NEW.request, n=2), options=Options(on_ambiguous=OnAmbiguous(again)))
     job = moves.start(job, 1).job
     for outcome in outcomes:
         job = moves.intend(job, 2, (0, 1)).job
