@@ -13,7 +13,7 @@ from jobs.access.api_key import ApiKey, KeySpec, Rotated, check
 from jobs.errors import Gone, InvalidInput, NotFound
 from jobs.ids import new_id
 from jobs.model.times import now_ms
-from jobs.redis.connection import reachable
+from jobs.redis.connection import translate_redis_errors
 from jobs.redis.keys import Keys as RedisKeys
 from jobs.store.records import Records
 
@@ -116,14 +116,14 @@ class Keys:
         """When each was used last (Unix ms, exact to `USED_EVERY_MS`), in their order."""
         if not keys:
             return []
-        with reachable():
+        with translate_redis_errors():
             found = await self._redis.hmget(self._used, [key.id for key in keys])  # type: ignore[misc]  # redis-py types both clients as one
         return [None if ms is None else int(ms) for ms in found]
 
     async def _note_use(self, key: ApiKey, now: int) -> None:
         (used,) = await self.last_used([key])
         if used is None or used + USED_EVERY_MS <= now:
-            with reachable():
+            with translate_redis_errors():
                 await self._redis.hset(self._used, key.id, str(now))  # type: ignore[misc]  # as above
 
 

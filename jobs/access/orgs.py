@@ -8,7 +8,7 @@ from msgspec import UNSET, Struct, UnsetType, to_builtins
 
 from jobs.errors import InvalidInput
 from jobs.model.times import moment, now_ms
-from jobs.redis.connection import reachable
+from jobs.redis.connection import translate_redis_errors
 from jobs.redis.keys import Keys, LimitField, UseField
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Orgs:
 
     async def limits(self, org: str) -> OrgLimits:
         """What the org may do."""
-        with reachable():
+        with translate_redis_errors():
             raw = await self._redis.hgetall(self._keys.limits(org))  # type: ignore[misc]  # redis-py types both clients as one
         kept = {name.decode(): value.decode() for name, value in raw.items()}
         cost = kept.get(LimitField.COST_PER_DAY)
@@ -76,7 +76,7 @@ class Orgs:
         if told.get("costPerDay") is not None:
             told["costPerDay"] = round(told["costPerDay"] * _MICRO)
         key = self._keys.limits(org)
-        with reachable():
+        with translate_redis_errors():
             pipe = self._redis.pipeline(transaction=True)
             for name, value in told.items():
                 pipe.hset(key, name, str(value)) if value is not None else pipe.hdel(key, name)
@@ -92,13 +92,13 @@ class Orgs:
         return await self._used(self._keys.used_by_api_key(key_id, _today()))
 
     async def _used(self, key: str) -> Used:
-        with reachable():
+        with translate_redis_errors():
             images, cost = await self._redis.hmget(key, [UseField.IMAGES, UseField.COST])  # type: ignore[misc]  # as above
         return Used(int(images or 0), int(cost or 0) / _MICRO)
 
     async def queue(self, org: str) -> tuple[int, int]:
         """How many of the org's jobs are ready, and how many run."""
-        with reachable():
+        with translate_redis_errors():
             lanes = await self._redis.smembers(self._keys.lanes_of_org(org))  # type: ignore[misc]  # as above
             pipe = self._redis.pipeline(transaction=False)
             for lane in lanes:

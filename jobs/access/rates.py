@@ -11,7 +11,7 @@ from limits.aio.storage import RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from msgspec import Struct
 
-from jobs.redis.connection import reachable
+from jobs.redis.connection import translate_redis_errors
 from jobs.redis.keys import Keys
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Rates:
         A window that refuses is the last that is counted. Raises `ServiceUnavailable`.
         """
         refusing = None
-        with reachable():
+        with translate_redis_errors():
             for window in windows:
                 if not await self._windows.hit(_item(window), name):
                     refusing = window

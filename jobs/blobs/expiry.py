@@ -8,7 +8,7 @@ import structlog
 
 from jobs.errors import DarkroomError
 from jobs.model.times import now_ms
-from jobs.redis.connection import reachable
+from jobs.redis.connection import translate_redis_errors
 from jobs.redis.keys import Keys
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class BlobExpiry:
         Raises `ServiceUnavailable`.
         """
         if names:
-            with reachable():
+            with translate_redis_errors():
                 await self._redis.zadd(self._key, dict.fromkeys(names, at_ms))
 
     async def discard(self, *names: str) -> None:
@@ -52,10 +52,10 @@ class BlobExpiry:
         await self.discard(*await self._due())
 
     async def _due(self, most: int = 100) -> list[str]:
-        with reachable():
+        with translate_redis_errors():
             found = await self._redis.zrangebyscore(self._key, "-inf", now_ms(), 0, most)
         return [name.decode() for name in found]
 
     async def _forget(self, *names: str) -> None:
-        with reachable():
+        with translate_redis_errors():
             await self._redis.zrem(self._key, *names)

@@ -24,7 +24,7 @@ _OUT_OF_MEMORY: Final = "-OOM command not allowed"
 """How Redis 6.2 says it of a command inside a script; redis-py knows the word at the beginning of a line alone."""
 
 
-class reachable:  # noqa: N801  # reads as a phrase: `with reachable():`
+class translate_redis_errors:  # noqa: N801  # reads as a phrase: `with translate_redis_errors():`
     """Turns a Redis that is out of reach, out of memory or not ready into `ServiceUnavailable`."""
 
     def __enter__(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from jobs.redis.connection import reachable
+from jobs.redis.connection import translate_redis_errors
 from jobs.redis.keys import lua
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Scripts:
 
         Raises `ServiceUnavailable`.
         """
-        with reachable():
+        with translate_redis_errors():
             return await self._scripts[name](args=[self._prefix, msgspec.json.encode(arguments), *documents])
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from jobs.model.times import now_ms
-from jobs.redis.connection import reachable
+from jobs.redis.connection import translate_redis_errors
 from jobs.redis.keys import BreakerField, Keys
 from jobs.redis.scripts import Scripts
 
@@ -76,7 +76,7 @@ class Breaker:
     async def health(self, provider: str) -> Health:
         """How a provider does just now, by what every worker has seen of it."""
         now = now_ms()
-        with reachable():
+        with translate_redis_errors():
             pipe = self._redis.pipeline(transaction=True)
             pipe.hmget(self._keys.breaker(provider), [BreakerField.SHUT_UNTIL, BreakerField.PROBE])
             pipe.zcount(self._keys.running_at_provider(provider), now, "+inf")

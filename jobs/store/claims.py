@@ -10,7 +10,7 @@ from msgspec import Struct
 from jobs.ids import new_id
 from jobs.model.job import Job
 from jobs.model.times import now_ms
-from jobs.redis.connection import reachable
+from jobs.redis.connection import translate_redis_errors
 from jobs.redis.keys import Keys
 from jobs.redis.scripts import Scripts
 from jobs.store.documents import unpack
@@ -112,13 +112,13 @@ class Claims:
 
     async def pending_salvage(self) -> list[str]:
         """Jobs that ended with a call open, and whose leases are over: what the call stored is to be looked for."""
-        with reachable():
+        with translate_redis_errors():
             found = await self._redis.zrangebyscore(self._keys.pending_salvage, "-inf", now_ms(), 0, MAX_SALVAGES)
         return [job_id.decode() for job_id in found]
 
     async def salvage_again(self, job_id: str, at_ms: int | None) -> None:
         """Look for the job's pictures again then; None: never."""
-        with reachable():
+        with translate_redis_errors():
             if at_ms is None:
                 await self._redis.zrem(self._keys.pending_salvage, job_id)
             else:

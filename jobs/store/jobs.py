@@ -13,7 +13,7 @@ from jobs.model.job import Event, Job
 from jobs.model.json import job_json
 from jobs.model.moves import Changed
 from jobs.model.times import moment, now_ms
-from jobs.redis.connection import reachable
+from jobs.redis.connection import translate_redis_errors
 from jobs.redis.keys import EVENT, JobField, Keys
 from jobs.redis.scripts import Scripts
 from jobs.store import arguments
@@ -95,13 +95,13 @@ class RedisJobStore:
 
     async def get(self, job_id: str) -> Job | None:
         """The record as it stands."""
-        with reachable():
+        with translate_redis_errors():
             doc = await self.redis.hget(self.keys.job(job_id), JobField.DOCUMENT)  # type: ignore[misc]  # redis-py types both clients as one
         return None if doc is None else unpack(cast("bytes", doc))
 
     async def many(self, org: str, job_ids: Sequence[str]) -> list[Job | bool]:
         """The records as they stand, in one round trip; for one that is not there: whether the org ever had it."""
-        with reachable():
+        with translate_redis_errors():
             pipe = self.redis.pipeline(transaction=False)
             for job_id in job_ids:
                 pipe.hget(self.keys.job(job_id), JobField.DOCUMENT)
@@ -128,7 +128,7 @@ class RedisJobStore:
         """An org's jobs, newest first, below the id `after`. Ids whose record is gone are skipped and forgotten."""
         index = self.keys.jobs_of_org(org)
         top = f"({after}" if after else "+"
-        with reachable():
+        with translate_redis_errors():
             ids = [i.decode() for i in await self.redis.zrevrangebylex(index, top, "-", 0, limit)]
             pipe = self.redis.pipeline(transaction=False)
             for job_id in ids:
@@ -142,7 +142,7 @@ class RedisJobStore:
 
     async def events(self, job_id: str, after: int = 0) -> list[dict[str, Any]]:
         """The job's events with a sequence above `after`, in order."""
-        with reachable():
+        with translate_redis_errors():
             rows = await self.redis.xrange(self.keys.events(job_id), f"({after}" if after else "-", "+")
         return [msgspec.json.decode(fields[EVENT.encode()]) for _, fields in rows]
 
@@ -153,22 +153,22 @@ class RedisJobStore:
 
     async def erased(self, org: str, job_id: str) -> bool:
         """Whether the org once had a job of that id, which was erased or is past its retention."""
-        with reachable():
+        with translate_redis_errors():
             return bool(await self.redis.get(self.keys.tombstone(job_id)) == org.encode())
 
     async def left(self, job: Job) -> None:
         """Whoever waited for the job has gone without its result."""
-        with reachable():
+        with translate_redis_errors():
             await self.redis.zadd(self._undelivered(job), {job.id: 0}, xx=True)
 
     async def delivered(self, job: Job) -> None:
         """Somebody has the job's result: it is nobody else's to adopt."""
-        with reachable():
+        with translate_redis_errors():
             await self.redis.zrem(self._undelivered(job), job.id)
 
     async def ready(self) -> None:
         """One round trip. Raises `ServiceUnavailable`."""
-        with reachable():
+        with translate_redis_errors():
             await self.redis.ping()
 
     def _idem(self, job: Job, key: Key) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from jobs.errors import ServiceUnavailable
 from jobs.model.times import now_ms
-from jobs.redis.connection import reachable
+from jobs.redis.connection import translate_redis_errors
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -28,7 +28,7 @@ class MemoryGuard:
         """Raises `ServiceUnavailable` when memory runs short. Looks at most once in `LOOK_MS`."""
         now = now_ms()
         if now - self._looked_ms >= LOOK_MS:
-            with reachable():
+            with translate_redis_errors():
                 memory = await self._redis.info("memory")
             self._looked_ms = now
             self._full = 0 < memory["maxmemory"] * MAX_USED < memory["used_memory"]

@@ -9,7 +9,7 @@ from msgspec import Struct
 from jobs.model import fallback
 from jobs.model.job import Job
 from jobs.model.times import now_ms
-from jobs.redis.connection import reachable
+from jobs.redis.connection import translate_redis_errors
 from jobs.redis.keys import BreakerField, JobField, Keys, LimitField, lane
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ async def queue_position(redis: Redis, prefix: str, job: Job, provider_limit: in
     `ServiceUnavailable`.
     """
     keys, now = Keys(prefix), now_ms()
-    with reachable():
+    with translate_redis_errors():
         job_now, rank, lanes, limit, until, *counts = await _look(redis, keys, job, now)
         status, score, lease = job_now
         others = {keys.ready(job.org, each.decode()) for each in lanes} - (set() if rank is None else {_own(keys, job)})

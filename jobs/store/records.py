@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import msgspec
 from redis.exceptions import WatchError
 
-from jobs.redis.connection import reachable
+from jobs.redis.connection import translate_redis_errors
 from jobs.redis.keys import Keys
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Records(Generic[R]):
 
     async def put(self, record: R) -> None:
         """Keep a new record."""
-        with reachable():
+        with translate_redis_errors():
             async with self._redis.pipeline() as pipe:
                 self._write(pipe, record, {})
                 await pipe.execute()
@@ -65,7 +65,7 @@ class Records(Generic[R]):
     async def add(self, record: R) -> str | None:
         """Keep a new record, unless one of its names is taken: then the id of the record that has it."""
         names = [self._keys.record_named(self._kind, n) for n in self._names(record)]
-        with reachable():
+        with translate_redis_errors():
             async with self._redis.pipeline() as pipe:
                 while True:
                     if names:
@@ -88,18 +88,18 @@ class Records(Generic[R]):
 
     async def find(self, record_id: str) -> R | None:
         """The record, whosever it is: not for callers."""
-        with reachable():
+        with translate_redis_errors():
             return self._read(await self._redis.get(self._keys.record(self._kind, record_id)))
 
     async def named(self, name: str) -> str | None:
         """The id of the record that has this name, whosever it is."""
-        with reachable():
+        with translate_redis_errors():
             found: bytes | None = await self._redis.get(self._keys.record_named(self._kind, name))
         return None if found is None else found.decode()
 
     async def page(self, org: str, after: str | None, limit: int) -> tuple[list[R], str | None]:
         """The org's records below the id `after`, newest first, and the id to go on from (None at the end)."""
-        with reachable():
+        with translate_redis_errors():
             index = self._keys.records_of_org(self._kind, org)
             top = f"({after}" if after else "+"
             ids = [i.decode() for i in await self._redis.zrevrangebylex(index, top, "-", 0, limit)]
@@ -113,7 +113,7 @@ class Records(Generic[R]):
     async def update(self, org: str, record_id: str, change: Callable[[R], R]) -> R | None:
         """Replace a record by what `change` makes of it: of changes at the same time none is lost. None: no such."""
         key = self._keys.record(self._kind, record_id)
-        with reachable():
+        with translate_redis_errors():
             async with self._redis.pipeline() as pipe:
                 while True:
                     await pipe.watch(key)
@@ -134,7 +134,7 @@ class Records(Generic[R]):
         record = await self.get(org, record_id)
         if record is None:
             return False
-        with reachable():
+        with translate_redis_errors():
             async with self._redis.pipeline() as pipe:
                 pipe.zrem(self._keys.records_of_org(self._kind, org), record_id)
                 names = (self._keys.record_named(self._kind, name) for name in self._names(record))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from jobs.ids import made_ms
 from jobs.model.times import now_ms
-from jobs.redis.connection import reachable
+from jobs.redis.connection import translate_redis_errors
 from jobs.redis.keys import Keys
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ class Stats:
 
     async def took(self, provider: str, model: str) -> tuple[int, ...]:
         """What the model's last good calls took, in milliseconds, the newest first; at most 200."""
-        with reachable():
+        with translate_redis_errors():
             found = await self._redis.lrange(self._keys.times_of_model(provider, model), 0, -1)  # type: ignore[misc]  # redis-py types both clients as one
         return tuple(int(ms) for ms in found)
 
     async def counts(self) -> dict[str, int]:
         """What waits, runs and backs off, what workers offer, and how long the first in line has waited."""
-        with reachable():
+        with translate_redis_errors():
             lanes = await self._lanes()
             pipe = self._redis.pipeline(transaction=True)
             for members in (self._keys.claimed, self._keys.backing_off, self._keys.turns):

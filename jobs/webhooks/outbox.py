@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from jobs.model.job import Event, Job
 from jobs.model.json import present
 from jobs.model.times import now_ms
-from jobs.redis.connection import reachable
+from jobs.redis.connection import translate_redis_errors
 from jobs.redis.keys import DeliveryField, Keys
 from jobs.redis.scripts import Scripts
 from jobs.store.arguments import OutboxRow
@@ -91,7 +91,7 @@ class Outbox:
 
     async def many(self, org: str, ids: Sequence[str]) -> list[Delivery]:
         """The deliveries of the org that are still kept, in this order."""
-        with reachable():
+        with translate_redis_errors():
             pipe = self._redis.pipeline(transaction=False)
             for delivery_id in ids:
                 pipe.hget(self.keys.delivery(delivery_id), DeliveryField.DOCUMENT)
@@ -101,7 +101,7 @@ class Outbox:
 
     async def ids_of_job(self, job_id: str) -> list[str]:
         """The ids of every delivery of a job, oldest first."""
-        with reachable():
+        with translate_redis_errors():
             ids = await self._redis.lrange(self.keys.deliveries_of_job(job_id), 0, -1)  # type: ignore[misc]  # redis-py types both clients as one
         return [i.decode() for i in ids]
 
@@ -112,7 +112,7 @@ class Outbox:
     async def below(self, org: str, after: str | None, most: int) -> list[str]:
         """The ids of the org's deliveries, newest first, below the id `after`."""
         index = self.keys.deliveries_of_org(org)
-        with reachable():
+        with translate_redis_errors():
             rank = -1 if after is None else await self._redis.zrevrank(index, after)
             ids = [] if rank is None else await self._redis.zrevrange(index, rank + 1, rank + most)
         return [i.decode() for i in ids]
@@ -120,7 +120,7 @@ class Outbox:
     async def between(self, org: str, since_ms: int, until_ms: int, skip: int, most: int) -> list[str]:
         """The ids of the org's deliveries that were made in the range, oldest first."""
         index = self.keys.deliveries_of_org(org)
-        with reachable():
+        with translate_redis_errors():
             return [i.decode() for i in await self._redis.zrangebyscore(index, since_ms, until_ms, skip, most)]
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from jobs.errors import ServiceUnavailable
-from jobs.redis.connection import reachable
+from jobs.redis.connection import translate_redis_errors
 
 pytestmark = pytest.mark.anyio
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.anyio
 async def test_a_memory_that_ran_out_is_told_also_of_a_command_inside_a_script(redis, command):
     await redis.config_set("maxmemory", 1)
     try:
-        with pytest.raises(ServiceUnavailable) as refused, reachable():
+        with pytest.raises(ServiceUnavailable) as refused, translate_redis_errors():
             await redis.execute_command(*command)
     finally:
         await redis.config_set("maxmemory", 0)
