@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from jobs.errors import ServiceUnavailable
 from jobs.model.job import Job
 from jobs.redis.keys import Keys
-from jobs.redis.pubsub import end, listen
+from jobs.redis.pubsub import cancel, subscribe
 
 SLOW_LOOK_SECONDS: Final = 5.0
 """News is a hint, the look is the truth: lost news costs no more than this."""
@@ -39,12 +39,12 @@ class Notifier:
 
     async def open(self) -> None:
         """Begin to listen."""
-        self._listener = asyncio.create_task(listen(self._redis, self._channel, self._hear))
+        self._listener = asyncio.create_task(subscribe(self._redis, self._channel, self._hear))
 
     async def close(self) -> None:
         """End every wait at once, then stop listening."""
         self.end_waits()
-        await end(self._listener)
+        await cancel(self._listener)
 
     def end_waits(self) -> None:
         """This process is about to stop: whoever waits is answered now with what there is."""

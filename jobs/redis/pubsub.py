@@ -15,7 +15,7 @@ RETRY_SECONDS: Final = 0.5
 SILENCE_SECONDS: Final = 15.0
 
 
-async def listen(redis: Redis, channel: str, heard: Callable[[bytes | None], None]) -> None:
+async def subscribe(redis: Redis, channel: str, heard: Callable[[bytes | None], None]) -> None:
     """Call `heard` with each message, and with None on each subscription: what was said before it is lost.
 
     Runs until cancelled; a lost connection is taken up again.
@@ -40,7 +40,7 @@ async def _hear(news: PubSub, heard: Callable[[bytes | None], None]) -> None:
             heard(None)
 
 
-async def end(listener: asyncio.Task[None] | None) -> None:
+async def cancel(listener: asyncio.Task[None] | None) -> None:
     """Cancel a listener and see it gone."""
     if listener is not None:
         listener.cancel()

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from jobs.errors import DarkroomError
 from jobs.model.times import now_ms
 from jobs.outside.client import POST_SECONDS
-from jobs.redis.pubsub import end, listen
+from jobs.redis.pubsub import cancel, subscribe
 from jobs.webhooks.delivery import Delivery, DeliveryState, delivered, given_up, tried
 from jobs.webhooks.endpoint import Endpoint
 
@@ -56,14 +56,14 @@ class Courier:
     async def __aenter__(self) -> Self:
         channel = self._outbox.keys.posts
         self._tasks = [
-            asyncio.create_task(listen(self._redis, channel, lambda _: self._wake.set())),
+            asyncio.create_task(subscribe(self._redis, channel, lambda _: self._wake.set())),
             asyncio.create_task(self._run()),
         ]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         for task in self._tasks:
-            await end(task)
+            await cancel(task)
         if self._posts:
             await asyncio.wait(self._posts, timeout=LEASE_SECONDS)
 

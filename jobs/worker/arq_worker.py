@@ -10,7 +10,7 @@ import arq.worker
 import structlog
 from redis.exceptions import RedisError
 
-from jobs.redis.pubsub import end, listen
+from jobs.redis.pubsub import cancel, subscribe
 
 SLOW_LOOK_SECONDS: Final = 2.0
 """A worker looks this often by itself; news that was lost costs no more."""
@@ -30,7 +30,7 @@ class WakeWorker(arq.worker.Worker):
 
     async def _poll_iteration(self) -> None:
         if self._listener is None:
-            self._listener = self.loop.create_task(listen(self.pool, self._channel, self._hear))
+            self._listener = self.loop.create_task(subscribe(self.pool, self._channel, self._hear))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SLOW_LOOK_SECONDS):
                 await self._woken.wait()
@@ -61,5 +61,5 @@ class WakeWorker(arq.worker.Worker):
 
     async def close(self) -> None:
         """Stop listening, then close as arq does."""
-        await end(self._listener)
+        await cancel(self._listener)
         await super().close()

@@ -17,7 +17,7 @@ from jobs.ids import new_id
 from jobs.model import moves
 from jobs.model.times import now_ms
 from jobs.queue import Turns
-from jobs.redis.pubsub import end, listen
+from jobs.redis.pubsub import cancel, subscribe
 from jobs.store.claims import Claim, Claims
 from jobs.store.jobs import RedisJobStore
 from jobs.store.outcomes import Stale
@@ -70,14 +70,14 @@ class JobLoop:
     async def __aenter__(self) -> Self:
         self._tasks = [
             asyncio.create_task(self._beat_on()),
-            asyncio.create_task(listen(self._store.redis, self._store.keys.cancels, self._hear)),
+            asyncio.create_task(subscribe(self._store.redis, self._store.keys.cancels, self._hear)),
             asyncio.create_task(self._salvage_on()),
         ]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         for task in self._tasks:
-            await end(task)
+            await cancel(task)
         with contextlib.suppress(DarkroomError):
             await self._claims.release(self.name, self._slots, [])
 
