@@ -124,9 +124,9 @@ class Courier:
         else:
             _log.info("webhook posted", state=after.state, **facts)
         if endpoint is not None:
-            await _until_kept(lambda: self._endpoints.fared(endpoint, attempt))
+            await _until_kept(lambda: self._endpoints.record_attempt(endpoint, attempt))
         if endpoint is not None and after.state is DeliveryState.PENDING:
-            await _until_kept(lambda: self._endpoints.hasten_if_ended(endpoint.id))
+            await _until_kept(lambda: self._endpoints.make_due_if_ended(endpoint.id))
 
 
 async def _until_kept(settle: Callable[[], Awaitable[object]]) -> None:

@@ -150,7 +150,7 @@ class Endpoints:
         endpoint = _found(await self._records.update(org, endpoint_id, changed))
         self._enabled.forget(org)
         if "disabled" in fields or "url" in fields:
-            await self._outbox.hasten(endpoint_id)
+            await self._outbox.make_due(endpoint_id)
         return endpoint
 
     async def delete(self, org: str, endpoint_id: str) -> None:
@@ -158,7 +158,7 @@ class Endpoints:
         if not await self._records.delete(org, endpoint_id):
             raise NotFound("no such endpoint")
         self._enabled.forget(org)
-        await self._outbox.hasten(endpoint_id)
+        await self._outbox.make_due(endpoint_id)
 
     async def rotate(
         self, org: str, endpoint_id: str, overlap_seconds: int, secret: str | None = None
@@ -176,7 +176,7 @@ class Endpoints:
 
         return EndpointWithSecret(_found(await self._records.update(org, endpoint_id, change)), given)
 
-    async def fared(self, endpoint: Endpoint, attempt: DeliveryAttempt) -> None:
+    async def record_attempt(self, endpoint: Endpoint, attempt: DeliveryAttempt) -> None:
         """What an attempt says of its endpoint: it recovers, fails on, or is disabled."""
         if delivered(attempt):
             if endpoint.failing_since_ms is not None:
@@ -193,11 +193,11 @@ class Endpoints:
                 endpoint.org, endpoint.id, lambda e: replace(e, failing_since_ms=e.failing_since_ms or at)
             )
 
-    async def hasten_if_ended(self, endpoint_id: str) -> None:
+    async def make_due_if_ended(self, endpoint_id: str) -> None:
         """Of an endpoint that was deleted or disabled while something was posted, nothing waits for its time."""
         endpoint = await self.find(endpoint_id)
         if endpoint is None or endpoint.disabled is not None:
-            await self._outbox.hasten(endpoint_id)
+            await self._outbox.make_due(endpoint_id)
 
     async def _look(self, org: str) -> Sequence[Endpoint]:
         found, _ = await self._records.page(org, None, MAX_ENDPOINTS)
@@ -209,7 +209,7 @@ class Endpoints:
             endpoint.org, endpoint.id, lambda e: replace(e, disabled=reason, failing_since_ms=None, updated_ms=now_ms())
         )
         self._enabled.forget(endpoint.org)
-        await self._outbox.hasten(endpoint.id)
+        await self._outbox.make_due(endpoint.id)
 
     def _checked(self, endpoint: Endpoint, secret: str | None = None) -> Endpoint:
         asked = Webhook(url=endpoint.url, events=endpoint.events, include=endpoint.include, secret=secret)

@@ -80,7 +80,7 @@ class Outbox:
             count += await self._scripts.run("redeliver", told, *map(_encoder.encode, written))
         return count
 
-    async def hasten(self, queue: str) -> None:
+    async def make_due(self, queue: str) -> None:
         """All that waits in a queue, and is not being posted, is looked at by a courier now."""
         await self._scripts.run("release_queue", {"queue": queue})
 

@@ -190,16 +190,16 @@ async def test_a_row_is_put_on_its_way_again_by_one_of_two_at_the_same_time_and_
     assert (again.id, again.event_id, again.body, again.reason) == (row.id, row.event_id, row.body, None)
 
 
-async def test_what_is_being_posted_is_neither_hastened_nor_sent_again_beside_itself(outbox, store):
+async def test_what_is_being_posted_is_neither_made_due_nor_sent_again_beside_itself(outbox, store):
     await store.create(new_job())
     (row,) = await due(outbox)
 
-    await outbox.hasten(row.queue)
+    await outbox.make_due(row.queue)
 
     assert await due(outbox) == ()
     assert await outbox.again([row]) == 0
     await fail(outbox, row)
-    await outbox.hasten(row.queue)
+    await outbox.make_due(row.queue)
     assert [d.id for d in await due(outbox)] == [row.id]
 
 
