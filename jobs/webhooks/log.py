@@ -92,22 +92,22 @@ class DeliveryLog:
                 break
         return found, after
 
-    async def again(self, org: str, delivery_id: str) -> Delivery:
+    async def redeliver(self, org: str, delivery_id: str) -> Delivery:
         """Send one delivery again, with the id and the body that it had. Raises `NotFound`, `InvalidInput`."""
         delivery = await self.get(org, delivery_id)
         if delivery.endpoint_id is not None:
             await self._require_enabled(org, delivery.endpoint_id)
-        await self._outbox.again([delivery])
+        await self._outbox.redeliver([delivery])
         return await self.get(org, delivery_id)
 
-    async def again_of_job(self, org: str, endpoint_id: str, job_id: str) -> Redelivered:
+    async def redeliver_job(self, org: str, endpoint_id: str, job_id: str) -> Redelivered:
         """Send what an endpoint was told of a job again, save what is still on its way."""
         await self._require_enabled(org, endpoint_id)
         rows = await self._outbox.of_job(org, job_id)
         ended = [d for d in rows if d.endpoint_id == endpoint_id and d.state is not DeliveryState.PENDING]
-        return Redelivered(await self._outbox.again(ended[:REDELIVER_AT_MOST]))
+        return Redelivered(await self._outbox.redeliver(ended[:REDELIVER_AT_MOST]))
 
-    async def again_between(
+    async def redeliver_between(
         self, org: str, endpoint_id: str, since_ms: int, until_ms: int, states: Collection[str]
     ) -> Redelivered:
         """Send an endpoint's deliveries of a time again that stand in one of the states, oldest first."""
@@ -120,7 +120,7 @@ class DeliveryLog:
             rows = await self._outbox.many(org, ids)
             fit = [d for d in rows if d.endpoint_id == endpoint_id and d.state in states]
             room = REDELIVER_AT_MOST - count
-            count += await self._outbox.again(fit[:room])
+            count += await self._outbox.redeliver(fit[:room])
             if len(fit) > room:
                 return Redelivered(count, fit[room].created_ms)
             if len(ids) < AT_ONCE:

@@ -70,7 +70,7 @@ class Outbox:
         )
         return bool(await self._scripts.run("settle_delivery", told, _encoder.encode(written)))
 
-    async def again(self, deliveries: Sequence[Delivery]) -> int:
+    async def redeliver(self, deliveries: Sequence[Delivery]) -> int:
         """Put deliveries on their way once more; how many went."""
         count, now = 0, now_ms()
         for start in range(0, len(deliveries), AT_ONCE):

@@ -182,7 +182,7 @@ async def test_a_row_is_put_on_its_way_again_by_one_of_two_at_the_same_time_and_
     key = KEYS.delivery(row.id)
     assert await redis.pttl(key) > 0
 
-    counts = await asyncio.gather(outbox.again([dead]), outbox.again([dead]))
+    counts = await asyncio.gather(outbox.redeliver([dead]), outbox.redeliver([dead]))
     (again,) = await due(outbox)
 
     assert sorted(counts) == [0, 1]
@@ -197,7 +197,7 @@ async def test_what_is_being_posted_is_neither_made_due_nor_sent_again_beside_it
     await outbox.make_due(row.queue)
 
     assert await due(outbox) == ()
-    assert await outbox.again([row]) == 0
+    assert await outbox.redeliver([row]) == 0
     await fail(outbox, row)
     await outbox.make_due(row.queue)
     assert [d.id for d in await due(outbox)] == [row.id]

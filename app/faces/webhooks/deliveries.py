@@ -60,14 +60,14 @@ async def redeliver(request: AnyRequest, endpoint_id: FromPath[str]) -> Response
     if body.job_id is not None:
         if body.since or body.until or body.states:
             raise InvalidInput("stands alone: since, until and states are another way to say which", field="jobId")
-        return _redelivered(await log.again_of_job(caller.org, known, body.job_id))
+        return _redelivered(await log.redeliver_job(caller.org, known, body.job_id))
     since, until = instant(body.since, "since"), instant(body.until, "until")
     if since is None or until is None:
         raise InvalidInput("is missing: give since and until, or jobId", field="since" if since is None else "until")
     states = [DeliveryState.DEAD] if body.states is None else body.states
     if not states or not set(states) <= _ENDED:
         raise InvalidInput(f"must be of {', '.join(sorted(_ENDED))}", field="states")
-    return _redelivered(await log.again_between(caller.org, known, since, until, states))
+    return _redelivered(await log.redeliver_between(caller.org, known, since, until, states))
 
 
 @get(PATH, opt={"result": "deliveries", "query": _QUERY})
@@ -99,7 +99,7 @@ async def redeliver_one(request: AnyRequest, delivery_id: FromPath[str]) -> Resp
     """Send one delivery again now, with the same `webhook-id` and body."""
     caller = await known_caller(request, WRITE)
     only_query(request)
-    again = await services(request).deliveries.again(caller.org, _known(delivery_id))
+    again = await services(request).deliveries.redeliver(caller.org, _known(delivery_id))
     return answer(delivery_log_json(again, with_attempts=True), 202)
 
 
