@@ -16,7 +16,7 @@ from jobs.errors import DarkroomError
 from jobs.model.times import now_ms
 from jobs.outside.client import POST_SECONDS
 from jobs.redis.pubsub import cancel, subscribe
-from jobs.webhooks.delivery import Delivery, DeliveryState, delivered, given_up, tried
+from jobs.webhooks.delivery import Delivery, DeliveryState, after_attempt, dead, delivered
 from jobs.webhooks.endpoint import Endpoint
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Courier:
             endpoint = await self._endpoints.find(delivery.endpoint_id)
             if endpoint is None or endpoint.disabled is not None:
                 reason = "endpoint deleted" if endpoint is None else f"endpoint disabled: {endpoint.disabled}"
-                await self._outbox.settle(delivery, given_up(delivery, reason), 0)
+                await self._outbox.settle(delivery, dead(delivery, reason), 0)
                 return
             delivery = replace(delivery, url=endpoint.url)
         await self._post(delivery, endpoint)
@@ -115,7 +115,7 @@ class Courier:
         secrets = filter(None, [delivery.secret]) if endpoint is None else endpoint.signing(now_ms())
         attempt, patience = await self._poster.post(delivery, tuple(secrets))
         spread = random.uniform(0.9, 1.1)  # noqa: S311  # keeps receivers from being met by all at once
-        after = tried(delivery, attempt, self._schedule, spread=spread, patience=patience)
+        after = after_attempt(delivery, attempt, self._schedule, spread=spread, patience=patience)
         pause_ms = max(0, (after.next_ms or 0) - now_ms())
         await _until_kept(lambda: self._outbox.settle(delivery, after, pause_ms, good=delivered(attempt)))
         facts = {"delivery": after.id, "job": after.job_id, "status": attempt.status, "error": attempt.error}

@@ -142,7 +142,7 @@ def deliveries(job: Job, event: Event, endpoints: Sequence[Endpoint] = ()) -> tu
     )
 
 
-def tried(
+def after_attempt(
     delivery: Delivery, attempt: DeliveryAttempt, schedule: Sequence[int], *, spread: float, patience: float | None
 ) -> Delivery:
     """The delivery after one more attempt. `schedule`: seconds before each; `spread` stretches the pause.
@@ -165,7 +165,7 @@ def delivered(attempt: DeliveryAttempt) -> bool:
     return 200 <= (attempt.status or 0) < 300  # noqa: PLR2004  # RFC 9110 15.3
 
 
-def given_up(delivery: Delivery, reason: str) -> Delivery:
+def dead(delivery: Delivery, reason: str) -> Delivery:
     """The delivery, dead without another attempt."""
     return replace(delivery, state=DeliveryState.DEAD, next_ms=None, reason=reason)
 

@@ -13,7 +13,7 @@ from jobs.model.times import now_ms
 from jobs.outside.address import Policy
 from jobs.redis.keys import BreakerField, Keys
 from jobs.store.jobs import RedisJobStore
-from jobs.webhooks.delivery import DeliveryAttempt, deliveries, given_up, tried
+from jobs.webhooks.delivery import DeliveryAttempt, after_attempt, dead, deliveries
 from jobs.webhooks.enabled_cache import FRESH_SECONDS
 from jobs.webhooks.endpoint import Endpoint, Secret
 from jobs.webhooks.endpoints import Endpoints, EndpointSpec
@@ -57,7 +57,7 @@ async def due(outbox, most=100, room=4):
 
 async def fail(outbox, *rows, status=500):
     for row in rows:
-        after = tried(row, answered(status), SCHEDULE, spread=1.0, patience=None)
+        after = after_attempt(row, answered(status), SCHEDULE, spread=1.0, patience=None)
         assert await outbox.settle(row, after, 60_000, good=200 <= status < 300)
 
 
@@ -167,8 +167,8 @@ async def test_of_two_couriers_with_the_same_row_the_second_is_refused(outbox, s
     await store.create(new_job())
     (row,) = await due(outbox)
 
-    assert await outbox.settle(row, given_up(row, "one"), 0) is True
-    assert await outbox.settle(row, given_up(row, "two"), 0) is False
+    assert await outbox.settle(row, dead(row, "one"), 0) is True
+    assert await outbox.settle(row, dead(row, "two"), 0) is False
     assert (await outbox.get("acme", row.id)).reason == "one"
 
 
@@ -177,12 +177,12 @@ async def test_a_row_is_put_on_its_way_again_by_one_of_two_at_the_same_time_and_
 ):
     await store.create(new_job())
     (row,) = await due(outbox)
-    await outbox.settle(row, given_up(row, "gone"), 0)
-    dead = await outbox.get("acme", row.id)
+    await outbox.settle(row, dead(row, "gone"), 0)
+    ended = await outbox.get("acme", row.id)
     key = KEYS.delivery(row.id)
     assert await redis.pttl(key) > 0
 
-    counts = await asyncio.gather(outbox.redeliver([dead]), outbox.redeliver([dead]))
+    counts = await asyncio.gather(outbox.redeliver([ended]), outbox.redeliver([ended]))
     (again,) = await due(outbox)
 
     assert sorted(counts) == [0, 1]
