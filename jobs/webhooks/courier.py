@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from jobs.webhooks.outbox import Outbox
     from jobs.webhooks.poster import Poster
 
-AT_ONCE: Final = 32
+MAX_CONCURRENT_POSTS: Final = 32
 """Posts that one process has under way."""
-AT_ONCE_A_QUEUE: Final = 4
+MAX_CONCURRENT_POSTS_A_QUEUE: Final = 4
 """Posts to one receiver under way over all processes."""
 LEASE_SECONDS: Final = POST_SECONDS + 15
 """After this a delivery whose courier died is posted by another, with the same `webhook-id`."""
@@ -81,10 +81,10 @@ class Courier:
 
     async def _post_due(self) -> float:
         """Begin what is due; the seconds until something else is."""
-        free = AT_ONCE - len(self._posts)
+        free = MAX_CONCURRENT_POSTS - len(self._posts)
         if not free:
             return SLOW_LOOK_SECONDS  # the next post that ends wakes us
-        due = await self._outbox.due(free, round(LEASE_SECONDS * 1000), AT_ONCE_A_QUEUE)
+        due = await self._outbox.due(free, round(LEASE_SECONDS * 1000), MAX_CONCURRENT_POSTS_A_QUEUE)
         for delivery in due.deliveries:
             self._begin(delivery)
         return SLOW_LOOK_SECONDS if due.next_in_ms is None else min(SLOW_LOOK_SECONDS, due.next_in_ms / 1000)

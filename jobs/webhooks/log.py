@@ -14,7 +14,7 @@ from jobs.errors import InvalidInput, NotFound, RateLimited
 from jobs.ids import new_id
 from jobs.model.times import moment, now_ms
 from jobs.webhooks.delivery import Delivery, DeliveryState
-from jobs.webhooks.outbox import AT_ONCE
+from jobs.webhooks.outbox import MAX_ROWS_A_TRIP
 
 if TYPE_CHECKING:
     from jobs.access.rates import Rates
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from jobs.webhooks.outbox import Outbox
     from jobs.webhooks.poster import Poster
 
-READ_AT_MOST: Final = 1_000
+MAX_ROWS_A_PAGE: Final = 1_000
 """Rows that one page may look at."""
-REDELIVER_AT_MOST: Final = 1_000
-LOOK_AT_MOST: Final = 10_000
+MAX_REDELIVERIES: Final = 1_000
+MAX_ROWS_A_RANGE: Final = 10_000
 """Rows that one redelivery of a range may look at: those of other endpoints lie between."""
 TEST: Final = "webhook.test"
 PINGS: Final = Window(10, 60)
@@ -78,16 +78,16 @@ class DeliveryLog:
         return found
 
     async def page(self, org: str, wanted: Wanted, after: str | None, limit: int) -> tuple[list[Delivery], str | None]:
-        """At most `limit` deliveries, newest first, and the cursor for more. Reads at most `READ_AT_MOST` rows."""
+        """At most `limit` deliveries, newest first, and the cursor for more. Reads at most `MAX_ROWS_A_PAGE` rows."""
         found: list[Delivery] = []
-        for _ in range(READ_AT_MOST // AT_ONCE):
+        for _ in range(MAX_ROWS_A_PAGE // MAX_ROWS_A_TRIP):
             ids = await self._ids(org, wanted.job_id, after)
             for delivery in await self._outbox.many(org, ids):
                 if wanted.match(delivery):
                     found.append(delivery)
                     if len(found) == limit:
                         return found, delivery.id
-            after = ids[-1] if len(ids) == AT_ONCE else None
+            after = ids[-1] if len(ids) == MAX_ROWS_A_TRIP else None
             if after is None:
                 break
         return found, after
@@ -105,7 +105,7 @@ class DeliveryLog:
         await self._require_enabled(org, endpoint_id)
         rows = await self._outbox.of_job(org, job_id)
         ended = [d for d in rows if d.endpoint_id == endpoint_id and d.state is not DeliveryState.PENDING]
-        return Redelivered(await self._outbox.redeliver(ended[:REDELIVER_AT_MOST]))
+        return Redelivered(await self._outbox.redeliver(ended[:MAX_REDELIVERIES]))
 
     async def redeliver_between(
         self, org: str, endpoint_id: str, since_ms: int, until_ms: int, states: Collection[str]
@@ -115,15 +115,15 @@ class DeliveryLog:
             raise InvalidInput("must lie after since, and at most 28 days", field="until")
         await self._require_enabled(org, endpoint_id)
         count, seen_ms = 0, since_ms
-        for skip in range(0, LOOK_AT_MOST, AT_ONCE):
-            ids = await self._outbox.between(org, since_ms, until_ms, skip, AT_ONCE)
+        for skip in range(0, MAX_ROWS_A_RANGE, MAX_ROWS_A_TRIP):
+            ids = await self._outbox.between(org, since_ms, until_ms, skip, MAX_ROWS_A_TRIP)
             rows = await self._outbox.many(org, ids)
             fit = [d for d in rows if d.endpoint_id == endpoint_id and d.state in states]
-            room = REDELIVER_AT_MOST - count
+            room = MAX_REDELIVERIES - count
             count += await self._outbox.redeliver(fit[:room])
             if len(fit) > room:
                 return Redelivered(count, fit[room].created_ms)
-            if len(ids) < AT_ONCE:
+            if len(ids) < MAX_ROWS_A_TRIP:
                 return Redelivered(count)
             seen_ms = rows[-1].created_ms if rows else seen_ms
         return Redelivered(count, seen_ms)
@@ -155,10 +155,10 @@ class DeliveryLog:
 
     async def _ids(self, org: str, job_id: str | None, after: str | None) -> list[str]:
         if job_id is None:
-            return await self._outbox.below(org, after, AT_ONCE)
+            return await self._outbox.below(org, after, MAX_ROWS_A_TRIP)
         ids = (await self._outbox.ids_of_job(job_id))[::-1]
         start = 0 if after is None else ids.index(after) + 1 if after in ids else len(ids)
-        return ids[start : start + AT_ONCE]
+        return ids[start : start + MAX_ROWS_A_TRIP]
 
     async def _require_enabled(self, org: str, endpoint_id: str) -> None:
         endpoint = await self._endpoints.get(org, endpoint_id)

@@ -31,7 +31,7 @@ EndpointsOf = Callable[[str], Awaitable[Sequence["Endpoint"]]]
 
 BREAKER: Final = {"max_failures": 5, "open_ms": 30_000, "max_open_ms": 600_000}
 """After so many failures in a row a receiver's queue waits for a single try; twice as long each time, up to."""
-AT_ONCE: Final = 100
+MAX_ROWS_A_TRIP: Final = 100
 """Rows that one round trip reads or writes: each may be 20 KB."""
 
 
@@ -73,8 +73,8 @@ class Outbox:
     async def redeliver(self, deliveries: Sequence[Delivery]) -> int:
         """Put deliveries on their way once more; how many went."""
         count, now = 0, now_ms()
-        for start in range(0, len(deliveries), AT_ONCE):
-            part = deliveries[start : start + AT_ONCE]
+        for start in range(0, len(deliveries), MAX_ROWS_A_TRIP):
+            part = deliveries[start : start + MAX_ROWS_A_TRIP]
             told = {"deliveries": [{"id": d.id, "revision": d.revision} for d in part]}
             written = (replace(once_more(d, now), revision=d.revision + 1) for d in part)
             count += await self._scripts.run("redeliver", told, *map(_encoder.encode, written))

@@ -60,7 +60,7 @@ ELSEWHERE = (
     Fallback(target=Target("openai", "m2"), unit_price=2, expected_seconds=3.0),
     Fallback(target=Target("azure-openai", "m3"), changes={"size": "auto"}),
 )
-MOST_JOBS = 3
+MAX_JOBS = 3
 WORKER = st.integers(0, 1)
 PICK = st.integers(0, 5)
 HOW = st.sampled_from(("sent", "sent", "sent", "sent twice", "held up"))
@@ -273,7 +273,7 @@ class Engine(RuleBasedStateMachine):
             fingerprint=f"n={n}",
             fallbacks=ELSEWHERE[:others],
         )
-        if len(self.jobs) == MOST_JOBS and (org, key) not in self.keys:
+        if len(self.jobs) == MAX_JOBS and (org, key) not in self.keys:
             return
         lane = [k for k in self.jobs.values() if (k.job.org, target(k.job)) == (org, target(job))]
         ahead = sum(self.position(k) is not None for k in lane)
