@@ -207,7 +207,8 @@ def _planned(batch_submission: BatchSubmission) -> Batch:
 def _names(batch: Batch) -> dict[str, int | None]:
     if batch.idempotency_key is None:
         return {}
-    return {f"{batch.org}:{len(batch.subject)}:{batch.subject}:{batch.idempotency_key}": batch.until_ms}
+    name = f"{batch.org}:{len(batch.subject)}:{batch.subject}:{batch.idempotency_key}"
+    return {name: batch.until_ms + TOMB_MS}  # it outlives the record: who asks again is told that it is gone
 
 
 def _marked(batch: Batch, refused: Mapping[int, DarkroomError]) -> Batch:

@@ -267,6 +267,11 @@ def salvageable(job: Job) -> tuple[tuple[int, int], ...]:
     return () if leads(Move.SALVAGE, job.status) is None else possibly_stored(job)
 
 
+def record_ms(job: Job) -> int:
+    """How long the record stays after the job's end."""
+    return RECORD_DAYS * DAY_MS if job.options.expires_after is None else job.options.expires_after * 1000
+
+
 def _moved(job: Job, move: Move, now: int) -> Job:
     target = leads(move, job.status)
     if target is None:
@@ -275,14 +280,13 @@ def _moved(job: Job, move: Move, now: int) -> Job:
 
 
 def _ended(job: Job, move: Move, now: int) -> Job:
-    keep_ms = (job.options.expires_after or RECORD_DAYS * DAY_MS // 1000) * 1000
     words = {"prompt": "", "negative_prompt": None, "user": None, "safety_identifier": None}
     forgotten = words if job.options.store_inputs is False else {}
     return replace(
         _moved(job, move, now),
         phase=Phase.DONE,
         finished_ms=now,
-        expires_ms=now + keep_ms,
+        expires_ms=now + record_ms(job),
         not_before_ms=None,
         preview=None,
         request=replace(job.request, **forgotten),

@@ -10,6 +10,7 @@ from msgspec import Struct
 from jobs.model import fallback, ledger
 from jobs.model.job import Job, Status
 from jobs.model.json import present
+from jobs.model.moves import record_ms
 from jobs.model.times import moment
 from jobs.redis.keys import RoomNeed
 from jobs.store.durations import (
@@ -18,7 +19,6 @@ from jobs.store.durations import (
     DAY_MS,
     DELIVERY_MS,
     HEAD_START_MS,
-    KEY_DAYS_MS,
     TOLD_MS,
     TOMB_MS,
     TURN_START_MS,
@@ -53,9 +53,9 @@ def create_job(job: Job, rows: Sequence[OutboxRow], turn: str, *, waited: bool) 
 
 
 def idempotency(job: Job, key: Key, name: str) -> Arguments:
-    """The key, called `name` in Redis, and what it is to say."""
-    lasting_ms = job.cancel_at_ms - job.created_ms + (job.options.expires_after or 0) * 1000
-    return {"key": name, "claim": f"{job.id} {key.fingerprint}", "keep_ms": max(KEY_DAYS_MS, lasting_ms)}
+    """The key, called `name` in Redis, and what it is to say. It is kept as long as the job is known to be gone."""
+    keep_ms = job.cancel_at_ms - job.created_ms + record_ms(job) + TOMB_MS
+    return {"key": name, "claim": f"{job.id} {key.fingerprint}", "keep_ms": keep_ms}
 
 
 def adoption(undelivered: str, wait_ms: int) -> Arguments:

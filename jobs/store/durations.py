@@ -8,8 +8,6 @@ from jobs.model.choices import Priority
 
 TURN_START_MS: Final = 10_000
 """A turn that no worker has begun by then is asked for again."""
-KEY_DAYS_MS: Final = 48 * 3_600_000
-"""How long an idempotency key is kept at the least."""
 DAY_MS: Final = 86_400_000
 TOMB_MS: Final = 30 * DAY_MS
 """How long a job that is gone is known to be gone."""
