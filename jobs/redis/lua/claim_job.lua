@@ -74,7 +74,7 @@ for _ = 1, 100 do
   end
   local key = keys.job(id)
   local job = read(key, JobField.status, JobField.lease_until, JobField.document, JobField.deadline, JobField.org,
-    JobField.provider)
+    JobField.provider, JobField.fence)
   local live = job.status == 'queued' or job.status == 'running' or job.status == 'canceling'
   if live and tonumber(job.lease_until or '0') <= now then
     local breaker = keys.breaker(job.provider)
@@ -83,8 +83,9 @@ for _ = 1, 100 do
     if lost then
       room = room_at(job.provider) == 'free' and not probing and not runs_enough(job.org, now)
     end
-    local fence = redis.call('HINCRBY', key, JobField.fence, 1)
-    redis.call('HSET', key, JobField.lease_until, lease_until, JobField.worker, args.worker)
+    -- Above the clock: a replica that takes over without the last claim cannot give its number out again.
+    local fence = math.max(tonumber(job.fence or '0') + 1, now)
+    redis.call('HSET', key, JobField.fence, fence, JobField.lease_until, lease_until, JobField.worker, args.worker)
     redis.call('ZADD', keys.due, math.min(tonumber(job.deadline), lease_until), id)
     redis.call('ZADD', keys.claimed, now, id)
     redis.call('ZADD', keys.running_at_provider(job.provider), lease_until, id)
