@@ -10,6 +10,7 @@ from jobs.errors import InvalidInput
 from jobs.model.times import moment, now_ms
 from jobs.redis.connection import translate_redis_errors
 from jobs.redis.keys import Keys, LimitField, UseField
+from jobs.redis.scripts import Scripts
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -51,6 +52,7 @@ class Orgs:
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
         self._keys = Keys(prefix)
+        self._scripts = Scripts(redis, prefix, ("let_in_org",))
 
     async def limits(self, org: str) -> OrgLimits:
         """What the org may do."""
@@ -81,6 +83,7 @@ class Orgs:
             for name, value in told.items():
                 pipe.hset(key, name, str(value)) if value is not None else pipe.hdel(key, name)
             await pipe.execute()
+        await self._scripts.run("let_in_org", {"org": org})
         return await self.limits(org)
 
     async def used(self, org: str) -> Used:

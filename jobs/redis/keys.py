@@ -30,6 +30,8 @@ class Keys:
         """Set: names of the lanes in which any org has a job."""
         self.ready_orgs = f"{prefix}ready_orgs"
         """Orgs that have a job in any lane, by their tag in virtual time."""
+        self.throttled_orgs = f"{prefix}throttled_orgs"
+        """Orgs that run as many jobs as they may, by when their first lease ends: they stand in no lane till then."""
         self.tags = f"{prefix}tags"
         """Hash: an org's last tag in virtual time."""
         self.virtual_time = f"{prefix}virtual_time"

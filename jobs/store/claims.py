@@ -108,7 +108,9 @@ class Claims:
         """Turns that have to be rung: at most `limit`, no more than there is work and free slots for."""
         offered = [f"{self._keys.prefix}{new_id('turn')}" for _ in range(limit)]
         told = {"turns": offered, "turn_start_ms": TURN_START_MS, "limits": self._limits}
-        return [turn.decode() for turn in await self._scripts.run("missing_turns", told)]
+        while (missing := await self._scripts.run("missing_turns", told)) is None:
+            continue
+        return [turn.decode() for turn in missing]
 
     async def pending_salvage(self) -> list[str]:
         """Jobs that ended with a call open, and whose leases are over: what the call stored is to be looked for."""

@@ -31,6 +31,8 @@ EndpointsOf = Callable[[str], Awaitable[Sequence["Endpoint"]]]
 
 BREAKER: Final = {"max_failures": 5, "open_ms": 30_000, "max_open_ms": 600_000}
 """After so many failures in a row a receiver's queue waits for a single try; twice as long each time, up to."""
+MAX_ROWS_A_SCRIPT: Final = 500
+"""Rows that one script changes: meanwhile Redis answers nobody."""
 MAX_ROWS_A_TRIP: Final = 100
 """Rows that one round trip reads or writes: each may be 20 KB."""
 
@@ -82,7 +84,8 @@ class Outbox:
 
     async def make_due(self, queue: str) -> None:
         """All that waits in a queue, and is not being posted, is looked at by a courier now."""
-        await self._scripts.run("release_queue", {"queue": queue})
+        while await self._scripts.run("release_queue", {"queue": queue, "max": MAX_ROWS_A_SCRIPT}):
+            continue
 
     async def get(self, org: str, delivery_id: str) -> Delivery | None:
         """One delivery of the org."""

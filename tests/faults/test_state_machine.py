@@ -35,7 +35,7 @@ from jobs.model.moves import Changed, MoveRefused
 from jobs.model.picture import Image
 from jobs.model.request import Fallback, Target
 from jobs.model.times import now_ms
-from jobs.redis.keys import lane
+from jobs.redis.keys import LimitField, lane
 from jobs.store.claims import Claim, Claims
 from jobs.store.jobs import RedisJobStore
 from jobs.store.outcomes import Created, Fenced, Full, Key, Known, Stale
@@ -236,6 +236,8 @@ class Engine(RuleBasedStateMachine):
         self.workers: list[list[Holding]] = [[], []]
         self.late: list[tuple[str, Job, Changed, int | None]] = []
         self.turns = itertools.count()
+        self.limited: set[str] = set()
+        """Orgs that may run one job at a time."""
         self.now = now_ms()
         self.pass_time(0)
 
@@ -246,8 +248,12 @@ class Engine(RuleBasedStateMachine):
         cancel_after=st.sampled_from((60_000, 900_000)),
         begin=st.booleans(),
         others=st.integers(0, 2),
+        limited=st.booleans(),
     )
-    def first(self, n, cancel_after, begin, others=0):
+    def first(self, n, cancel_after, begin, others=0, limited=False):  # the draws, by name
+        if limited:
+            self.run(self.redis.hset(self.store.keys.limits("a"), LimitField.MAX_RUNNING, 1))
+            self.limited = {"a"}
         self.submit("a", None, n, cancel_after, others=others)
         self.claim(0, 2_000, begin)
 
@@ -322,10 +328,14 @@ class Engine(RuleBasedStateMachine):
             if kept.later_ms is not None and kept.later_ms <= self.now:
                 kept.later_ms = None
         if claim is None:
-            idle = [k.job.id for k in jobs if k.live and not k.claimed and k.later_ms is k.lease_ms is None]
+            full = {k.job.org for k in jobs if k.lease_ms is not None and k.lease_ms > self.now} & self.limited
+            waiting = [k for k in jobs if k.live and not k.claimed and k.later_ms is k.lease_ms is None]
+            idle = [k.job.id for k in waiting if k.job.org not in full]
             assert not idle, f"nothing to claim, but {idle} wait"
             return None
         kept = self.jobs[claim.job.id]
+        others = [k for k in jobs if k is not kept and k.job.org == kept.job.org and (k.lease_ms or 0) > self.now]
+        assert not (others and kept.job.org in self.limited and claim.room), "more of an org than it may run"
         assert kept.live, "claimed after its end"
         assert claim.job == kept.job
         assert claim.fence == max(kept.fence + 1, self.now), "the fence did not grow, or not above the clock"

@@ -4,11 +4,12 @@ import asyncio
 
 import pytest
 
+from jobs.access.orgs import OrgChange, Orgs
 from jobs.ids import new_id
 from jobs.model import moves
 from jobs.model.request import Fallback, Target
 from jobs.model.times import now_ms
-from jobs.redis.keys import Keys
+from jobs.redis.keys import Keys, LimitField
 from jobs.store.breaker import Breaker
 from tests.jobs import claims_of, new_job
 
@@ -171,3 +172,98 @@ async def test_lanes_that_have_run_empty_are_forgotten(store, redis):
 
     assert await redis.exists(KEYS.ready_orgs, KEYS.lanes, KEYS.lanes_of_org("acme")) == 0
     assert await redis.keys(KEYS.orgs_in_lane("*")) == []
+
+
+async def throttled(store, number, running=0):
+    """So many orgs, each with a job that waits while the org runs as many as it may."""
+    for each in range(number):
+        org = f"t{each:03}"
+        await created(store, org=org)
+        await store.redis.hset(KEYS.limits(org), LimitField.MAX_RUNNING, running)
+
+
+async def scripts_run(redis):
+    return (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"]
+
+
+async def test_a_claim_costs_the_same_however_many_orgs_run_as_many_as_they_may(store, redis):
+    costs = []
+    for orgs in (3, 300):
+        await redis.flushdb()
+        await throttled(store, orgs)
+        for _ in range(2):
+            await created(store, org="u")
+        assert (await claim(store)).job.org == "u"
+        await redis.config_resetstat()
+
+        assert (await claim(store)).job.org == "u"
+
+        stats = await redis.info("commandstats")
+        costs.append(sum(each["calls"] for name, each in stats.items() if name != "cmdstat_config|resetstat"))
+
+    assert costs[0] == costs[1]
+
+
+async def test_one_script_passes_over_a_bounded_number_of_orgs_and_the_next_goes_on(store, redis):
+    await throttled(store, 120)
+    await created(store, org="u")
+    await claims_of(store).renew("worker", 15_000, 1, [])
+    await redis.config_resetstat()
+
+    found = await claim(store)
+
+    assert found.job.org == "u"
+    assert await scripts_run(redis) == 3
+    assert await claim(store) is None
+
+
+async def one_of_two_running(store, lease_ms=15_000):
+    """An org that may run one job: the claim of one, and the id of the other, which no claim is given."""
+    await store.redis.hset(KEYS.limits("acme"), LimitField.MAX_RUNNING, 1)
+    first, second = await created(store), await created(store)
+    running = await claims_of(store).claim_next(new_id("turn"), "worker", lease_ms)
+    assert await claim(store) is None
+    assert running.job.id in {first.id, second.id}
+    return running, ({first.id, second.id} - {running.job.id}).pop()
+
+
+async def test_an_org_is_let_in_again_when_a_job_of_its_ends(store):
+    running, waiting = await one_of_two_running(store)
+
+    await store.commit(running.job, moves.cancel(running.job, now_ms(), by="me"))
+
+    assert (await claim(store)).job.id == waiting
+
+
+async def test_an_org_is_let_in_again_when_a_job_of_its_is_erased(store):
+    running, waiting = await one_of_two_running(store)
+
+    await store.erase(running.job)
+
+    assert (await claim(store)).job.id == waiting
+
+
+async def test_an_org_is_let_in_again_when_it_may_run_more(store, redis):
+    _, waiting = await one_of_two_running(store)
+
+    await Orgs(redis, "{test}:").change("acme", OrgChange(max_running=2))
+
+    assert (await claim(store)).job.id == waiting
+
+
+async def test_an_org_is_let_in_again_when_a_lease_of_its_runs_out(store):
+    _, waiting = await one_of_two_running(store, lease_ms=50)
+    await asyncio.sleep(0.06)
+
+    assert (await claim(store)).job.id == waiting
+
+
+async def test_a_job_that_comes_while_its_org_is_full_is_claimed_in_its_turn(store):
+    running, waiting = await one_of_two_running(store)
+    late = await created(store, provider="openai")
+    assert await claim(store) is None
+
+    await store.commit(running.job, moves.cancel(running.job, now_ms(), by="me"))
+    await Orgs(store.redis, "{test}:").change("acme", OrgChange(max_running=None))
+
+    assert [(await claim(store)).job.id for _ in range(2)] == [waiting, late.id]

@@ -252,3 +252,15 @@ def test_an_event_goes_to_each_endpoint_that_names_it_and_to_the_jobs_own_webhoo
     found = deliveries(Changed(new_job(), "image.job.queued").job, replace(event, data=told), (ENDPOINT, other))
 
     assert [(d.endpoint_id, d.url, d.secret) for d in found] == [("whe_x", own, None)]
+
+
+async def test_a_long_queue_is_made_due_by_several_short_scripts(redis, outbox):
+    await redis.zadd(KEYS.queued_deliveries("whe_x"), {f"dlv_{n:04}": now_ms() + 60_000 for n in range(1_200)})
+    await redis.config_resetstat()
+
+    await outbox.make_due("whe_x")
+
+    scripts = (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"]
+    assert await redis.zcount(KEYS.queued_deliveries("whe_x"), "-inf", now_ms()) == 1_200
+    assert scripts >= 3
+    assert await redis.zscore(KEYS.due_queues, "whe_x") <= now_ms()

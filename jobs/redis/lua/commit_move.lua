@@ -34,6 +34,7 @@ else
   redis.call('ZREM', keys.lost, id)  -- a lapsed lease had put it there
   redis.call('ZREM', keys.running_at_provider(held.provider), id)
   redis.call('ZREM', keys.running_of_org(org), id)
+  let_in(org)
   if status == 'queued' then
     redis.call('ZADD', keys.due, args.deadline_ms, id)
     redis.call('ZREM', keys.ready(org, held.provider), id)  -- a lapsed lease had put it there

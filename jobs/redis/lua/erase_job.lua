@@ -25,6 +25,7 @@ if held.provider then
   redis.call('ZREM', keys.ready(org, leaving_lane(held.provider)), id)
   redis.call('ZREM', keys.running_at_provider(held.provider), id)
   redis.call('ZREM', keys.running_of_org(org), id)
+  let_in(org)
 end
 redis.call('DEL', keys.job(id), keys.events(id), keys.deliveries_of_job(id))
 redis.call('ZREM', keys.jobs_of_org(org), id)

@@ -2,14 +2,19 @@
 -- Includes: lanes, turns.
 local now = now_ms()
 local room_at = rooms(args.limits, now)
+let_in_due(now)
+local budget = {orgs = 50}
 local work = redis.call('ZCARD', keys.lost) + redis.call('ZCOUNT', keys.backing_off, '-inf', now)
 for _, lane in ipairs(redis.call('SMEMBERS', keys.lanes)) do
   if work < #args.turns and may_claim(room_at, lane) then
-    each_org(lane, now, function(org)
+    each_org(lane, now, budget, function(org)
       work = work + redis.call('ZCARD', keys.ready(org, lane))
       return work >= #args.turns
     end)
   end
+end
+if work < #args.turns and budget.orgs <= 0 then
+  return false  -- it has passed over as many orgs as one script should: the next one goes on
 end
 local wanted = {}
 for _, turn in ipairs(args.turns) do

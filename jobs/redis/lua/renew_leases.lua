@@ -23,6 +23,7 @@ for place, claim in ipairs(args.claims) do
     redis.call('HSET', key, JobField.lease_until, lease_until)
     redis.call('ZADD', keys.running_at_provider(held.provider), 'XX', lease_until, claim.id)
     redis.call('ZADD', keys.running_of_org(held.org), 'XX', lease_until, claim.id)
+    redis.call('ZADD', keys.throttled_orgs, 'XX', 'LT', lease_until, held.org)  -- a lease may have become shorter
     redis.call('ZADD', keys.due, 'XX', math.min(tonumber(held.deadline), lease_until), claim.id)
     if held.status == 'canceling' then
       canceling[#canceling + 1] = claim.id

@@ -8,6 +8,19 @@ local function provider_of(lane)
   return (string.gsub(lane, ELSEWHERE .. '$', ''))
 end
 
+-- Let an org stand in a lane by its tag.
+local function stand_in(lane, org, tag)
+  redis.call('SADD', keys.lanes, lane)
+  redis.call('ZADD', keys.orgs_in_lane(lane), tag, org)
+end
+
+local function stand_out(lane, org)
+  redis.call('ZREM', keys.orgs_in_lane(lane), org)
+  if redis.call('EXISTS', keys.orgs_in_lane(lane)) == 0 then
+    redis.call('SREM', keys.lanes, lane)
+  end
+end
+
 -- Put a job among its org's ready ones. Orgs take turns by start-time fair queueing: an org that comes (back)
 -- begins at the virtual time, never before its own last tag, so neither a full queue nor an empty one is an advantage.
 -- Each lane knows its orgs by their tags: a hundred that wait for one provider are in nobody's way to another.
@@ -27,17 +40,15 @@ local function make_ready(org, provider, id, score)
   end
   redis.call('ZADD', keys.ready(org, lane), score, id)
   redis.call('SADD', keys.lanes_of_org(org), lane)
-  redis.call('SADD', keys.lanes, lane)
-  redis.call('ZADD', keys.orgs_in_lane(lane), tag, org)
+  if not redis.call('ZSCORE', keys.throttled_orgs, org) then
+    stand_in(lane, org, tag)
+  end
 end
 
 -- An org has nothing left in a lane.
 local function leave_lane(org, lane)
-  redis.call('ZREM', keys.orgs_in_lane(lane), org)
+  stand_out(lane, org)
   redis.call('SREM', keys.lanes_of_org(org), lane)
-  if redis.call('EXISTS', keys.orgs_in_lane(lane)) == 0 then
-    redis.call('SREM', keys.lanes, lane)
-  end
   if redis.call('EXISTS', keys.lanes_of_org(org)) == 0 then
     redis.call('ZREM', keys.ready_orgs, org)
   end
@@ -49,23 +60,53 @@ local function runs_enough(org, now)
   return limit and redis.call('ZCOUNT', keys.running_of_org(org), '(' .. now, '+inf') >= tonumber(limit)
 end
 
+-- An org that runs as many jobs as it may stands in no lane, so that no claim has to pass it over, however many there are.
+-- It is let in again when a job of its ends, when its limits change, and by the end of its first lease at the latest.
+local function set_aside(org, now)
+  local first = redis.call('ZRANGEBYSCORE', keys.running_of_org(org), '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+  redis.call('ZADD', keys.throttled_orgs, first or now + 15000, org)
+  for _, lane in ipairs(redis.call('SMEMBERS', keys.lanes_of_org(org))) do
+    stand_out(lane, org)
+  end
+end
+
+local function let_in(org)
+  if redis.call('ZREM', keys.throttled_orgs, org) == 1 then
+    local tag = redis.call('ZSCORE', keys.ready_orgs, org)
+    for _, lane in ipairs(redis.call('SMEMBERS', keys.lanes_of_org(org))) do
+      stand_in(lane, org, tag)
+    end
+  end
+end
+
+-- Let in the orgs whose first lease may have ended, as many as one script should.
+local function let_in_due(now)
+  for _, org in ipairs(redis.call('ZRANGEBYSCORE', keys.throttled_orgs, '-inf', now, 'LIMIT', 0, 100)) do
+    let_in(org)
+  end
+end
+
 -- Show the orgs whose jobs wait in a lane, the next one first, until `enough` has seen what it wants. What is passed over
--- on the way are orgs that run as many as they may; those that have nothing left there are met once.
-local function each_org(lane, now, enough)
+-- on the way is met once: orgs that run as many as they may, or that have nothing left there. More than `budget.orgs` of
+-- them are left to the next script.
+local function each_org(lane, now, budget, enough)
   local from = 0
-  while true do
-    local orgs = redis.call('ZRANGE', keys.orgs_in_lane(lane), from, from + 99, 'WITHSCORES')
+  while budget.orgs > 0 do
+    local orgs = redis.call('ZRANGE', keys.orgs_in_lane(lane), from, from + 9, 'WITHSCORES')
     if not orgs[1] then
       return
     end
     for i = 1, #orgs, 2 do
       if redis.call('EXISTS', keys.ready(orgs[i], lane)) == 0 then
         leave_lane(orgs[i], lane)
+        budget.orgs = budget.orgs - 1
+      elseif runs_enough(orgs[i], now) then
+        set_aside(orgs[i], now)
+        budget.orgs = budget.orgs - 1
+      elseif enough(orgs[i], tonumber(orgs[i + 1])) then
+        return
       else
         from = from + 1
-        if not runs_enough(orgs[i], now) and enough(orgs[i], tonumber(orgs[i + 1])) then
-          return
-        end
       end
     end
   end
