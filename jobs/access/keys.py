@@ -24,6 +24,8 @@ MAX_OVERLAP_SECONDS: Final = 7 * 86_400
 """Seconds that a rotated secret may stay valid."""
 USED_EVERY_MS: Final = 60_000
 """`lastUsedAt` is written no more often than this."""
+USED_KEPT_MS: Final = 400 * 86_400_000
+"""How long the last use of a key is known."""
 
 
 class KeyWithSecret(Struct, frozen=True):
@@ -38,7 +40,7 @@ class Keys:
 
     def __init__(self, redis: Redis, prefix: str, providers: Collection[str]) -> None:
         self._redis = redis
-        self._used = RedisKeys(prefix).api_keys_used
+        self._keys = RedisKeys(prefix)
         self._records = Records(redis, prefix, "api_key", ApiKey, _hashes)
         self._providers = providers
 
@@ -117,14 +119,14 @@ class Keys:
         if not keys:
             return []
         with translate_redis_errors():
-            found = await self._redis.hmget(self._used, [key.id for key in keys])  # type: ignore[misc]  # redis-py types both clients as one
+            found = await self._redis.mget([self._keys.api_key_used(key.id) for key in keys])
         return [None if ms is None else int(ms) for ms in found]
 
     async def _note_use(self, key: ApiKey, now: int) -> None:
         (used,) = await self.last_used([key])
         if used is None or used + USED_EVERY_MS <= now:
             with translate_redis_errors():
-                await self._redis.hset(self._used, key.id, str(now))  # type: ignore[misc]  # as above
+                await self._redis.set(self._keys.api_key_used(key.id), now, px=USED_KEPT_MS)
 
 
 def _hashes(key: ApiKey) -> dict[str, int | None]:

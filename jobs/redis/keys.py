@@ -33,7 +33,7 @@ class Keys:
         self.throttled_orgs = f"{prefix}throttled_orgs"
         """Orgs that run as many jobs as they may, by when their first lease ends: they stand in no lane till then."""
         self.tags = f"{prefix}tags"
-        """Hash: an org's last tag in virtual time."""
+        """Orgs by their last tag in virtual time, as long as that is ahead of it."""
         self.virtual_time = f"{prefix}virtual_time"
         """The tag of the org that was served last."""
         # Workers. Scores are when each is taken for dead.
@@ -45,8 +45,8 @@ class Keys:
         """Queues of deliveries, by when something of theirs is due."""
         self.expiring_blobs = f"{prefix}expiring_blobs"
         """Names of blobs, by when they are to be deleted."""
-        self.api_keys_used = f"{prefix}api_keys_used"
-        """Hash: when an API key was used last."""
+        self.index_ends = f"{prefix}index_ends"
+        """`kind id org` of what stands in an org's index and ends, by when."""
         self.rates = f"{prefix}rates"
         """Begins the keys of `limits`, which counts requests."""
         self.arq_turns = f"{prefix}arq:turns"
@@ -65,7 +65,7 @@ class Keys:
 
     def job(self, job: str) -> str:
         """Hash of `JobField`: the record and what the scripts need of it."""
-        return f"{self.prefix}job:{job}"
+        return self.record("job", job)
 
     def events(self, job: str) -> str:
         """Stream: what the outside heard of a job, by version; one field, `EVENT`."""
@@ -77,7 +77,7 @@ class Keys:
 
     def jobs_of_org(self, org: str) -> str:
         """Sorted set of ids, all of score 0: they sort by time themselves."""
-        return f"{self.prefix}jobs_of_org:{org}"
+        return self.records_of_org("job", org)
 
     def idempotency(self, scope: str) -> str:
         """`id fingerprint` of the job that an idempotency key has made."""
@@ -143,7 +143,7 @@ class Keys:
 
     def delivery(self, delivery: str) -> str:
         """Hash of `DeliveryField`."""
-        return f"{self.prefix}delivery:{delivery}"
+        return self.record("delivery", delivery)
 
     def deliveries_of_job(self, job: str) -> str:
         """List of ids, oldest first."""
@@ -151,7 +151,7 @@ class Keys:
 
     def deliveries_of_org(self, org: str) -> str:
         """Ids, by when they were made."""
-        return f"{self.prefix}deliveries_of_org:{org}"
+        return self.records_of_org("delivery", org)
 
     def queued_deliveries(self, queue: str) -> str:
         """Pending deliveries to one receiver, by when each is due."""
@@ -169,10 +169,14 @@ class Keys:
         """What arq says of a worker."""
         return f"{self.prefix}arq:health:{worker}"
 
-    # Small records of a kind (`store.records`): `api_key`, `batch`, `endpoint`.
+    def api_key_used(self, api_key: str) -> str:
+        """When an API key was used last."""
+        return f"{self.prefix}api_key_used:{api_key}"
+
+    # Records of a kind: `job`, `delivery`, and the small ones of `store.records`: `api_key`, `batch`, `endpoint`.
 
     def record(self, kind: str, record: str) -> str:
-        """One record as JSON."""
+        """One record; a small one as JSON."""
         return f"{self.prefix}{kind}:{record}"
 
     def record_named(self, kind: str, name: str) -> str:
@@ -180,7 +184,7 @@ class Keys:
         return f"{self.prefix}{kind}_named:{name}"
 
     def records_of_org(self, kind: str, org: str) -> str:
-        """Sorted set of ids, all of score 0."""
+        """Sorted set of ids."""
         return f"{self.prefix}{kind}_of_org:{org}"
 
 

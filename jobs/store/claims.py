@@ -19,6 +19,9 @@ from jobs.store.durations import PROBE_MS, TURN_START_MS
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+MAX_TRIMMED: Final = 200
+"""Entries of indexes that one script looks at, and how many scripts one trim is."""
+MAX_TRIMS: Final = 10
 MAX_SALVAGES: Final = 20
 """Jobs that one look for late pictures is given."""
 
@@ -112,6 +115,12 @@ class Claims:
             continue
         return [turn.decode() for turn in missing]
 
+    async def trim(self) -> None:
+        """Take what is past its retention out of the indexes of the orgs."""
+        for _ in range(MAX_TRIMS):
+            if await self._scripts.run("trim_indexes", {"max": MAX_TRIMMED}) < MAX_TRIMMED:
+                return
+
     async def pending_salvage(self) -> list[str]:
         """Jobs that ended with a call open, and whose leases are over: what the call stored is to be looked for."""
         with translate_redis_errors():
@@ -127,7 +136,7 @@ class Claims:
                 await self._redis.zadd(self._keys.pending_salvage, {job_id: at_ms}, xx=True)
 
 
-_SCRIPTS: Final = ("claim_job", "renew_leases", "release_slots", "reap_leases", "missing_turns")
+_SCRIPTS: Final = ("claim_job", "renew_leases", "release_slots", "reap_leases", "missing_turns", "trim_indexes")
 
 
 def _score(raw: bytes) -> int | None:

@@ -107,6 +107,7 @@ class Records(Generic[R]):
             gone = [i for i, document in zip(ids, documents, strict=True) if document is None]
             if gone:
                 await self._redis.zrem(index, *gone)
+                await self._redis.zrem(self._keys.index_ends, *(self._index_entry(org, i) for i in gone))
         records = [record for record in map(self._read, documents) if record is not None]
         return records, ids[-1] if len(ids) == limit else None
 
@@ -144,12 +145,19 @@ class Records(Generic[R]):
 
     def _write(self, pipe: Any, record: R, before: Mapping[str, int | None]) -> None:
         names = self._names(record)
-        pipe.set(self._keys.record(self._kind, record.id), msgspec.json.encode(record), pxat=self._lasting(record))
+        until_ms = self._lasting(record)
+        pipe.set(self._keys.record(self._kind, record.id), msgspec.json.encode(record), pxat=until_ms)
         pipe.zadd(self._keys.records_of_org(self._kind, record.org), {record.id: 0})
-        for name, until_ms in names.items():
-            pipe.set(self._keys.record_named(self._kind, name), record.id, pxat=until_ms)
+        if until_ms is not None:
+            pipe.zadd(self._keys.index_ends, {self._index_entry(record.org, record.id): until_ms})
+        for name, name_until_ms in names.items():
+            pipe.set(self._keys.record_named(self._kind, name), record.id, pxat=name_until_ms)
         for name in before.keys() - names.keys():
             pipe.delete(self._keys.record_named(self._kind, name))
+
+    def _index_entry(self, org: str, record_id: str) -> str:
+        """As `lua/include/index.lua` spells it."""
+        return f"{self._kind} {record_id} {org}"
 
     def _read(self, document: bytes | None) -> R | None:
         return None if document is None else self._decoder.decode(document)

@@ -64,6 +64,7 @@ class Outbox:
         written = replace(after, revision=before.revision + 1)
         told = present(
             id=after.id,
+            org=after.org,
             revision=before.revision,
             pause_ms=pause_ms if after.state is DeliveryState.PENDING else None,
             verdict=None if good is None else Verdict.GOOD if good else Verdict.BAD,

@@ -155,6 +155,7 @@ class JobLoop:
             await self._turns.ring(turn)
         await self._turns.sweep()
         await self._expiry.sweep()
+        await self._claims.trim()
         due = [ms for ms in (renewal.due_ms, renewal.backed_off_ms) if ms is not None]
         return max(0.5, (min(due) - renewal.now_ms) / 1000) if due else self._lease_ms
 

@@ -137,7 +137,7 @@ async def test_the_last_use_is_written_at_most_once_a_minute(keys, redis):
     await keys.known(issued.secret)
     assert await keys.last_used([issued.key]) == [first]
 
-    await redis.hset(RedisKeys(PREFIX).api_keys_used, issued.key.id, first - 60_000)
+    await redis.set(RedisKeys(PREFIX).api_key_used(issued.key.id), first - 60_000)
     await keys.known(issued.secret)
     (later,) = await keys.last_used([issued.key])
     assert later > first

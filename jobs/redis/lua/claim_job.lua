@@ -51,7 +51,8 @@ local function pay(org, tag, id, room)
   local weight = tonumber(redis.call('HGET', keys.limits(org), LimitField.weight) or '1')
   local after = tag + seconds / weight
   redis.call('SET', keys.virtual_time, tag)
-  redis.call('HSET', keys.tags, org, after)
+  redis.call('ZADD', keys.tags, after, org)
+  redis.call('ZREMRANGEBYSCORE', keys.tags, '-inf', tag)  -- who comes back begins at the virtual time anyway
   redis.call('ZADD', keys.ready_orgs, after, org)
   for _, lane in ipairs(redis.call('SMEMBERS', keys.lanes_of_org(org))) do
     redis.call('ZADD', keys.orgs_in_lane(lane), after, org)
@@ -76,6 +77,9 @@ for _ = 1, 100 do
   end
   if not id then
     redis.call('ZREM', keys.turns, args.turn)
+    if redis.call('EXISTS', keys.ready_orgs, keys.claimed) == 0 then
+      redis.call('DEL', keys.tags)  -- nobody waits and nothing runs: all begin alike again
+    end
     return false
   end
   local key = keys.job(id)

@@ -1,7 +1,7 @@
 -- Write one move of a job: record, event, indexes and news together, or nothing at all.
 -- Refused when another move came first ('stale') or another worker holds the job ('fenced').
 -- Documents: the record, the event (empty: nobody hears of it), each delivery.
--- Includes: lanes, outbox, record.
+-- Includes: index, lanes, outbox, record.
 local id, org, status, provider = args.id, args.org, args.status, args.provider
 local key = keys.job(id)
 local held = read(key, JobField.version, JobField.fence, JobField.document, JobField.lease_until, JobField.provider,
@@ -48,6 +48,7 @@ else
     redis.call('ZREM', keys.ready(org, held.provider), id)
     redis.call('PEXPIREAT', key, args.expires_ms)
     redis.call('PEXPIREAT', keys.events(id), args.expires_ms)
+    redis.call('ZADD', keys.index_ends, args.expires_ms, index_entry('job', id, org))
     redis.call('SET', keys.tombstone(id), org, 'PXAT', args.expires_ms + args.keep_tombstone_ms)
     if args.salvageable then  -- a call is open: when its worker has died, nobody else knows of what it stored
       redis.call('ZADD', keys.pending_salvage, held.lease_until or 0, id)

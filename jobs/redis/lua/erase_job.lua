@@ -1,6 +1,6 @@
 -- Forget a job and all that was said of it; what stays is whose it was, so that asking for it is answered with 410.
 -- What it has reserved and cannot be charged any more is given back. Refused (0) when a move came first.
--- Includes: lanes, outbox, record.
+-- Includes: index, lanes, outbox, record.
 local id, org = args.id, args.org
 local held = read(keys.job(id), JobField.version, JobField.provider)
 if held.version and tonumber(held.version) ~= args.seen then
@@ -15,6 +15,8 @@ end
 for _, delivery in ipairs(redis.call('LRANGE', keys.deliveries_of_job(id), 0, -1)) do
   local queue = redis.call('HGET', keys.delivery(delivery), DeliveryField.queue)
   redis.call('DEL', keys.delivery(delivery))
+  redis.call('ZREM', keys.deliveries_of_org(org), delivery)
+  redis.call('ZREM', keys.index_ends, index_entry('delivery', delivery, org))
   if queue then
     redis.call('ZREM', keys.queued_deliveries(queue), delivery)
     schedule_queue(queue)
@@ -29,6 +31,7 @@ if held.provider then
 end
 redis.call('DEL', keys.job(id), keys.events(id), keys.deliveries_of_job(id))
 redis.call('ZREM', keys.jobs_of_org(org), id)
+redis.call('ZREM', keys.index_ends, index_entry('job', id, org))
 for _, index in ipairs({keys.due, keys.backing_off, keys.claimed, keys.lost, keys.pending_salvage}) do
   redis.call('ZREM', index, id)
 end

@@ -1,6 +1,6 @@
 -- Write what came of a delivery's attempt, its document; refused (0) when somebody has written since it was read.
 -- Without `pause_ms` it has ended. `verdict` is what the attempt says of the receiver: 'good', 'bad', or nothing.
--- Includes: outbox.
+-- Includes: index, outbox.
 local id, now = args.id, now_ms()
 local key = keys.delivery(id)
 local row = read(key, DeliveryField.revision, DeliveryField.queue)
@@ -18,6 +18,7 @@ if args.pause_ms then
 else
   redis.call('ZREM', keys.queued_deliveries(queue), id)
   redis.call('PEXPIRE', key, args.keep_ms)
+  redis.call('ZADD', keys.index_ends, now + args.keep_ms, index_entry('delivery', id, args.org))
 end
 local receiver = keys.receiver(queue)
 if args.verdict == 'good' then

@@ -35,7 +35,7 @@ local function make_ready(org, provider, id, score)
   local tag = redis.call('ZSCORE', keys.ready_orgs, org)
   if not tag then
     local time = tonumber(redis.call('GET', keys.virtual_time) or '0')
-    tag = math.max(time, tonumber(redis.call('HGET', keys.tags, org) or '0'))
+    tag = math.max(time, tonumber(redis.call('ZSCORE', keys.tags, org) or '0'))
     redis.call('ZADD', keys.ready_orgs, tag, org)
   end
   redis.call('ZADD', keys.ready(org, lane), score, id)

@@ -11,14 +11,12 @@ local function schedule_queue(queue)
 end
 
 -- Put deliveries of a job into the outbox, due at once; their documents are ARGV[first] and on.
--- An org's index of them outlasts the rows: one pending for days is kept from its end on.
 local function queue_deliveries(org, job, deliveries, first, keep_ms)
   if not deliveries[1] then
     return
   end
   local now = now_ms()
   local index = keys.deliveries_of_org(org)
-  redis.call('ZREMRANGEBYSCORE', index, '-inf', now - 2 * keep_ms)
   for i, row in ipairs(deliveries) do
     redis.call('HSET', keys.delivery(row.id), DeliveryField.document, ARGV[first + i - 1], DeliveryField.revision, 0,
       DeliveryField.queue, row.queue)
@@ -28,6 +26,5 @@ local function queue_deliveries(org, job, deliveries, first, keep_ms)
     schedule_queue(row.queue)
     redis.call('PUBLISH', keys.posts, row.id)
   end
-  redis.call('PEXPIRE', index, 2 * keep_ms)
   redis.call('PEXPIRE', keys.deliveries_of_job(job), keep_ms)
 end
