@@ -98,7 +98,7 @@ class Jobs:
 
     async def events(self, job: Job, after: int = 0) -> list[dict[str, Any]]:
         """What the outside heard of the job after the version `after`, in order."""
-        return await self._store.events(job.id, after)
+        return await self._store.events(job, after)
 
     async def deliveries(self, job: Job) -> tuple[Delivery, ...]:
         """How the news of the job fared, its own webhook's and those of the org's endpoints, oldest first."""

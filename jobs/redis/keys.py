@@ -68,7 +68,7 @@ class Keys:
         return self.record("job", job)
 
     def events(self, job: str) -> str:
-        """Stream: what the outside heard of a job, by version; one field, `EVENT`."""
+        """What the outside heard of a job, by version. A stream would take four kilobytes for a few short events."""
         return f"{self.prefix}events:{job}"
 
     def tombstone(self, job: str) -> str:
@@ -259,10 +259,6 @@ class DeliveryField(StrEnum):
     LEASE_UNTIL = "lease_until"
 
 
-EVENT: Final = "event"
-"""The one field of an entry in a job's stream of events."""
-
-
 def lane(provider: str, *, may_leave: bool) -> str:
     """The name of the lane in which a provider's jobs wait, or those of them that may go on elsewhere."""
     return f"{provider}{ELSEWHERE}" if may_leave else provider
@@ -273,7 +269,7 @@ def lua(script: str) -> str:
     names = [*_variables(), *_functions()]
     lines = [f"keys.{name} = {value}" for name, value in names if f"keys.{name}" in script]
     tables = [_table(fields) for fields in _FIELDS if fields.__name__ in script]
-    return "\n".join(["local keys = {}", *lines, *tables, f"local ELSEWHERE, EVENT = '{ELSEWHERE}', '{EVENT}'", ""])
+    return "\n".join(["local keys = {}", *lines, *tables, f"local ELSEWHERE = '{ELSEWHERE}'", ""])
 
 
 _FIELDS: Final = (JobField, RoomNeed, LimitField, UseField, BreakerField, DeliveryField)

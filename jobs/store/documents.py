@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from jobs.errors import ServiceUnavailable
 from jobs.model.job import Job
+from jobs.store.packing import squeeze, unsqueeze
 
 SCHEMA: Final = 2
 """The form that is written. The one before is read, too, so that two versions of us can run side by side."""
@@ -26,12 +27,14 @@ class SchemaUnknown(ServiceUnavailable):
 
 
 def pack(job: Job) -> bytes:
-    """The record as it is kept."""
-    return _BEGINNING + _encoder.encode(job)[1:]
+    """The record as it is kept; one that has ended small. Equal ones become equal: so the store knows its own write."""
+    document = _BEGINNING + _encoder.encode(job)[1:]
+    return squeeze(document) if job.status.terminal else document
 
 
 def unpack(document: bytes) -> Job:
     """The record as it was kept. Raises `SchemaUnknown`."""
+    document = unsqueeze(document)
     if not document.startswith(_BEGINNING) and (schema := _form.decode(document).schema) != SCHEMA - 1:
         _log.error("job of another version", form=schema, reads=(SCHEMA - 1, SCHEMA))
         raise SchemaUnknown(schema)

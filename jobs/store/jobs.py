@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-import msgspec
-
 from jobs.errors import QueueFull, QuotaExceeded
 from jobs.ids import new_id
 from jobs.model.job import Event, Job
@@ -14,12 +12,13 @@ from jobs.model.json import job_json
 from jobs.model.moves import Changed
 from jobs.model.times import moment, now_ms
 from jobs.redis.connection import translate_redis_errors
-from jobs.redis.keys import EVENT, JobField, Keys
+from jobs.redis.keys import JobField, Keys
 from jobs.redis.scripts import Scripts
 from jobs.store import arguments
 from jobs.store.arguments import OutboxRow
 from jobs.store.documents import pack, unpack
 from jobs.store.durations import DAY_MS
+from jobs.store.events import pack_event, unpack_events
 from jobs.store.memory import MemoryGuard
 from jobs.store.outcomes import Adopted, CircuitOpen, Created, Fenced, Full, Key, Known, Page, Stale
 
@@ -140,11 +139,11 @@ class RedisJobStore:
         jobs = tuple(unpack(doc) for doc in docs if doc is not None)
         return Page(jobs, ids[-1] if len(ids) == limit else None)
 
-    async def events(self, job_id: str, after: int = 0) -> list[dict[str, Any]]:
+    async def events(self, job: Job, after: int = 0) -> list[dict[str, Any]]:
         """The job's events with a sequence above `after`, in order."""
         with translate_redis_errors():
-            rows = await self.redis.xrange(self.keys.events(job_id), f"({after}" if after else "-", "+")
-        return [msgspec.json.decode(fields[EVENT.encode()]) for _, fields in rows]
+            documents = await self.redis.zrangebyscore(self.keys.events(job.id), f"({after}", "+inf")
+        return unpack_events(job, documents, self.base_url)
 
     async def erase(self, job: Job) -> None:
         """Forget a job, its events and its deliveries; its id is known to be gone. Raises `Stale`."""
@@ -190,7 +189,7 @@ class RedisJobStore:
             job_id=job.id,
             data=job_json(job, self.base_url, with_request=False),
         )
-        return msgspec.json.encode(event), await self._outbox_rows(job, event)
+        return pack_event(event), await self._outbox_rows(job, event)
 
 
 async def _no_rows(_: Job, __: Event) -> Sequence[OutboxRow]:

@@ -18,6 +18,7 @@ from jobs.redis.scripts import Scripts
 from jobs.store.arguments import OutboxRow
 from jobs.store.breaker import Verdict
 from jobs.store.durations import DELIVERY_MS
+from jobs.store.packing import squeeze, unsqueeze
 from jobs.webhooks.delivery import Delivery, DeliveryState, deliveries, once_more
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Outbox:
         """Lease at most `most` rows that are due; no queue has more than `room` under way, over all couriers."""
         told = {"max": most, "lease_ms": lease_ms, "room": room}
         now, later, documents = await self._scripts.run("lease_deliveries", told)
-        found = tuple(map(_decoder.decode, documents))
+        found = tuple(map(_unpack, documents))
         return Due(found, max(0, int(float(later)) - now) if later else None)
 
     async def settle(self, before: Delivery, after: Delivery, pause_ms: int, *, good: bool | None = None) -> bool:
@@ -71,7 +72,7 @@ class Outbox:
             keep_ms=DELIVERY_MS,
             **BREAKER,
         )
-        return bool(await self._scripts.run("settle_delivery", told, _encoder.encode(written)))
+        return bool(await self._scripts.run("settle_delivery", told, _pack(written)))
 
     async def redeliver(self, deliveries: Sequence[Delivery]) -> int:
         """Put deliveries on their way once more; how many went."""
@@ -80,7 +81,7 @@ class Outbox:
             part = deliveries[start : start + MAX_ROWS_A_TRIP]
             told = {"deliveries": [{"id": d.id, "revision": d.revision} for d in part]}
             written = (replace(once_more(d, now), revision=d.revision + 1) for d in part)
-            count += await self._scripts.run("redeliver", told, *map(_encoder.encode, written))
+            count += await self._scripts.run("redeliver", told, *map(_pack, written))
         return count
 
     async def make_due(self, queue: str) -> None:
@@ -100,7 +101,7 @@ class Outbox:
             for delivery_id in ids:
                 pipe.hget(self.keys.delivery(delivery_id), DeliveryField.DOCUMENT)
             docs = await pipe.execute() if ids else []
-        found = [_decoder.decode(doc) for doc in docs if doc is not None]
+        found = [_unpack(doc) for doc in docs if doc is not None]
         return [d for d in found if d.org == org]
 
     async def ids_of_job(self, job_id: str) -> list[str]:
@@ -133,7 +134,7 @@ def outbox_rows(endpoints: EndpointsOf) -> OutboxRows:
 
     async def rows(job: Job, event: Event) -> list[OutboxRow]:
         made = deliveries(job, event, await endpoints(job.org))
-        return [OutboxRow(id=d.id, queue=d.queue, created_ms=d.created_ms, document=_encoder.encode(d)) for d in made]
+        return [OutboxRow(id=d.id, queue=d.queue, created_ms=d.created_ms, document=_pack(d)) for d in made]
 
     return rows
 
@@ -141,3 +142,13 @@ def outbox_rows(endpoints: EndpointsOf) -> OutboxRows:
 _SCRIPTS: Final = ("lease_deliveries", "settle_delivery", "redeliver", "release_queue")
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Delivery)
+
+
+def _pack(delivery: Delivery) -> bytes:
+    """The delivery as it is kept; one that has ended small."""
+    document = _encoder.encode(delivery)
+    return document if delivery.state is DeliveryState.PENDING else squeeze(document)
+
+
+def _unpack(document: bytes) -> Delivery:
+    return _decoder.decode(unsqueeze(document))

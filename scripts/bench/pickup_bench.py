@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import os
+import secrets
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from app.main import make_services
@@ -21,6 +24,7 @@ from jobs.client.submission import Submission
 from jobs.model import moves
 from jobs.model.job import Job, Options
 from jobs.model.moves import Changed
+from jobs.model.picture import Image
 from jobs.model.request import ImageRequest
 from jobs.model.times import now_ms
 from jobs.settings import Settings
@@ -36,9 +40,21 @@ LIFE: Sequence[Callable[[Job, int], Changed]] = (
     lambda job, now: moves.settle(job, now, 1, outcome="succeeded", charged=True),
     moves.succeed,
 )
+IMAGE = Image(
+    index=0,
+    url="http://127.0.0.1:8000/files/images/bench/2026-11-28/7985041c-be35-5d5b-b385-aa14aafccde7.png",
+    blob="images/bench/2026-11-28/7985041c-be35-5d5b-b385-aa14aafccde7.png",
+    media_type="image/png",
+    bytes=1_534_221,
+    sha256=hashlib.sha256(b"a picture").hexdigest(),
+    width=1024,
+    height=1024,
+)
+WHOLE_LIFE = (*LIFE[:2], lambda job, now: moves.checkpoint(job, now, IMAGE, 310), *LIFE[2:])
 SAMPLES = 300
+FINISHED = 500
 DEPTHS = (10, 10_000)
-BOUNDS = {"p50_ms": 5.0, "p99_ms": 20.0, "idle_commands_a_second": 5.0}
+BOUNDS = {"p50_ms": 5.0, "p99_ms": 20.0, "idle_commands_a_second": 5.0, "bytes_a_finished_job": 4_096.0}
 
 
 def main() -> int:
@@ -68,6 +84,7 @@ async def measure(redis: RedisServer, environment: dict[str, str]) -> int:
     stats = Stats(connection, settings.redis_prefix)
     services = make_services(settings, connection.connection_pool, blob_store(settings))
     costs = {depth: await commands_a_job(store, services, connection, depth) for depth in DEPTHS}
+    size = await bytes_a_finished_job(store, services, connection)
     await connection.flushall()
     worker = start([sys.executable, "-m", "app.cli", "worker"], env=environment)
     try:
@@ -81,7 +98,7 @@ async def measure(redis: RedisServer, environment: dict[str, str]) -> int:
         stop(worker)
         await connection.aclose()
     cuts = statistics.quantiles(found, n=100)
-    measured = {"p50_ms": cuts[49], "p99_ms": cuts[98], "idle_commands_a_second": idle}
+    measured = {"p50_ms": cuts[49], "p99_ms": cuts[98], "idle_commands_a_second": idle, "bytes_a_finished_job": size}
     for name, value in measured.items():
         print(f"{name:<32} {value:8.2f}   (bound {BOUNDS[name]:g})")
     for depth, cost in costs.items():
@@ -118,6 +135,28 @@ async def commands_a_job(store: RedisJobStore, services: Services, connection: R
         for move in LIFE:
             job = await store.commit(job, move(job, now_ms()), claim.fence)
     return ((await connection.info("stats"))["total_commands_processed"] - before - 1) / 20
+
+
+async def bytes_a_finished_job(store: RedisJobStore, services: Services, connection: Redis) -> float:
+    """Bytes of Redis that a job with one picture and an idempotency key takes when it has succeeded."""
+    await connection.flushall()
+    for _ in range(50):  # buffers and scripts have their size by then
+        await finish(store, services)
+    before = (await connection.info("memory"))["used_memory"]
+    for _ in range(FINISHED):
+        await finish(store, services)
+    return ((await connection.info("memory"))["used_memory"] - before) / FINISHED
+
+
+async def finish(store: RedisJobStore, services: Services) -> None:
+    """One job, submitted, run and succeeded."""
+    await services.submitter.submit(replace(ask(), idempotency_key=secrets.token_hex(16)))
+    claim = await Claims(store.redis, store.prefix).claim_next("turn", "bench", 60_000)
+    if claim is None:
+        raise RuntimeError("the queue is empty")
+    job = claim.job
+    for move in WHOLE_LIFE:
+        job = await store.commit(job, move(job, now_ms()), claim.fence)
 
 
 async def until_slots(stats: Stats) -> None:

@@ -24,8 +24,9 @@ AWAKE_SECONDS = 3
 
 def seen(gateway, client, far_end, sink, job_ids):
     """Everything of the jobs that anybody could see change."""
-    with redis.Redis.from_url(gateway.environment["REDIS_URL"], decode_responses=True) as store:
-        expiring = dict(store.zrange(KEYS.expiring_blobs, 0, -1, withscores=True))
+    with redis.Redis.from_url(gateway.environment["REDIS_URL"]) as store:
+        blobs = store.zrange(KEYS.expiring_blobs, 0, -1, withscores=True)
+        expiring = {name.decode(): at for name, at in blobs}
         records = [store.hgetall(KEYS.job(job_id)) for job_id in job_ids]
     return {
         "records": records,

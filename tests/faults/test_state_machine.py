@@ -539,8 +539,8 @@ class Engine(RuleBasedStateMachine):
         self.records_are_what_was_accepted()
         assert not [k.job.id for k in self.jobs.values() if k.live], "stranded"
         for kept in self.jobs.values():
-            events = self.run(self.store.events(kept.job.id))
-            assert [(e["sequence"], e["type"]) for e in events] == kept.events
+            events = self.run(self.store.events(kept.job))
+            assert [(e["sequence"], e["type"]) for e in events] == kept.events, "an event of a move that was refused"
             assert sum(e["type"].rpartition(".")[2] in TERMINAL for e in events) == 1, "one end"
 
     def finish(self, claim):
@@ -626,7 +626,11 @@ def test_what_was_found_once_holds(quick_redis_url, name):
 
 MUTATIONS = {
     "fence": ("if args.fence and tonumber(held.fence) ~= args.fence then", "if false then", "with fence"),
-    "version": ("if tonumber(held.version) ~= args.seen then", "if false then", "not <class .*Stale|XADD"),
+    "version": (
+        "if tonumber(held.version) ~= args.seen then",
+        "if false then",
+        "not <class .*Stale|move that was refused",
+    ),
     "growing fence": ("tonumber(job.fence or '0') + 1", "tonumber(job.fence or '0')", "did not grow"),
     "lease": ("if live and tonumber(job.lease_until or '0') <= now then", "if live then", "under a live lease"),
     "lost": ("not redis.call('ZSCORE', keys.backing_off, id) then", "false then", "stranded"),
@@ -645,8 +649,8 @@ MUTATIONS = {
     ),
     "begun anew": ("make_ready(org, provider, id, held.score)", "", "stranded"),
     "end": (
-        "redis.call('ZREM', keys.ready(org, held.provider), id)\n    redis.call('PEXPIREAT'",
-        "redis.call('PEXPIREAT'",
+        "redis.call('ZREM', keys.ready(org, held.provider), id)\n    redis.call('HDEL'",
+        "redis.call('HDEL'",
         "and among the ready",
     ),
     "the way out": (

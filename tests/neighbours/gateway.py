@@ -19,6 +19,7 @@ import redis
 
 from app.simulator.server import Simulator
 from jobs.redis.keys import Keys
+from jobs.store.packing import unsqueeze
 from tests.neighbours import free_port, start, stop, wait_until
 
 SECRET = "a secret that only the tests and their gateway know"
@@ -117,20 +118,24 @@ class Gateway:
         return child
 
 
-def _content(client: redis.Redis, key: bytes) -> object:
+def _content(client: redis.Redis, key: bytes) -> list[bytes]:
+    """All that a key holds, in plain words: what is kept small is made readable."""
     match client.type(key):
         case b"string":
-            return client.get(key)
+            found = [client.get(key) or b""]
         case b"hash":
-            return client.hgetall(key)
+            found = [part for pair in client.hgetall(key).items() for part in pair]
         case b"zset":
-            return client.zrange(key, 0, -1)
-        case b"stream":
-            return client.xrange(key)
+            found = client.zrange(key, 0, -1)
         case b"set":
-            return client.smembers(key)
+            found = list(client.smembers(key))
+        case b"list":
+            found = client.lrange(key, 0, -1)
+        case b"none":  # it has ended meanwhile
+            found = []
         case kind:
-            return client.lrange(key, 0, -1) if kind == b"list" else kind
+            raise AssertionError(kind)
+    return [unsqueeze(part) for part in found]
 
 
 def token(org: str | None, *, scope: str = "write:image-gen read:image-gen", **claims) -> str:

@@ -18,15 +18,18 @@ if tonumber(held.version) ~= args.seen then
   end
   return 'stale'
 end
-redis.call('HSET', key, JobField.document, ARGV[3], JobField.version, args.version, JobField.status, status,
-  JobField.deadline, args.deadline_ms, JobField.expected_seconds, args.expected_seconds,
-  JobField.provider, provider, JobField.room_need, args.room_need)
+redis.call('HSET', key, JobField.document, ARGV[3], JobField.version, args.version, JobField.status, status)
 if ARGV[4] ~= '' then
-  redis.call('XADD', keys.events(id), args.version .. '-0', EVENT, ARGV[4])
+  redis.call('ZADD', keys.events(id), args.version, ARGV[4])
 end
-if status == 'running' or status == 'canceling' then
+local live = status == 'queued' or status == 'running' or status == 'canceling'
+if live then
+  redis.call('HSET', key, JobField.deadline, args.deadline_ms, JobField.expected_seconds, args.expected_seconds,
+    JobField.provider, provider, JobField.room_need, args.room_need)
+end
+if live and status ~= 'queued' then
   redis.call('ZADD', keys.due, math.min(args.deadline_ms, tonumber(held.lease_until or args.deadline_ms)), id)
-else
+elseif held.provider then  -- a record that had ended stands nowhere
   redis.call('HDEL', key, JobField.lease_until, JobField.worker)
   redis.call('ZREM', keys.claimed, id)
   redis.call('ZREM', keys.backing_off, id)
@@ -46,6 +49,8 @@ else
   else
     redis.call('ZREM', keys.due, id)
     redis.call('ZREM', keys.ready(org, held.provider), id)
+    redis.call('HDEL', key, JobField.provider, JobField.score, JobField.expected_seconds, JobField.deadline,
+      JobField.room_need)
     redis.call('PEXPIREAT', key, args.expires_ms)
     redis.call('PEXPIREAT', keys.events(id), args.expires_ms)
     redis.call('ZADD', keys.index_ends, args.expires_ms, index_entry('job', id, org))
