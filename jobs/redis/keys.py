@@ -194,6 +194,8 @@ class JobField(StrEnum):
     DOCUMENT = "document"
     VERSION = "version"
     STATUS = "status"
+    SCHEMA = "schema"
+    """The number of the record's form."""
     ORG = "org"
     PROVIDER = "provider"
     """Whose lane it waits in."""

@@ -13,6 +13,7 @@ from jobs.model.json import present
 from jobs.model.moves import record_ms
 from jobs.model.times import moment
 from jobs.redis.keys import RoomNeed
+from jobs.store.documents import SCHEMA
 from jobs.store.durations import (
     ADOPT_MS,
     AGES_MS,
@@ -98,6 +99,7 @@ def _write(job: Job, rows: Sequence[OutboxRow]) -> Arguments:
     return {
         **_owned(job),
         "version": job.version,
+        "schema": SCHEMA,
         "provider": job.request.provider,
         "deadline_ms": job.deadline_ms,
         "expected_seconds": job.expected_seconds,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+import structlog
 from msgspec import Struct
 
 from jobs.ids import new_id
@@ -13,11 +14,13 @@ from jobs.model.times import now_ms
 from jobs.redis.connection import translate_redis_errors
 from jobs.redis.keys import Keys
 from jobs.redis.scripts import Scripts
-from jobs.store.documents import unpack
+from jobs.store.documents import SCHEMA, unpack
 from jobs.store.durations import PROBE_MS, TURN_START_MS
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+
+_log = structlog.get_logger()
 
 MAX_TRIMMED: Final = 200
 """Entries of indexes that one script looks at, and how many scripts one trim is."""
@@ -69,14 +72,23 @@ class Claims:
 
     async def claim_next(self, turn: str, worker: str, lease_ms: int) -> Claim | None:
         """The next job that is this turn's to run; with `None` the turn has been given back."""
-        told = {"turn": turn, "worker": worker, "lease_ms": lease_ms, "probe_ms": PROBE_MS, "limits": self._limits}
+        told = {
+            "turn": turn,
+            "worker": worker,
+            "lease_ms": lease_ms,
+            "probe_ms": PROBE_MS,
+            "limits": self._limits,
+            "schema": SCHEMA,
+        }
         while True:
             answer = await self._scripts.run("claim_job", told)
             if answer is None:
                 return None
-            if answer:
-                fence, document, room = answer
-                return Claim(unpack(document), fence, turn, bool(room))
+            match answer:
+                case [fence, document, room]:
+                    return Claim(unpack(document), fence, turn, bool(room))
+                case [job_id, schema]:
+                    _log.error("job of a newer version left alone", job=job_id.decode(), form=int(schema), reads=SCHEMA)
 
     async def renew(self, worker: str, lease_ms: int, slots: int, held: Iterable[Claim]) -> Renewal:
         """Keep a worker's slots, turns and leases alive for another `lease_ms`."""

@@ -19,6 +19,7 @@ from jobs.model.times import now_ms
 from jobs.queue import Turns
 from jobs.redis.pubsub import cancel, subscribe
 from jobs.store.claims import Claim, Claims
+from jobs.store.documents import SchemaUnknown
 from jobs.store.jobs import RedisJobStore
 from jobs.store.outcomes import Stale
 from jobs.worker.run import Runner
@@ -164,7 +165,7 @@ class JobLoop:
 
     async def _look_after_the_lost(self) -> None:
         for job_id in await self._claims.reap(self._lease_ms):
-            job = await self._store.get(job_id)
-            if job is not None and job.overdue(now_ms()):
-                with contextlib.suppress(Stale, moves.MoveRefused):
+            with contextlib.suppress(Stale, moves.MoveRefused, SchemaUnknown):
+                job = await self._store.get(job_id)
+                if job is not None and job.overdue(now_ms()):
                     await self._store.commit(job, moves.overdue(job, now_ms()))

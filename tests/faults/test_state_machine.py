@@ -632,7 +632,7 @@ MUTATIONS = {
         "not <class .*Stale|move that was refused",
     ),
     "growing fence": ("tonumber(job.fence or '0') + 1", "tonumber(job.fence or '0')", "did not grow"),
-    "lease": ("if live and tonumber(job.lease_until or '0') <= now then", "if live then", "under a live lease"),
+    "lease": ("live and tonumber(job.lease_until or '0') <= now", "live", "under a live lease"),
     "lost": ("not redis.call('ZSCORE', keys.backing_off, id) then", "false then", "stranded"),
     "lost when it had begun": ("redis.call('ZADD', keys.lost, 'NX', now, id)", "", "stranded"),
     "lost no more": ("redis.call('ZREM', keys.lost, id)", "", "and lost|before its backoff"),

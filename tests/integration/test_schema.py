@@ -4,10 +4,10 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from jobs.redis.keys import Keys
+from jobs.redis.keys import JobField, Keys
 from jobs.store.documents import SCHEMA, SchemaUnknown
 from jobs.store.jobs import RedisJobStore
-from tests.jobs import new_job
+from tests.jobs import claims_of, new_job
 
 pytestmark = pytest.mark.anyio
 PREFIX = "{test}:"
@@ -54,3 +54,28 @@ async def test_a_record_of_a_newer_form_is_refused_loudly_and_left_as_it_is(redi
         await store.get(job.id)
 
     assert await redis.hgetall(Keys(PREFIX).job(job.id)) == before
+
+
+async def test_a_worker_leaves_a_job_of_a_newer_form_alone_and_takes_the_one_behind_it(redis):
+    newer, behind = new_job(), new_job()
+    store = await kept(redis, newer, schema=SCHEMA + 1, novelty={"a": 1})
+    await redis.hset(Keys(PREFIX).job(newer.id), JobField.SCHEMA, SCHEMA + 1)
+    before = await redis.hgetall(Keys(PREFIX).job(newer.id))
+    await store.create(behind)
+
+    found = await claims_of(store).claim_next("turn", "worker", 15_000)
+
+    assert found.job == behind
+    assert await claims_of(store).claim_next("turn", "worker", 15_000) is None
+    assert await redis.hgetall(Keys(PREFIX).job(newer.id)) == before
+
+
+async def test_a_job_of_a_newer_form_waits_for_a_worker_that_reads_it(redis):
+    job = new_job()
+    store = await kept(redis, job)
+    await redis.hset(Keys(PREFIX).job(job.id), JobField.SCHEMA, SCHEMA + 1)
+    assert await claims_of(store).claim_next("turn", "worker", 15_000) is None
+    await redis.hset(Keys(PREFIX).job(job.id), JobField.SCHEMA, SCHEMA)  # as if the worker were a newer one
+    await redis.zadd(Keys(PREFIX).backing_off, {job.id: 0})
+
+    assert (await claims_of(store).claim_next("turn", "worker", 15_000)).job == job

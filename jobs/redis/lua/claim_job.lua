@@ -84,9 +84,14 @@ for _ = 1, 100 do
   end
   local key = keys.job(id)
   local job = read(key, JobField.status, JobField.lease_until, JobField.document, JobField.deadline, JobField.org,
-    JobField.provider, JobField.fence)
+    JobField.provider, JobField.fence, JobField.schema)
   local live = job.status == 'queued' or job.status == 'running' or job.status == 'canceling'
-  if live and tonumber(job.lease_until or '0') <= now then
+  local free = live and tonumber(job.lease_until or '0') <= now
+  if free and tonumber(job.schema or '1') > args.schema then
+    redis.call('ZADD', keys.backing_off, now + 5000, id)  -- for a newer worker, and in nobody's way meanwhile
+    return {id, job.schema}
+  end
+  if free then
     local breaker = keys.breaker(job.provider)
     local probing = redis.call('HEXISTS', breaker, BreakerField.shut_until) == 1
     local room = room_at(job.provider) ~= 'shut'

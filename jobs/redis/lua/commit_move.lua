@@ -25,7 +25,7 @@ end
 local live = status == 'queued' or status == 'running' or status == 'canceling'
 if live then
   redis.call('HSET', key, JobField.deadline, args.deadline_ms, JobField.expected_seconds, args.expected_seconds,
-    JobField.provider, provider, JobField.room_need, args.room_need)
+    JobField.provider, provider, JobField.room_need, args.room_need, JobField.schema, args.schema)
 end
 if live and status ~= 'queued' then
   redis.call('ZADD', keys.due, math.min(args.deadline_ms, tonumber(held.lease_until or args.deadline_ms)), id)
@@ -50,7 +50,7 @@ elseif held.provider then  -- a record that had ended stands nowhere
     redis.call('ZREM', keys.due, id)
     redis.call('ZREM', keys.ready(org, held.provider), id)
     redis.call('HDEL', key, JobField.provider, JobField.score, JobField.expected_seconds, JobField.deadline,
-      JobField.room_need)
+      JobField.room_need, JobField.schema)
     redis.call('PEXPIREAT', key, args.expires_ms)
     redis.call('PEXPIREAT', keys.events(id), args.expires_ms)
     redis.call('ZADD', keys.index_ends, args.expires_ms, index_entry('job', id, org))

@@ -74,6 +74,7 @@ if args.api_key then  -- its quotas are in its record, in dollars
   end
 end
 redis.call('HSET', keys.job(id), JobField.document, ARGV[3], JobField.version, args.version, JobField.status, 'queued',
+  JobField.schema, args.schema,
   JobField.org, org, JobField.provider, provider, JobField.score, args.score, JobField.deadline, args.deadline_ms,
   JobField.expected_seconds, args.expected_seconds, JobField.room_need, args.room_need)
 redis.call('ZADD', keys.events(id), args.version, ARGV[4])
