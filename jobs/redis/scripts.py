@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from jobs.redis.connection import translate_redis_errors
-from jobs.redis.keys import lua
+from jobs.redis.names import lua
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

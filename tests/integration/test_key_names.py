@@ -7,6 +7,7 @@ import pytest
 
 from jobs.redis import keys
 from jobs.redis.keys import Keys
+from jobs.redis.names import lua
 
 pytestmark = pytest.mark.anyio
 PREFIX = "{test}:"
@@ -20,7 +21,7 @@ FIELDS = (keys.JobField, keys.LimitField, keys.UseField, keys.BreakerField, keys
 
 
 async def evaluated(redis, expression):
-    return (await redis.eval(f"{keys.lua(expression)} return {expression}", 0, PREFIX)).decode()
+    return (await redis.eval(f"{lua(expression)} return {expression}", 0, PREFIX)).decode()
 
 
 @pytest.mark.parametrize("name", CONSTANT)
