@@ -12,6 +12,11 @@ from typing import Final
 MAX_BYTES: Final = 1024**3
 """Beyond this nothing more is spooled: the bytes wait in memory alone."""
 MAX_AGE_SECONDS: Final = 24 * 3_600
+"""Files that are older are removed: their jobs have ended long ago."""
+
+_ENDING: Final = ".picture"
+_DRAFT: Final = ".draft"
+"""How the name of a file ends that is not whole yet."""
 
 
 class Spool:
@@ -100,7 +105,3 @@ class Spool:
             draft.unlink()
         else:
             draft.replace(path)
-
-
-_ENDING: Final = ".picture"
-_DRAFT: Final = ".draft"

@@ -15,6 +15,11 @@ from jobs.errors import DarkroomError
 LINK_SECONDS: Final = 7 * 86_400
 """How long a signed link opens when nothing else is said."""
 
+_PORTS: Final = {"http": 80, "https": 443}
+_MAX_NAME: Final = 1024
+"""Characters, as Azure Blob Storage takes them."""
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
+
 
 class BlobInfo(Struct, frozen=True, kw_only=True):
     """What is known of a stored blob without its bytes. `size` in bytes; `etag` quoted as in HTTP."""
@@ -126,8 +131,3 @@ def own_name(url: str, base: str) -> str | None:
 def _origin(url: SplitResult) -> tuple[str, int | None]:
     host = url.netloc.lower() if url.port is None else url.netloc.lower().rpartition(":")[0]
     return host, None if url.port == _PORTS.get(url.scheme) else url.port
-
-
-_PORTS: Final = {"http": 80, "https": 443}
-_MAX_NAME: Final = 1024
-_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")

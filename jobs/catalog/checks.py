@@ -12,6 +12,28 @@ from jobs.catalog.sizes import with_size
 from jobs.errors import InvalidInput, InvalidPicture
 from jobs.model.request import ImageRequest, Warning_
 
+_ATTRIBUTES: Final = {
+    "quality": "quality",
+    "style": "style",
+    "negativePrompt": "negative_prompt",
+    "background": "background",
+    "outputFormat": "output_format",
+    "outputCompression": "output_compression",
+    "seed": "seed",
+    "steps": "steps",
+    "moderation": "moderation",
+    "inputFidelity": "input_fidelity",
+    "user": "user",
+    "safetyIdentifier": "safety_identifier",
+    "partialImages": "partial_images",
+}
+"""Fields of a request by the names that callers know."""
+_NO_WISH: Final = frozenset({"user", "safetyIdentifier"})
+"""Dropped without a word where a provider has no such thing: who asks is no wish for the picture."""
+_MAX_IDENTIFIER: Final = 512
+"""Characters of `user` and `safetyIdentifier`."""
+_MAX_PARTIAL_IMAGES: Final = 3
+
 
 class Checked(Struct, frozen=True):
     """A request that its model can serve, as it will be sent, and what was changed or ignored on the way."""
@@ -32,29 +54,6 @@ def check_request(catalog: Catalog, request: ImageRequest, *, face: str) -> Chec
     _check_pictures(request, family)
     request, mapped = with_size(request, family, face)
     return Checked(request, family, (*ignored, *mapped))
-
-
-_ATTRIBUTES: Final = {
-    "quality": "quality",
-    "style": "style",
-    "negativePrompt": "negative_prompt",
-    "background": "background",
-    "outputFormat": "output_format",
-    "outputCompression": "output_compression",
-    "seed": "seed",
-    "steps": "steps",
-    "moderation": "moderation",
-    "inputFidelity": "input_fidelity",
-    "user": "user",
-    "safetyIdentifier": "safety_identifier",
-    "partialImages": "partial_images",
-}
-
-
-_NO_WISH: Final = frozenset({"user", "safetyIdentifier"})
-"""Dropped without a word where a provider has no such thing: who asks is no wish for the picture."""
-_MAX_IDENTIFIER: Final = 512
-_MAX_PARTIAL_IMAGES: Final = 3
 
 
 def _without_ignored(request: ImageRequest, family: Family) -> tuple[ImageRequest, list[Warning_]]:

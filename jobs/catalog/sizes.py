@@ -11,6 +11,9 @@ from jobs.catalog.families import FACE_0, Family, listed
 from jobs.errors import InvalidInput
 from jobs.model.request import ImageRequest, Warning_
 
+_PIXELS: Final = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
+_RATIO: Final = re.compile(r"[1-9][0-9]{0,2}:[1-9][0-9]{0,2}")
+
 
 def nearest_ratio(width: int, height: int, ratios: tuple[str, ...]) -> str:
     """The `W:H` of `ratios` whose shape is nearest to `width` x `height`, by the quotient of the two."""
@@ -27,10 +30,6 @@ def pixels(size: str) -> tuple[int, int] | None:
     """Width and height of a `WIDTHxHEIGHT` text, or None."""
     found = _PIXELS.fullmatch(size)
     return (int(found[1]), int(found[2])) if found else None
-
-
-_PIXELS: Final = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
-_RATIO: Final = re.compile(r"[1-9][0-9]{0,2}:[1-9][0-9]{0,2}")
 
 
 def with_size(request: ImageRequest, family: Family, face: str) -> tuple[ImageRequest, list[Warning_]]:

@@ -30,6 +30,9 @@ ORPHAN_SECONDS: Final = 3_600
 """Staged pictures outlive their job's deadline by this, should nobody delete them at its end."""
 
 _log = structlog.get_logger()
+_NOT_FETCHED: Final = (
+    "is no address that we fetch from: pass an https URL on an allowed host, or download the picture and send it as b64"
+)
 
 
 class InputImage(Struct, frozen=True, kw_only=True):
@@ -118,8 +121,3 @@ class InputStager:
 
 def _unstaged(picture: CleanPicture | Source) -> Source:
     return Blob("", picture.media_type) if isinstance(picture, CleanPicture) else picture
-
-
-_NOT_FETCHED: Final = (
-    "is no address that we fetch from: pass an https URL on an allowed host, or download the picture and send it as b64"
-)

@@ -17,15 +17,23 @@ from msgspec import Struct
 from jobs.outside.address import PORTS, Address, AddressRefused, FetchFailed, Policy, check, check_ip, parse
 
 GET_SECONDS: Final = 10.0
+"""What a picture may take in all, from the name's resolution to the last byte."""
 POST_SECONDS: Final = 15.0
+"""What a post may take until its response has begun."""
 BODY_SECONDS: Final = 2.0
 """What the body of a response to a post may take."""
 MAX_BYTES: Final = 20 * 1024 * 1024
+"""Of a picture."""
 MAX_RESPONSE_BYTES: Final = 64 * 1024
-
-T = TypeVar("T")
+"""Of the body of a response to a post; the rest is not read."""
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 """A host name's IPv4 addresses; the port is passed on for the resolver's sake."""
+
+_CUT: Final = (httpcore.ProtocolError, httpcore.NetworkError, httpcore.TimeoutException)
+_HEAD: Final = 12
+"""Bytes by which a picture is told from anything else."""
+
+_T = TypeVar("_T")
 
 
 class Response(Struct, frozen=True):
@@ -159,7 +167,7 @@ class _Pinned(httpcore.AsyncNetworkBackend):
         await self._backend.sleep(seconds)
 
 
-async def _in_time(work: Awaitable[T], seconds: float) -> T:
+async def _in_time(work: Awaitable[_T], seconds: float) -> _T:
     """One clock round name, connection, TLS, headers and body. Everything foreign becomes `FetchFailed`."""
     try:
         async with asyncio.timeout(seconds):
@@ -250,7 +258,3 @@ def _context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
-
-
-_CUT: Final = (httpcore.ProtocolError, httpcore.NetworkError, httpcore.TimeoutException)
-_HEAD: Final = 12

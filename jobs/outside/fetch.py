@@ -11,6 +11,11 @@ from jobs.outside.address import OutsideError
 from jobs.outside.client import Outside
 from jobs.pictures.sniff import sniff
 
+NOT_FETCHED: Final = (
+    "no picture could be fetched from this address: it must be an https URL on an allowed host that answers 200 "
+    "with at most 20 MB within 10 s, without a redirect; or download the picture and send it as b64"
+)
+
 _log = structlog.get_logger()
 
 
@@ -24,9 +29,3 @@ async def fetch_picture(outside: Outside, url: str) -> bytes:
     except OutsideError as error:
         _log.info("picture not fetched", kind=type(error).__name__, rule=error.rule)
         raise InvalidPicture(NOT_FETCHED) from None
-
-
-NOT_FETCHED: Final = (
-    "no picture could be fetched from this address: it must be an https URL on an allowed host that answers 200 "
-    "with at most 20 MB within 10 s, without a redirect; or download the picture and send it as b64"
-)

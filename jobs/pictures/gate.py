@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 PNG_AND_JPEG: Final = frozenset({"image/png", "image/jpeg"})
 
+_ORIENTATION: Final = 0x0112
+"""EXIF's tag of it."""
+
 
 class CleanPicture(Struct, frozen=True):
     """A picture that passed the gate, as it will be stored and sent."""
@@ -105,7 +108,6 @@ def _read_webp(data: bytes) -> CleanPicture:
 
 
 _READERS: Final = {"image/png": _read_png, "image/jpeg": _read_jpeg, "image/webp": _read_webp}
-_ORIENTATION: Final = 0x0112
 
 
 def _strict_png(data: bytes) -> Png:

@@ -14,6 +14,19 @@ MAX_SCANS: Final = 200
 MAX_SEGMENTS: Final = 10_000
 """20 MB of empty comments would cost seconds; an honest file of 20 MB has a few hundred segments."""
 
+_SOI, _EOI, _SOS, _DNL = 0xD8, 0xD9, 0xDA, 0xDC
+_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})
+"""Baseline, extended and progressive Huffman; what else there is (lossless, arithmetic) no browser shows."""
+_NOT_TAKEN: Final = frozenset({_SOI, _DNL, 0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)})
+_APP0, _APP1, _APP14 = 0xE0, 0xE1, 0xEE
+_ASIDE: Final = frozenset({*range(0xE0, 0xF0), 0xFE})
+"""Comments and application segments."""
+_BARE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
+_FILLED: Final = re.compile(rb"\xff++[^\x00\xff]")
+"""A marker and the fill bytes before it."""
+_AFTER_SCAN: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+"""The next marker that is neither stuffing nor a restart."""
+
 
 class BadJpeg(ValueError):
     """What is wrong with the file, in a few words."""
@@ -28,20 +41,6 @@ class Jpeg(Struct, frozen=True):
     components: int
     orientation: int
     """EXIF orientation, 1 to 8; 1 where there is none."""
-
-
-_SOI, _EOI, _SOS, _DNL = 0xD8, 0xD9, 0xDA, 0xDC
-_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})
-"""Baseline, extended and progressive Huffman; what else there is (lossless, arithmetic) no browser shows."""
-_NOT_TAKEN: Final = frozenset({_SOI, _DNL, 0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)})
-_APP0, _APP1, _APP14 = 0xE0, 0xE1, 0xEE
-_ASIDE: Final = frozenset({*range(0xE0, 0xF0), 0xFE})
-"""Comments and application segments."""
-_BARE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
-_FILLED: Final = re.compile(rb"\xff++[^\x00\xff]")
-"""A marker and the fill bytes before it."""
-_AFTER_SCAN: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-"""The next marker that is neither stuffing nor a restart."""
 
 
 def read_jpeg(data: bytes, most_pixels: int) -> Jpeg:

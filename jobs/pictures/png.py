@@ -15,6 +15,17 @@ MAX_ANCILLARY_BYTES: Final = 4 * 1024 * 1024
 MAX_CHUNKS: Final = 50_000
 """20 MB of empty chunks would cost 900 MB of memory; an honest file of 20 MB has a few thousand."""
 STEP: Final = 64 * 1024
+"""Bytes that are inflated at a time."""
+
+_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""Samples of a pixel by colour type."""
+_DEPTHS: Final = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+"""Bits of a sample by colour type."""
+_ADAM7: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""The first column and row of each pass, and the steps to the next ones."""
+_CRITICAL: Final = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
+_COLOUR: Final = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1}
+"""How colours are meant: kept with the standard's length alone."""
 
 
 class BadPng(ValueError):
@@ -74,14 +85,6 @@ class _Header(Struct, frozen=True):
             if columns > 0 and rows > 0:
                 total += rows * (1 + (columns * bits + 7) // 8)
         return total
-
-
-_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-_DEPTHS: Final = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
-_ADAM7: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-_CRITICAL: Final = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
-_COLOUR: Final = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1}
-"""How colours are meant: kept with the standard's length alone."""
 
 
 def _chunks(data: memoryview) -> Iterator[_Chunk]:

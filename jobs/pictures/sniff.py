@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 EXTENSIONS: Final = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 """The kinds of picture that we keep, and how their names end."""
 MAX_BYTES: Final = 20 * 1024 * 1024
+"""Of a picture that is taken."""
 MAX_PIXELS: Final = 50_000_000
+"""Of a picture that is decoded: more would take more than 200 MB."""
 
 
 class NotAPicture(ValueError):

@@ -16,9 +16,12 @@ from jobs.errors import (
 )
 
 CONNECT_SECONDS: Final = 5.0
+"""What connecting may take at most."""
 BAD_REQUEST: Final = frozenset({400, 404, 413, 415, 422})
 """Statuses that speak of what was asked; the others speak of the provider, or of us."""
+
 _MAX_MESSAGE: Final = 500
+"""Characters of a provider's own words that are passed on."""
 _NOT_SENT: Final = frozenset(
     {
         "ConnectError",

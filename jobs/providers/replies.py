@@ -12,11 +12,13 @@ from jobs.model.picture import Picture
 from jobs.pictures.sniff import NotAPicture, measure
 from jobs.providers.outcomes import bad_response, unreadable
 
-T = TypeVar("T")
 _FROM_URL_SAFE: Final = str.maketrans("-_", "+/")
+"""Base64's URL-safe alphabet to the plain one."""
+
+_T = TypeVar("_T")
 
 
-def decoded(content: bytes | str, shape: type[T]) -> T:
+def decoded(content: bytes | str, shape: type[_T]) -> _T:
     """A 200's body. Raises `ProviderError`: of unknown outcome when it is no JSON, a bad response in another shape."""
     try:
         return msgspec.json.decode(content, type=shape)
@@ -26,7 +28,7 @@ def decoded(content: bytes | str, shape: type[T]) -> T:
         raise unreadable() from error
 
 
-def told(value: Any, shape: type[T]) -> T | None:
+def told(value: Any, shape: type[_T]) -> _T | None:
     """Words beside the picture: None where they are not of the shape that we know."""
     try:
         return msgspec.convert(value, shape)

@@ -15,6 +15,7 @@ from jobs.redis.pubsub import cancel, subscribe
 SLOW_LOOK_SECONDS: Final = 2.0
 """A worker looks this often by itself; news that was lost costs no more."""
 RETRY_SECONDS: Final = 0.5
+"""Between two looks at a Redis that is away."""
 
 _log = structlog.get_logger()
 

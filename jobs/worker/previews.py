@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jobs.worker.lease import LeasedJob
 
 KEPT_SECONDS: Final = 3_600
+"""How long a preview is kept."""
 UPLOAD_SECONDS: Final = 5.0
 """A preview that takes longer to store than this is no news any more."""
 

@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from jobs.worker.results import ResultWriter
 
 LOOK_AGAIN_MS: Final = 60_000
+"""Between two looks for the same picture."""
 LOOK_FOR_MS: Final = 600_000
 """How long a picture is sought whose call was open when its job ended: no call takes longer."""
 
 _log = structlog.get_logger()
+_Asked = TypeVar("_Asked")
 
 
 class Salvager:
@@ -178,9 +180,6 @@ class Salvager:
             else:
                 return
         await self._writer.let_go(job.id, call, image)
-
-
-_Asked = TypeVar("_Asked")
 
 
 async def _patiently(job: Job, ask: Callable[[], Awaitable[_Asked]]) -> _Asked:
