@@ -93,8 +93,10 @@ class LocalBlobs:
         """See `BlobStore.delete`."""
         try:
             await asyncio.to_thread(self._path(name).unlink)
-        except FileNotFoundError:
+        except (FileNotFoundError, BlobMissing):
             return False
+        except OSError as error:
+            raise BlobStoreDown("the blob cannot be deleted", reason="blob_store_unavailable") from error
         return True
 
     async def names(self, prefix: str) -> AsyncIterator[str]:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from jobs.errors import DarkroomError, Gone, IdempotencyKeyReused, NotFound, QueueFull, StoreUnavailable
+from jobs.errors import (
+    DarkroomError,
+    Gone,
+    IdempotencyKeyReused,
+    NotFound,
+    QueueFull,
+    ServiceUnavailable,
+    StoreUnavailable,
+)
 from jobs.model import fallback
 from jobs.model.job import Job
 from jobs.model.times import now_ms
@@ -114,8 +123,9 @@ class Submitter:
             await self._turns.ring(created.turn)
 
     async def discard(self, job: Job) -> None:
-        """A prepared job is not created after all."""
-        await self._expiry.discard(*job.request.staged)
+        """A prepared job is not created after all: its staged pictures go now, or at their time if Redis is away."""
+        with contextlib.suppress(ServiceUnavailable):
+            await self._expiry.discard(*job.request.staged)
 
     async def _create(
         self, job: Job, key: Key | None, wait: float | None, *, waited: bool

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, Self
 
 import structlog
@@ -18,7 +19,7 @@ from jobs.model import moves
 from jobs.model.times import now_ms
 from jobs.queue import Turns
 from jobs.redis.pubsub import cancel, subscribe
-from jobs.store.claims import Claim, Claims
+from jobs.store.claims import Claim, Claims, Renewal
 from jobs.store.documents import SchemaUnknown
 from jobs.store.jobs import RedisJobStore
 from jobs.store.outcomes import Stale
@@ -34,6 +35,8 @@ TURN_SECONDS: Final = 3_600
 """After this long a turn ends between two jobs, so that arq sees its functions return."""
 SALVAGE_SECONDS: Final = 10.0
 """How often pictures are looked for whose job has ended without them."""
+RETRY_SECONDS: Final = 0.5
+"""Before something is tried again that has failed, as when Redis is away."""
 
 _log = structlog.get_logger()
 
@@ -66,18 +69,20 @@ class JobLoop:
         self._held: dict[str, Claim] = {}
         self._lost: frozenset[str] = frozenset()
         self._tasks: list[asyncio.Task[None]] = []
+        self._chores: asyncio.Task[None] | None = None
         self._cancels: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         self._tasks = [
             asyncio.create_task(self._beat_on()),
             asyncio.create_task(subscribe(self._store.redis, self._store.keys.cancels, self._hear)),
-            asyncio.create_task(self._salvage_on()),
+            asyncio.create_task(self._keep_on(self._salvage, SALVAGE_SECONDS)),
+            asyncio.create_task(self._keep_on(self._expiry.sweep, RETRY_SECONDS)),
         ]
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
+        for task in (*self._tasks, self._chores):
             await cancel(task)
         with contextlib.suppress(DarkroomError):
             await self._claims.release(self.name, self._slots, [])
@@ -113,18 +118,12 @@ class JobLoop:
     def _hear(self, job_id: bytes | None) -> None:
         """A cancel, told to every worker; one that was not heard is seen by the heartbeat."""
         if job_id is not None:
-            task = asyncio.create_task(self._runner.cancel(job_id.decode()))
-            self._cancels.add(task)
-            task.add_done_callback(self._cancels.discard)
+            self._cancel(job_id.decode())
 
-    async def _salvage_on(self) -> None:
-        while True:
-            try:
-                await self._salvager.salvage()
-                await self._salvager.find_missing()
-            except (DarkroomError, OSError) as error:
-                _log.warning("spool not emptied", error=str(error))
-            await asyncio.sleep(SALVAGE_SECONDS)
+    def _cancel(self, job_id: str) -> None:
+        task = asyncio.create_task(self._runner.cancel(job_id))
+        self._cancels.add(task)
+        task.add_done_callback(self._cancels.discard)
 
     async def _beat_on(self) -> None:
         while True:
@@ -134,31 +133,40 @@ class JobLoop:
             except (DarkroomError, RedisError) as error:
                 _log.warning("heartbeat failed", error=str(error))
                 self._trusted_from = asyncio.get_running_loop().time() + self._lease_ms / 1000
-                pause = 0.5
+                pause = RETRY_SECONDS
             except Exception as error:  # noqa: BLE001  # a worker without a heart would lose every job in its hands
                 _log.error("heartbeat went wrong", exc_info=error)
             await asyncio.sleep(max(0.05, pause))
 
     async def _beat(self) -> float:
-        """One heartbeat; answers the seconds until the next thing is due."""
+        """One heartbeat, which waits for nothing but Redis; answers the seconds until the next thing is due."""
         slots = 0 if self.draining else self._slots
         renewal = await self._claims.renew(self.name, self._lease_ms, slots, self._held.values())
         for name in renewal.lost - self._lost:  # its next write is refused; an open call goes on, for it is paid for
             _log.warning("lease lost", claim=name)
         self._lost = renewal.lost
         for job_id in renewal.canceling:
-            await self._runner.cancel(job_id)
+            self._cancel(job_id)
         if self.draining:
-            return self._lease_ms
-        if renewal.due_ms is not None and renewal.due_ms <= renewal.now_ms and self._trusts():
-            await self._look_after_the_lost()
-        for turn in await self._claims.missing_turns(self._slots):
-            await self._turns.ring(turn)
-        await self._turns.sweep()
-        await self._expiry.sweep()
-        await self._claims.trim()
+            return self._lease_ms / 1000
+        if self._chores is None or self._chores.done():
+            self._chores = asyncio.create_task(self._do_chores(renewal))
         due = [ms for ms in (renewal.due_ms, renewal.backed_off_ms) if ms is not None]
-        return max(0.5, (min(due) - renewal.now_ms) / 1000) if due else self._lease_ms
+        return max(0.5, (min(due) - renewal.now_ms) / 1000) if due else self._lease_ms / 1000
+
+    async def _do_chores(self, renewal: Renewal) -> None:
+        """Look after the lost, and ask for turns that are missing. The heartbeat does not wait for it."""
+        try:
+            if renewal.due_ms is not None and renewal.due_ms <= renewal.now_ms and self._trusts():
+                await self._look_after_the_lost()
+            for turn in await self._claims.missing_turns(self._slots):
+                await self._turns.ring(turn)
+            await self._turns.sweep()
+            await self._claims.trim()
+        except (DarkroomError, RedisError) as error:
+            _log.warning("chores not done", error=str(error))
+        except Exception as error:  # noqa: BLE001  # the next beat begins them anew
+            _log.error("chores went wrong", exc_info=error)
 
     def _trusts(self) -> bool:
         return asyncio.get_running_loop().time() >= self._trusted_from
@@ -169,3 +177,18 @@ class JobLoop:
                 job = await self._store.get(job_id)
                 if job is not None and job.overdue(now_ms()):
                     await self._store.commit(job, moves.overdue(job, now_ms()))
+
+    async def _salvage(self) -> None:
+        await self._salvager.salvage()
+        await self._salvager.find_missing()
+
+    async def _keep_on(self, work: Callable[[], Awaitable[None]], pause: float) -> None:
+        """Do work again and again, with a pause of so many seconds, whatever becomes of it."""
+        while True:
+            try:
+                await work()
+            except (DarkroomError, RedisError, OSError) as error:
+                _log.warning("housekeeping failed", work=work.__name__, error=str(error))
+            except Exception as error:  # noqa: BLE001  # what fails now may succeed later
+                _log.error("housekeeping went wrong", work=work.__name__, exc_info=error)
+            await asyncio.sleep(pause)

@@ -121,7 +121,6 @@ def _job_loop(  # noqa: PLR0913, PLR0917  # the composition root hands over each
         context=context,
         salvager=salvager,
         inputs=InputLoader(blobs=blobs, settings=settings),
-        expiry=expiry,
         absorb_seconds=settings.absorb_seconds,
     )
     return JobLoop(store, claims, runner, salvager, expiry, Turns(arq, settings.redis_prefix), settings)

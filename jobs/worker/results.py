@@ -110,7 +110,7 @@ class ResultWriter:
         """
         job = await self._store.get(job_id)
         if job is None:  # erased meanwhile
-            await self._blobs.delete(image.blob)
+            await self._expiry.discard(image.blob)
             return True
         if not job.status.terminal and ledger.row_of(job, call).ended_ms is None:
             return False

@@ -21,7 +21,6 @@ from jobs.worker.call import CallContext, ProviderCall
 from jobs.worker.lease import PAUSE_SECONDS, LeasedJob
 
 if TYPE_CHECKING:
-    from jobs.blobs.expiry import BlobExpiry
     from jobs.store.claims import Claim
     from jobs.store.jobs import RedisJobStore
     from jobs.worker.inputs import InputLoader, LoadedInputs
@@ -38,21 +37,19 @@ _log = structlog.get_logger()
 class Runner:
     """Runs claimed jobs. `absorb_seconds`: how long one backs off in all on 429 and 503."""
 
-    def __init__(  # noqa: PLR0913  # the composition root hands over each part by name
+    def __init__(  # the composition root hands over each part by name
         self,
         *,
         store: RedisJobStore,
         context: CallContext,
         salvager: Salvager,
         inputs: InputLoader,
-        expiry: BlobExpiry,
         absorb_seconds: float,
     ) -> None:
         self._store = store
         self._context = context
         self._salvager = salvager
         self._inputs = inputs
-        self._expiry = expiry
         self._absorb_ms = absorb_seconds * 1000
         self._leased: dict[str, LeasedJob] = {}
 
@@ -88,8 +85,6 @@ class Runner:
                 await self._make_missing(job)
             await self._conclude(job, room=room)
             _log.info("job run", status=str(job.now.status), calls=len(job.now.attempts), pictures=len(job.now.images))
-            if job.now.status.terminal and job.now.options.store_inputs is not True:
-                await self._expiry.discard(*job.now.request.staged)
         except Fenced:
             _log.info("lease lost", fence=job.fence)
         except moves.MoveRefused as refused:

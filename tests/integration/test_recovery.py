@@ -88,7 +88,6 @@ class Parts:
             context=context,
             salvager=self.salvager,
             inputs=NoInputs(),
-            expiry=expiry,
             absorb_seconds=5,
         )
 
