@@ -73,6 +73,7 @@ class JobLoop:
         self._cancels: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
+        self._trust_later()
         self._tasks = [
             asyncio.create_task(self._beat_on()),
             asyncio.create_task(subscribe(self._store.redis, self._store.keys.cancels, self._hear)),
@@ -132,7 +133,7 @@ class JobLoop:
                 pause = min(pause, await self._beat())
             except (DarkroomError, RedisError) as error:
                 _log.warning("heartbeat failed", error=str(error))
-                self._trusted_from = asyncio.get_running_loop().time() + self._lease_ms / 1000
+                self._trust_later()
                 pause = RETRY_SECONDS
             except Exception as error:  # noqa: BLE001  # a worker without a heart would lose every job in its hands
                 _log.error("heartbeat went wrong", exc_info=error)
@@ -167,6 +168,10 @@ class JobLoop:
             _log.warning("chores not done", error=str(error))
         except Exception as error:  # noqa: BLE001  # the next beat begins them anew
             _log.error("chores went wrong", exc_info=error)
+
+    def _trust_later(self) -> None:
+        """Leases may have lapsed because Redis was away: the next one of our own is everybody's time to renew them."""
+        self._trusted_from = asyncio.get_running_loop().time() + self._lease_ms / 1000
 
     def _trusts(self) -> bool:
         return asyncio.get_running_loop().time() >= self._trusted_from
