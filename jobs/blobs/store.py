@@ -40,16 +40,14 @@ class BlobMissing(Exception):
 
 
 class BlobStoreDown(DarkroomError):
-    """The store cannot be reached or answers 5xx: asking again may help."""
+    """The store cannot be reached, or does not do what it is asked: asking again may help."""
 
     code = "SYSTEM_ERROR"
     retryable = True
 
 
-class BlobRefused(DarkroomError):
-    """The store answered 4xx: asking again will not help."""
-
-    code = "SYSTEM_ERROR"
+class BlobRefused(BlobStoreDown):
+    """The store answered 4xx, as after a change of its key: asking again helps when somebody has mended that."""
 
 
 class BlobStore(Protocol):
@@ -65,7 +63,7 @@ class BlobStore(Protocol):
         """One cheap round trip; raises `BlobStoreDown` when the store does not answer."""
 
     async def put(self, name: str, data: bytes, media_type: str) -> None:
-        """Store `data` under a new name. Raises `BlobExists`, `BlobStoreDown`, `BlobRefused`."""
+        """Store `data` under a new name. Raises `BlobExists`, `BlobStoreDown`."""
 
     async def info(self, name: str) -> BlobInfo:
         """Raises `BlobMissing`."""

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from jobs.errors import DarkroomError, Outcome
 from jobs.model import fallback
 from jobs.model.choices import OnAmbiguous
-from jobs.model.job import Attempt, Failure, Job
+from jobs.model.job import Attempt, BillingState, Failure, Job
+from jobs.model.states import Move, leads
 
 
 def close_open(job: Job, now: int, calls: tuple[Attempt, ...] | None = None) -> Job:
@@ -82,6 +83,18 @@ def with_row(job: Job, call: int, **columns: object) -> Job:
     return replace(job, attempts=rows)
 
 
+def past_deadline(job: Job) -> Failure:
+    """The failure of a job whose `cancelAfter` passed before it had a picture."""
+    return Failure(
+        code="TIMEOUT",
+        message="the job's cancelAfter passed before the picture was made",
+        reason="deadline",
+        provider=job.request.provider,
+        retryable=True,
+        safe_to_retry=job.billing is BillingState.NONE,
+    )
+
+
 def failure_of(error: DarkroomError, *, provider: str, safe_to_retry: bool) -> Failure:
     """Our own error as the record keeps it."""
     return Failure(
@@ -94,3 +107,8 @@ def failure_of(error: DarkroomError, *, provider: str, safe_to_retry: bool) -> F
         safe_to_retry=safe_to_retry,
         retry_after=error.retry_after,
     )
+
+
+def salvageable(job: Job) -> tuple[tuple[int, int], ...]:
+    """Pictures, by call and index, that may yet be stored although the job has ended without them."""
+    return () if leads(Move.SALVAGE, job.status) is None else possibly_stored(job)

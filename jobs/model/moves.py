@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from jobs.errors import Outcome
 from jobs.model import fallback
 from jobs.model.job import Attempt, BillingState, Cancel, CancelOutcome, Failure, Job, Phase, Progress, Status
-from jobs.model.ledger import close_open, open_rows, possibly_stored, row_of, with_row
+from jobs.model.ledger import close_open, open_rows, past_deadline, row_of, to_make, with_row
 from jobs.model.picture import Image, Preview, Usage
 from jobs.model.request import Warning_
 from jobs.model.states import Move, leads
@@ -113,8 +113,12 @@ def settle(  # noqa: PLR0913  # the ledger row has that many columns
 
 
 def checkpoint(job: Job, now: int, image: Image, upload_ms: int) -> Changed:
-    """A picture is safe in the blob store: from here on it is never bought again."""
-    images = tuple(sorted((*(i for i in job.images if i.index != image.index), image), key=lambda i: i.index))
+    """A picture is safe in the blob store: from here on it is never bought again.
+
+    Where a late picture of another call has come first, that one stays.
+    """
+    taken = any(have.index == image.index for have in job.images)
+    images = job.images if taken else tuple(sorted((*job.images, image), key=lambda i: i.index))
     return Changed(
         replace(
             _moved(job, Move.WORK, now),
@@ -132,12 +136,27 @@ def spooled(job: Job, now: int, call: int, spool: str) -> Changed:
 
 
 def salvage(job: Job, now: int, call: int, image: Image) -> Changed:
-    """A picture came after the job had ended without it: it is kept, and the ledger says that it was paid for."""
-    if any(have.index == image.index for have in job.images):
+    """A picture came late, to a job that has ended or that others go on with: the ledger says that it was paid for.
+
+    Refused when there is a picture in its place, and while the call is open in a live job, whose holder takes it.
+    """
+    held = not job.status.terminal and any(row.call == call for row in open_rows(job))
+    if held or any(have.index == image.index for have in job.images):
         raise MoveRefused(job, Move.SALVAGE)
     late = with_row(_moved(job, Move.SALVAGE, now), call, outcome=Outcome.SUCCEEDED, charged=True, failure=None)
-    images = tuple(sorted((*job.images, image), key=lambda i: i.index))
-    return Changed(replace(late, images=images), "image.job.salvaged")
+    late = replace(late, images=tuple(sorted((*job.images, image), key=lambda i: i.index)))
+    if late.status is Status.QUEUED and not to_make(late):  # nothing is left that it would back off for
+        late = replace(late, not_before_ms=None)
+    return Changed(late, "image.job.salvaged")
+
+
+def resume(job: Job, now: int, spool: str) -> Changed:
+    """What lay in the spool of that name is in the blob store: the job waits no longer, and who claims it takes it."""
+    resumed = _moved(job, Move.RESUME, now)
+    for row in open_rows(job):
+        if row.spool == spool:
+            resumed = with_row(resumed, row.call, spool=None)
+    return Changed(replace(resumed, phase=Phase.QUEUED, not_before_ms=None))
 
 
 def progress(job: Job, now: int, value: Progress) -> Changed:
@@ -238,15 +257,7 @@ def overdue(job: Job, now: int) -> Changed:
     stuck = next((a.failure for a in job.attempts if a.spool and a.failure), None)
     if stuck is not None:
         return fail(job, now, stuck)
-    late = Failure(
-        code="TIMEOUT",
-        message="the job's cancelAfter passed before the picture was made",
-        reason="deadline",
-        provider=job.request.provider,
-        retryable=True,
-        safe_to_retry=job.billing is BillingState.NONE,
-    )
-    return fail(job, now, late)
+    return fail(job, now, past_deadline(job))
 
 
 def lose(job: Job, now: int, spool: str) -> Changed:
@@ -260,11 +271,6 @@ def lose(job: Job, now: int, spool: str) -> Changed:
         here = with_row(here, row.call, spool=None)
     lost = close_open(here, now, calls)
     return Changed(replace(lost, phase=Phase.RECONCILING))
-
-
-def salvageable(job: Job) -> tuple[tuple[int, int], ...]:
-    """Pictures, by call and index, that may yet be stored although the job has ended without them."""
-    return () if leads(Move.SALVAGE, job.status) is None else possibly_stored(job)
 
 
 def record_ms(job: Job) -> int:

@@ -26,7 +26,9 @@ class Move(StrEnum):
     STOP = "stop"
     """The end of a cancel."""
     SALVAGE = "salvage"
-    """A picture that came after the end."""
+    """A picture that came late: after the end, or after others went on with the job."""
+    RESUME = "resume"
+    """A queued job need not wait any longer."""
 
 
 _Q, _R, _C = Status.QUEUED, Status.RUNNING, Status.CANCELING
@@ -45,7 +47,8 @@ TABLE: Final[dict[Move, tuple[Status | None, ...]]] = {
     Move.EXPIRE:  (_LATE,  _NO,    _NO,      _NO,      _NO,   _NO,     _NO),
     Move.CANCEL:  (_OFF,   _C,     _NO,      _NO,      _NO,   _NO,     _NO),
     Move.STOP:    (_NO,    _NO,    _OFF,     _NO,      _NO,   _NO,     _NO),
-    Move.SALVAGE: (_NO,    _NO,    _NO,      _NO,      _BAD,  _OFF,    _NO),
+    Move.SALVAGE: (_Q,     _R,     _C,       _OK,      _BAD,  _OFF,    _NO),
+    Move.RESUME:  (_Q,     _NO,    _NO,      _NO,      _NO,   _NO,     _NO),
 }  # fmt: skip
 """Where each move leads from each status, in the order of `Status`; `None`: refused."""
 _COLUMN: Final = {status: i for i, status in enumerate(Status)}

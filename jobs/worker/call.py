@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from msgspec import Struct
 
-from jobs.blobs.store import BlobRefused, BlobStoreDown
+from jobs.blobs.store import BlobStoreDown
 from jobs.errors import DarkroomError, Outcome, ProviderError, ProviderRateLimited, ServiceUnavailable, TimedOut
 from jobs.model import moves
 from jobs.model.job import Failure, Progress
@@ -20,6 +20,7 @@ from jobs.model.times import now_ms
 from jobs.providers.base import Accepted, Answered, Order, PartialImage, Progressed, Text, Warned
 from jobs.providers.outcomes import bad_response
 from jobs.store.breaker import Verdict
+from jobs.store.outcomes import Fenced
 
 if TYPE_CHECKING:
     from jobs.catalog.families import Catalog
@@ -96,7 +97,7 @@ class ProviderCall:
             except ProviderError as error:
                 await self._tell_breaker(verdict_on(error), began)
                 await self._settle_failed(error)
-            except (BlobRefused, BlobStoreDown) as error:
+            except BlobStoreDown as error:
                 await self._settle_failed(_not_stored(error))
             else:
                 await self._tell_breaker(Verdict.GOOD, began)
@@ -124,7 +125,6 @@ class ProviderCall:
 
     def _order(self) -> Order:
         job = self._job.now
-        left = (job.cancel_at_ms - now_ms()) / 1000
         return Order(
             request=job.request,
             family=self._context.catalog.family(job.request.provider, job.request.model),
@@ -132,7 +132,7 @@ class ProviderCall:
             images=self._inputs.images,
             mask=self._inputs.mask,
             request_id=job.request_id or job.id,
-            timeout=max(0.1, min(self._context.provider_seconds, left)),
+            timeout=self._context.provider_seconds,  # not the job's own time: a call that was cut is paid for as well
         )
 
     async def _receive(self, provider: Provider, order: Order) -> ProviderError | None:
@@ -165,9 +165,11 @@ class ProviderCall:
             case Answered():
                 report.status, report.request_id = step.status, step.request_id
             case Accepted(handle):
-                await job.apply(lambda job, now: moves.accept(job, now, self._number, handle))
+                with contextlib.suppress(moves.MoveRefused, Fenced):  # the call goes on
+                    await job.apply(lambda job, now: moves.accept(job, now, self._number, handle))
             case Progressed():
-                await job.report(Progress(value=step.value, step=step.step, steps=step.steps))
+                with contextlib.suppress(moves.MoveRefused, Fenced):
+                    await job.report(Progress(value=step.value, step=step.step, steps=step.steps))
             case Usage():
                 report.usage = step
             case Text():

@@ -12,13 +12,14 @@ import structlog
 from msgspec import Struct
 
 from jobs.blobs.store import BlobExists, BlobStoreDown
+from jobs.errors import ServiceUnavailable
 from jobs.model import ledger, moves
 from jobs.model.picture import Image, Picture
 from jobs.model.times import now_ms
 from jobs.pictures.names import stem_of
 from jobs.pictures.sniff import EXTENSIONS, NotAPicture, measure
 from jobs.providers.outcomes import bad_response
-from jobs.store.outcomes import Fenced
+from jobs.store.outcomes import Fenced, Stale
 from jobs.worker.lease import PAUSE_SECONDS, LeasedJob
 
 if TYPE_CHECKING:
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
     from jobs.worker.output_format import Converter
 
 LOST_MS: Final = 86_400_000
-"""How long a picture is kept that came after its job had gone to another worker."""
+"""How long a picture is kept whose place in its job is taken."""
 SPOOL_AFTER_SECONDS: Final = 2.0
 """An upload that takes longer than this has its bytes on disk meanwhile."""
+STALE_SECONDS: Final = 0.05
+"""Before a record is read again in which another move came first."""
 
 _log = structlog.get_logger()
 
@@ -74,7 +77,7 @@ class ResultWriter:
         try:
             await self.record(job, call, image, now_ms() - begun)
         except (Fenced, moves.MoveRefused):
-            if await self.let_go(job.now.id, call, image):
+            if await self._record_late(job.now.id, call, image):
                 await self._drop(original)
             raise
         await self._drop(original)
@@ -99,28 +102,55 @@ class ResultWriter:
     async def record(self, job: LeasedJob, call: int, image: Image, upload_ms: int) -> None:
         """Write into the job that it has the picture, also when it has ended meanwhile. Raises as `LeasedJob.apply`."""
         try:
-            await job.apply(partial(moves.checkpoint, image=image, upload_ms=upload_ms))
+            now = await job.apply(partial(moves.checkpoint, image=image, upload_ms=upload_ms))
         except moves.MoveRefused:
-            await job.apply(partial(moves.salvage, call=call, image=image))
+            now = await job.apply(partial(moves.salvage, call=call, image=image))
+        if image.blob not in {have.blob for have in now.images}:
+            await self._keep_for_a_day(image)
 
-    async def let_go(self, job_id: str, call: int, image: Image) -> bool:
-        """Give up a picture that may not be written into its job. False: whoever holds the job takes it yet.
+    async def record_late(self, job_id: str, call: int, image: Image) -> bool:
+        """Write a stored picture into a job that others hold, or that has ended, whatever became of it.
 
-        He takes it from the blob store or from the disk.
+        False: its call is still open, and whoever holds the job takes the picture. Raises `ServiceUnavailable`.
         """
-        job = await self._store.get(job_id)
-        if job is None:  # erased meanwhile
-            await self._expiry.discard(image.blob)
-            return True
-        if not job.status.terminal and ledger.row_of(job, call).ended_ms is None:
-            return False
-        if image.blob not in {i.blob for i in job.images}:
-            _log.warning("picture of a lost call, kept for a day", blob=image.blob)
-            await self._expiry.add(now_ms() + LOST_MS, image.blob)
-        return True
+        while True:
+            job = await self._store.get(job_id)
+            if job is None:  # erased meanwhile
+                await self._expiry.discard(image.blob)
+                return True
+            if image.blob in {have.blob for have in job.images}:
+                return True
+            if not job.status.terminal and ledger.row_of(job, call).ended_ms is None:
+                return False
+            try:
+                await self._store.commit(job, moves.salvage(job, now_ms(), call, image))
+            except Stale:
+                await asyncio.sleep(STALE_SECONDS)
+            except moves.MoveRefused:
+                await self._keep_for_a_day(image)
+                return True
+            else:
+                _log.info("late picture kept", job=job_id, call=call, status=str(job.status))
+                return True
+
+    async def _record_late(self, job_id: str, call: int, image: Image) -> bool:
+        """See `record_late`; a store that is away is waited for."""
+        while True:
+            try:
+                return await self.record_late(job_id, call, image)
+            except ServiceUnavailable as error:
+                _log.warning("late picture not recorded yet", job=job_id, error=error.message)
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _keep_for_a_day(self, image: Image) -> None:
+        _log.warning("picture whose place is taken, kept for a day", blob=image.blob)
+        await self._expiry.add(now_ms() + LOST_MS, image.blob)
 
     async def _store_bytes(self, job: LeasedJob, original: _Original, image: Image, data: bytes) -> None:
-        """Upload, for as long as it takes; while the blob store does not take them the bytes are on disk, too."""
+        """Upload, for as long as it takes; while the blob store does not take them the bytes are on disk, too.
+
+        Raises `BlobStoreDown` at the job's deadline when they are on disk, from where they are salvaged.
+        """
         while True:
             upload = asyncio.create_task(self._blobs.put(image.blob, data, image.media_type))
             try:
@@ -132,7 +162,7 @@ class ResultWriter:
                 return
             except BlobStoreDown as error:
                 _log.warning("blob store down", error=error.message, spooled=original.spooled)
-                if now_ms() >= job.now.cancel_at_ms:
+                if original.spooled and now_ms() >= job.now.cancel_at_ms:
                     raise
                 await asyncio.sleep(PAUSE_SECONDS)
             else:

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 MAX_UNKNOWN_CALLS: Final = 5
 """With `onAmbiguous: retry`: calls of unknown outcome after which the job gives up."""
-ELSEWHERE_MS: Final = 2_000
-"""How long a job is left to the worker that has its picture on disk before anybody looks again."""
 
 _log = structlog.get_logger()
 
@@ -130,13 +128,21 @@ class Runner:
         request = job.now.request
         size = per_call(request, self._context.catalog.family(request.provider, request.model))
         parts = [missing[first : first + size] for first in range(0, len(missing), size)]
-        # Each to its own end: one whose write was refused does not cut the others, which are paid for.
-        ends = await asyncio.gather(
-            *(ProviderCall(self._context, job, part, inputs).make() for part in parts), return_exceptions=True
-        )
+        calls = [ProviderCall(self._context, job, part, inputs).make() for part in parts]
+        ending = asyncio.create_task(self._end_in_time(job))
+        try:  # each to its own end: one whose write was refused does not cut the others, which are paid for
+            ends = await asyncio.gather(*calls, return_exceptions=True)
+        finally:
+            ending.cancel()
         for trouble in ends:
             if trouble is not None:
                 raise trouble
+
+    async def _end_in_time(self, job: LeasedJob) -> None:
+        """End the job at its deadline. Its calls go on, for they are paid for, and what they bring is salvaged."""
+        await asyncio.sleep(max(0, job.now.cancel_at_ms - now_ms()) / 1000)
+        with contextlib.suppress(moves.MoveRefused, Fenced):
+            await job.apply(moves.overdue)
 
     async def _load(self, job: LeasedJob) -> LoadedInputs:
         """The input pictures in hand; a blob store that is down is waited for."""
@@ -157,7 +163,8 @@ class Runner:
         elif job.now.status is Status.CANCELING:
             await job.apply(moves.succeed if job.now.images else moves.stop)
         elif ledger.open_rows(job.now):
-            await job.apply(lambda j, now: moves.back_off(j, now, ELSEWHERE_MS, Phase.UPLOADING))
+            # Until the worker of that disk says that the picture is in the blob store (`Salvager`), or to the deadline.
+            await job.apply(lambda j, now: moves.back_off(j, now, j.cancel_at_ms - now, Phase.UPLOADING))
         elif not room and ledger.to_make(job.now):
             await job.apply(lambda j, now: moves.back_off(j, now, 0, Phase.QUEUED))
         elif fallback.allowed(job.now):

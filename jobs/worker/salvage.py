@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator
-from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from jobs.blobs.store import BlobExists, BlobMissing, BlobRefused, BlobStoreDown
-from jobs.model import moves
+from jobs.model import ledger, moves
+from jobs.model.job import Status
 from jobs.model.picture import Image, Picture
 from jobs.model.times import now_ms
 from jobs.pictures.convert import converted_apart
@@ -36,7 +36,6 @@ LOOK_FOR_MS: Final = 600_000
 """How long a picture is sought whose call was open when its job ended: no call takes longer."""
 
 _log = structlog.get_logger()
-_Asked = TypeVar("_Asked")
 
 
 class Salvager:
@@ -65,10 +64,7 @@ class Salvager:
         On disk it is as it came: it is made what was asked for now.
         """
         name, data = await self._on_disk(job.now, call, index)
-        try:
-            found = await self._stored(job.now, call, index, data)
-        except BlobStoreDown:  # until the job was overdue: what is on disk is salvaged later
-            return None
+        found = await self._stored_in_time(job.now, call, index, data)
         if found is None:
             return None
         image, warning = found
@@ -78,24 +74,27 @@ class Salvager:
         return warning
 
     async def salvage(self) -> None:
-        """Bring what waits on disk to the blob store, when its job has ended without it."""
+        """Bring what waits on disk to the blob store: its job has ended without it, or sleeps until it is there."""
         for name in await asyncio.to_thread(self._spool.names):
             try:
                 await self._salvage(name)
-            except BlobStoreDown:
-                return
             except (BlobRefused, NotAPicture) as error:
                 _log.warning("spooled picture refused", blob=name, error=str(error))
+            except BlobStoreDown:
+                return
 
     async def find_missing(self) -> None:
         """Look for pictures of calls that were open when their jobs ended: whoever made them may have died since."""
         for job_id in await self._claims.pending_salvage():
             try:
                 again = await self._find_missing(job_id)
+            except BlobRefused as error:
+                _log.warning("blob store refused a look for a picture", job=job_id, error=error.message)
+                again = True
             except BlobStoreDown:
                 return
-            except (BlobRefused, NotAPicture) as error:
-                _log.warning("sought picture not to be had", job=job_id, error=str(error))
+            except NotAPicture as error:
+                _log.warning("what was found is no picture", job=job_id, error=str(error))
                 again = False
             await self._claims.salvage_again(job_id, now_ms() + LOOK_AGAIN_MS if again else None)
 
@@ -111,8 +110,9 @@ class Salvager:
         if job is None:
             await asyncio.to_thread(self._spool.drop, name)
             return
-        if not job.status.terminal:
-            return  # a live job's picture is taken by whoever claims the job
+        if not job.status.terminal:  # a live job's picture is taken by whoever claims the job
+            await self._resume(job)
+            return
         place = next((place for place in _places(job) if name.startswith(stem_of(job, *place))), None)
         if place is None:
             return
@@ -120,24 +120,36 @@ class Salvager:
             data = await asyncio.to_thread(self._spool.find, name)
             found = await self._stored(job, *place, data)
             if found is not None:
-                await self._record_late(job, place[0], found[0])
+                await self._writer.record_late(job.id, place[0], found[0])
         await asyncio.to_thread(self._spool.drop, name)
+
+    async def _resume(self, job: Job) -> None:
+        """Where a queued job sleeps because its pictures lie here, they go to the blob store, and it is woken."""
+        own = await self.own_spool()
+        rows = [row for row in ledger.open_rows(job) if row.spool == own]
+        if job.status is not Status.QUEUED or not rows:
+            return
+        for call, index in ((row.call, index) for row in rows for index in row.indexes):
+            _, data = await self._on_disk(job, call, index)
+            await self._stored(job, call, index, data)
+        with contextlib.suppress(Stale):
+            await self._store.commit(job, moves.resume(job, now_ms(), own))
 
     async def _find_missing(self, job_id: str) -> bool:
         """Salvage what is there of a job that has ended without it; whether more may come."""
         job = await self._store.get(job_id)
         if job is None:
             return False
-        for call, index in moves.salvageable(job):
+        for call, index in ledger.salvageable(job):
             name, data = await self._on_disk(job, call, index)
             found = await self._stored(job, call, index, data)
             if found is not None:
-                await self._record_late(job, call, found[0])
+                await self._writer.record_late(job.id, call, found[0])
                 if data is not None:
                     await asyncio.to_thread(self._spool.drop, name)
         newest = await self._store.get(job_id)
         young = now_ms() - (job.finished_ms or 0) < LOOK_FOR_MS
-        return young and newest is not None and bool(moves.salvageable(newest))
+        return young and newest is not None and bool(ledger.salvageable(newest))
 
     async def _on_disk(self, job: Job, call: int, index: int) -> tuple[str, bytes | None]:
         """The picture as it came, and under which name; None where this machine's disk has nothing of it."""
@@ -148,13 +160,25 @@ class Salvager:
                 return name, data
         return name, None
 
+    async def _stored_in_time(
+        self, job: Job, call: int, index: int, spooled: bytes | None
+    ) -> tuple[Image, Warning_ | None] | None:
+        """See `_stored`; a blob store that is down is waited for until the job is overdue: None then."""
+        while True:
+            try:
+                return await self._stored(job, call, index, spooled)
+            except BlobStoreDown:
+                if job.overdue(now_ms()):  # what is on disk is salvaged later
+                    return None
+                await asyncio.sleep(PAUSE_SECONDS)
+
     async def _stored(
         self, job: Job, call: int, index: int, spooled: bytes | None
     ) -> tuple[Image, Warning_ | None] | None:
         """The picture as the blob store has it, by then: it is asked first, then given what was on disk."""
         for name in names_of(job, call, index):
             with contextlib.suppress(BlobMissing):
-                data = await _patiently(job, partial(self._blobs.read, name))
+                data = await self._blobs.read(name)
                 return self._writer.image(job, call, index, Picture(data=data, media_type="")), None
         if spooled is None:
             return None
@@ -164,33 +188,8 @@ class Salvager:
             picture, warning = await self._converter.convert(picture, wanted, converted_apart)
         image = self._writer.image(job, call, index, picture)
         with contextlib.suppress(BlobExists):
-            await _patiently(job, partial(self._blobs.put, image.blob, picture.data, image.media_type))
+            await self._blobs.put(image.blob, picture.data, image.media_type)
         return image, warning
-
-    async def _record_late(self, job: Job, call: int, image: Image) -> None:
-        """A job that has ended says that it has the picture, whatever else happens to it."""
-        newest: Job | None = job
-        while newest is not None:
-            try:
-                await self._store.commit(newest, moves.salvage(newest, now_ms(), call, image))
-            except Stale:
-                newest = await self._store.get(job.id)
-            except moves.MoveRefused:
-                break
-            else:
-                return
-        await self._writer.let_go(job.id, call, image)
-
-
-async def _patiently(job: Job, ask: Callable[[], Awaitable[_Asked]]) -> _Asked:
-    """Ask the blob store; one that is down is waited for while its job can wait. Raises `BlobStoreDown` then."""
-    while True:
-        try:
-            return await ask()
-        except BlobStoreDown:
-            if job.status.terminal or job.overdue(now_ms()):
-                raise
-            await asyncio.sleep(PAUSE_SECONDS)
 
 
 def _places(job: Job) -> Iterator[tuple[int, int]]:

@@ -107,14 +107,19 @@ def test_a_worker_on_another_machine_leaves_the_picture_to_the_one_that_has_it(g
         wait_until(
             lambda: looked()["status"] == "queued" and looked()["phase"] == "uploading", seconds=60, what="the return"
         )
+        asleep = looked()["version"]
+        other = {**SLOW, "prompt": "[delay=7] Meanwhile"}
+        meanwhile = client.post(JOBS, json=other, headers={"Prefer": "wait=60"}).json()["data"]
+        slept = looked()["version"]
         gateway.environment["DARKROOM_DATA_DIR"] = home
         gateway.start_worker()
         wait_until(lambda: looked()["status"] == "succeeded", seconds=60, what="the end")
         elsewhere.terminate()
         job = looked()
 
+    assert (meanwhile["status"], slept) == ("succeeded", asleep)
     assert (job["billing"]["state"], job["billing"]["providerCalls"]) == ("billed", 1)
-    assert len(simulator.bench.calls()) == 1
+    assert len(simulator.bench.calls("red fox")) == 1
 
 
 def test_at_the_deadline_the_upload_has_failed_and_the_picture_is_salvaged_when_the_store_is_back(

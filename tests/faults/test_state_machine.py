@@ -450,10 +450,11 @@ class Engine(RuleBasedStateMachine):
         return [h for h in held if attempt(move, h.seen, self.now) is not None]
 
     def salvages(self, kept):
-        if kept.job.status not in {Status.FAILED, Status.CANCELED}:
+        if kept.job.status is Status.EXPIRED or (kept.job.status is Status.QUEUED and kept.claimed):
             return []
         have = {i.index for i in kept.job.images}
-        return [(row.call, index) for row in kept.job.attempts for index in row.indexes if index not in have]
+        rows = [row for row in kept.job.attempts if kept.job.status.terminal or row.ended_ms is not None]
+        return [(row.call, index) for row in rows for index in row.indexes if index not in have]
 
     def work(self, what, move, pick, how):
         able = self.able(move)

@@ -13,7 +13,7 @@ from jobs.blobs.spool import Spool
 from jobs.blobs.store import BlobStoreDown
 from jobs.catalog.families import Catalog
 from jobs.errors import ServiceUnavailable
-from jobs.model import moves
+from jobs.model import ledger, moves
 from jobs.model.job import Status
 from jobs.model.picture import Picture
 from jobs.model.request import ImageRequest
@@ -219,19 +219,78 @@ async def test_a_picture_on_disk_whose_job_was_canceled_while_it_was_recovered_i
     assert parts.spool.names() == []
 
 
-async def test_a_picture_of_a_job_that_has_succeeded_without_it_is_kept_for_a_day(parts):
+async def test_a_picture_of_a_job_that_has_succeeded_without_it_is_added(parts):
     held = await parts.held(n=2)
     await keep(parts, held)
     await held.apply(lambda j, now: moves.settle(j, now, 1, outcome="succeeded", charged=True))
     await held.apply(moves.succeed)
-    name = parts.kept(held, SECOND, 1)
+    parts.kept(held, SECOND, 1)
 
     await parts.salvager.salvage()
 
-    ((blob, at_ms),) = await parts.store.redis.zrange(KEYS.expiring_blobs, 0, -1, withscores=True)
-    assert (blob.decode(), await parts.blobs.read(name)) == (name, SECOND)
-    assert 86_390_000 < at_ms - now_ms() <= 86_400_000
+    assert [await parts.picture(held, index) for index in (0, 1)] == ["image/png"] * 2
+    assert (await parts.store.get(held.now.id)).status is Status.SUCCEEDED
     assert parts.spool.names() == []
+
+
+async def taken_over(parts, held):
+    """As when a worker lost its lease in a call: another has closed the row, and the job goes on."""
+    await parts.store.redis.hset(KEYS.job(held.now.id), "lease_until", 0)
+    await parts.store.redis.zadd(KEYS.due, {held.now.id: 0})
+    await claims_of(parts.store).reap(0)
+    other = LeasedJob(parts.store, await claims_of(parts.store).claim_next("turn", "other", 15_000))
+    await other.apply(lambda j, now: moves.lose(j, now, "another spool"))
+    return other
+
+
+async def test_a_picture_of_a_worker_that_lost_its_lease_spares_the_job_another_call(parts):
+    held = await parts.held()
+    other = await taken_over(parts, held)
+    await other.apply(lambda j, now: moves.back_off(j, now, 30_000))
+
+    with pytest.raises(results.Fenced):
+        await keep(parts, held)
+
+    job = await parts.store.get(held.now.id)
+    assert (job.status, job.attempts[0].charged, ledger.to_make(job)) == (Status.QUEUED, True, ())
+    claim = await claims_of(parts.store).claim_next("turn", "other", 15_000)
+    assert (claim.job.id, await parts.picture(held)) == (job.id, "image/png")
+
+
+async def test_a_late_picture_stays_where_a_second_call_brings_one_for_its_place(parts):
+    held = await parts.held()
+    other = await taken_over(parts, held)
+    await other.apply(lambda j, now: moves.intend(j, now, (0,)))
+
+    with pytest.raises(results.Fenced):
+        await keep(parts, held)
+    await parts.writer.write(other, 2, (0,), Picture(data=SECOND, media_type="image/png"))
+
+    assert await parts.picture(held) == "image/png"
+    first = await parts.store.get(held.now.id)
+    assert first.images[0].sha256 == hashlib.sha256(PNG).hexdigest()
+    ((second, at_ms),) = await parts.store.redis.zrange(KEYS.expiring_blobs, 0, -1, withscores=True)
+    assert await parts.blobs.read(second.decode()) == SECOND
+    assert 86_390_000 < at_ms - now_ms() <= 86_400_000
+
+
+async def test_a_late_picture_takes_no_job_from_whoever_has_just_claimed_it(parts):
+    held = await parts.held()
+    other = await taken_over(parts, held)
+    await other.apply(lambda j, now: moves.back_off(j, now, 0))
+    holder = LeasedJob(parts.store, await claims_of(parts.store).claim_next("turn", "holder", 15_000))
+
+    late = asyncio.create_task(keep(parts, held))
+    await asyncio.sleep(0.3)
+    waited = not late.done()
+    await holder.apply(moves.start)
+    with pytest.raises(results.Fenced):
+        await late
+
+    await holder.look()
+    assert waited
+    assert (holder.now.status, ledger.to_make(holder.now)) == (Status.RUNNING, ())
+    assert await claims_of(parts.store).claim_next("turn", "another", 15_000) is None
 
 
 async def test_pictures_that_wait_for_their_conversion_are_on_disk_and_their_jobs_say_so(parts, monkeypatch):

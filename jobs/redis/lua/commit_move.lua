@@ -18,6 +18,9 @@ if tonumber(held.version) ~= args.seen then
   end
   return 'stale'
 end
+if status == 'queued' and not args.fence and tonumber(held.lease_until or '0') > now_ms() then
+  return 'stale'  -- it was claimed just now: whoever holds it is about to begin
+end
 redis.call('HSET', key, JobField.document, ARGV[3], JobField.version, args.version, JobField.status, status)
 if ARGV[4] ~= '' then
   redis.call('ZADD', keys.events(id), args.version, ARGV[4])

@@ -22,6 +22,7 @@ ACTIONS = {
     states.Move.CALL: lambda j, now: moves.intend(j, now, (0,)),
     states.Move.WORK: lambda j, now: moves.lose(j, now, "spool"),
     states.Move.SALVAGE: lambda j, now: moves.salvage(j, now, 1, IMAGE),
+    states.Move.RESUME: lambda j, now: moves.resume(j, now, "spool"),
     states.Move.REQUEUE: lambda j, now: moves.back_off(j, now, 1000),
     states.Move.FALL_BACK: lambda j, now: moves.fall_back(j, now, "why"),
     states.Move.SUCCEED: moves.succeed,
