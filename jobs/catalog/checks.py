@@ -29,7 +29,7 @@ _ATTRIBUTES: Final = {
 }
 """Fields of a request by the names that callers know."""
 _NO_WISH: Final = frozenset({"user", "safetyIdentifier"})
-"""Dropped without a word where a provider has no such thing: who asks is no wish for the picture."""
+"""Dropped without a word where a provider has no such thing: who asks changes nothing of the picture."""
 _MAX_IDENTIFIER: Final = 512
 """Characters of `user` and `safetyIdentifier`."""
 _MAX_PARTIAL_IMAGES: Final = 3

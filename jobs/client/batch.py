@@ -24,7 +24,7 @@ class ItemError(Struct, frozen=True):
 
 
 class Item(Struct, frozen=True, omit_defaults=True):
-    """One wish of a batch and the id that its job has, or would have had."""
+    """One item of a batch and the id that its job has, or would have had."""
 
     job_id: str
     refused: ItemError | None = None

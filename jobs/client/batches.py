@@ -63,7 +63,7 @@ class Batches:
     async def submit(self, batch_submission: BatchSubmission) -> tuple[Batch, bool]:
         """Accept what can be accepted; True: the idempotency key was known, and what was missing has been completed.
 
-        Raises the first item's error when the wish is atomic; nothing is created then.
+        Raises the first item's error when the batch is atomic; nothing is created then.
         """
         batch = _planned(batch_submission)
         names = _names(batch)

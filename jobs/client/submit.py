@@ -38,7 +38,7 @@ RETRY_SECONDS: Final = 0.25
 class Submitted(Struct, frozen=True):
     """The job of a submission. `replayed`: the idempotency key was known, and this is its job.
 
-    `adopted`: an earlier job of the same wish, which nobody waited for any more and whose result nobody had.
+    `adopted`: an earlier job of the same request, which nobody waited for any more and whose result nobody had.
     """
 
     job: Job

@@ -107,7 +107,7 @@ class CancelOutcome(StrEnum):
 
 
 class Cancel(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A wish to end the job early, and what came of it."""
+    """That somebody asked for an early end, and what came of it."""
 
     requested_ms: int
     by: str

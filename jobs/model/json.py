@@ -210,14 +210,14 @@ def _preview_json(preview: Preview) -> dict[str, Any]:
 
 
 def _cancel_json(job: Job) -> dict[str, Any] | None:
-    wish = job.cancel
-    if wish is None:
+    cancel = job.cancel
+    if cancel is None:
         return None
     return present(
-        requestedAt=moment(wish.requested_ms),
-        by=wish.by,
-        reason=wish.reason,
-        outcome=wish.outcome,
+        requestedAt=moment(cancel.requested_ms),
+        by=cancel.by,
+        reason=cancel.reason,
+        outcome=cancel.outcome,
         salvaged=job.salvaged,
     )
 

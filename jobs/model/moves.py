@@ -222,13 +222,13 @@ def expire(job: Job, now: int) -> Changed:
 
 def cancel(job: Job, now: int, *, by: str, reason: str | None = None) -> Changed:
     """End the job if it has not begun; otherwise begin to end it."""
-    wish = Cancel(requested_ms=now, by=by, reason=reason)
+    asked = Cancel(requested_ms=now, by=by, reason=reason)
     if job.status is Status.QUEUED and job.images:  # one of several is there, and paid for
-        return succeed(replace(close_open(job, now), cancel=wish), now)
+        return succeed(replace(close_open(job, now), cancel=asked), now)
     if job.status is Status.QUEUED:
         ended = _ended(close_open(job, now), Move.CANCEL, now)
-        return Changed(replace(ended, cancel=replace(wish, outcome=_outcome(ended))), "image.job.canceled")
-    return Changed(replace(_moved(job, Move.CANCEL, now), cancel=wish), "image.job.canceling")
+        return Changed(replace(ended, cancel=replace(asked, outcome=_outcome(ended))), "image.job.canceled")
+    return Changed(replace(_moved(job, Move.CANCEL, now), cancel=asked), "image.job.canceling")
 
 
 def stop(job: Job, now: int) -> Changed:
@@ -236,8 +236,8 @@ def stop(job: Job, now: int) -> Changed:
     if job.images:
         raise MoveRefused(job, Move.STOP)  # too late: what is there is the caller's
     ended = _ended(close_open(job, now), Move.STOP, now)
-    wish = job.cancel and replace(job.cancel, outcome=_outcome(ended))
-    return Changed(replace(ended, cancel=wish), "image.job.canceled")
+    answered = job.cancel and replace(job.cancel, outcome=_outcome(ended))
+    return Changed(replace(ended, cancel=answered), "image.job.canceled")
 
 
 def _outcome(job: Job) -> CancelOutcome:

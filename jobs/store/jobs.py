@@ -61,7 +61,7 @@ class RedisJobStore:
     ) -> Created | Known | Full | Adopted:
         """Accept a job. Raises `ServiceUnavailable` when the store is out of reach or out of memory.
 
-        `wait_ms`: how long its caller waits in this very request; an undelivered job of the same wish is adopted then.
+        `wait_ms`: how long its caller waits in this request; an undelivered job of an equal one is adopted then.
         `waited`: somebody waits, which gives the job a head start inside its org. Raises `QueueFull`, `QuotaExceeded`.
         """
         await self._memory.require()

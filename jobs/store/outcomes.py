@@ -45,7 +45,7 @@ class Known(Struct, frozen=True):
 
 
 class Adopted(Struct, frozen=True):
-    """An earlier job of the same wish, which nobody waits for and whose result nobody has."""
+    """An earlier job of the same request, which nobody waits for and whose result nobody has."""
 
     job_id: str
 

@@ -1,4 +1,4 @@
-"""The body of a new job, and the wish that it makes: one by one, or many at once."""
+"""The body of a new job, and the submission that it makes: one by one, or many at once."""
 
 from __future__ import annotations
 

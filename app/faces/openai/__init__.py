@@ -117,7 +117,7 @@ async def get_model(request: AnyRequest, model: FromPath[str]) -> Response[bytes
 
 
 class Asked(Struct, frozen=True):
-    """A wish that can be submitted, and how its pictures are to be answered."""
+    """What can be submitted, and how its pictures are to be answered."""
 
     submission: Submission
     renderer: Renderer
