@@ -13,6 +13,18 @@ from tests.neighbours.azurite import Azurite, running_azurite
 from tests.neighbours.redis_server import RedisServer, running_redis
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share a neighbour of their module run in one process: it is started once, not once a process."""
+    for item in items:
+        if isinstance(item, pytest.Function) and _shares_with_its_module(item):
+            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
+
+
+def _shares_with_its_module(item: pytest.Function) -> bool:
+    found = item._fixtureinfo.name2fixturedefs.values()  # noqa: SLF001  # a scope has no public name
+    return any(definition.scope == "module" for definitions in found for definition in definitions)
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"

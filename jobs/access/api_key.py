@@ -107,7 +107,10 @@ class ApiKey(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def check(spec: KeySpec, providers: Collection[str], now: int) -> None:
-    """Hold a key's spec to its bounds; `providers` are the known ones. Raises `InvalidInput` naming the API's own field."""
+    """Hold a key's spec to its bounds; `providers` are the known ones.
+
+    Raises `InvalidInput` that names the field of the API.
+    """
     if not spec.name.strip() or len(spec.name) > _MAX_NAME_LENGTH or not spec.name.isprintable():
         raise InvalidInput(f"must be 1 to {_MAX_NAME_LENGTH} printable characters", field="name")
     if spec.subject is not None and not _SUBJECT.fullmatch(spec.subject):

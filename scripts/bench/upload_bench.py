@@ -10,6 +10,9 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Callable
+from http import HTTPStatus
+from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -55,21 +58,21 @@ def one_round(gateway: Gateway, body: bytes) -> tuple[int, list[float]]:
     return (kilobytes(status, "VmHWM") - before) * 1024, waits
 
 
-def others_while(gateway: Gateway, act: object) -> list[float]:
+def others_while(gateway: Gateway, act: Callable[[], None]) -> list[float]:
     """Milliseconds that each `GET /healthz` took while something was done."""
     begun, ended = multiprocessing.Event(), multiprocessing.Event()
     ours, theirs = multiprocessing.Pipe()
     prober = multiprocessing.Process(target=probe, args=(gateway.url, begun, ended, theirs))
     prober.start()
     begun.wait()
-    act()  # type: ignore[operator]
+    act()
     ended.set()
     found: list[float] = ours.recv()
     prober.join()
     return found
 
 
-def probe(url: str, begun: Event, ended: Event, answer: object) -> None:
+def probe(url: str, begun: Event, ended: Event, answer: Connection) -> None:
     """Ask again and again on one connection."""
     waits = []
     with httpx.Client(base_url=url, trust_env=False) as client:
@@ -80,7 +83,7 @@ def probe(url: str, begun: Event, ended: Event, answer: object) -> None:
             client.get("/healthz")
             waits.append((time.perf_counter() - at) * 1000)
             time.sleep(0.002)
-    answer.send(waits)  # type: ignore[attr-defined]
+    answer.send(waits)
 
 
 def post(gateway: Gateway, body: bytes) -> None:
@@ -88,7 +91,7 @@ def post(gateway: Gateway, body: bytes) -> None:
     headers = {"Content-Type": "application/json", "Prefer": "respond-async"}
     with gateway.client("bench") as client:
         answer = client.post("/api/v1/agents/images", content=body, headers=headers)
-    if answer.status_code != 202:  # noqa: PLR2004
+    if answer.status_code != HTTPStatus.ACCEPTED:
         raise RuntimeError(answer.text)
 
 

@@ -219,7 +219,7 @@ def test_a_caller_without_the_right_is_refused_before_the_body_is_read(gateway, 
     ],
 )
 @pytest.mark.parametrize("kind", [MUG, FOX], ids=["azure", "gemini"])
-def test_what_the_provider_does_is_told_with_its_money_and_the_call_is_never_repeated(  # noqa: PLR0917
+def test_what_the_provider_does_is_told_with_its_money_and_the_call_is_never_repeated(
     gateway, far_end, kind, mark, status, code, reason, billing
 ):
     prompt = f"{mark} {kind['provider']}"

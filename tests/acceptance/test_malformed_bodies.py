@@ -246,7 +246,7 @@ def test_there_are_enough_of_them():
 
 
 @pytest.mark.parametrize(("path", "body", "status", "code", "field"), CASES, ids=range(len(CASES)))
-def test_a_body_one_mutation_away_is_refused_by_name(gateway, path, body, status, code, field):  # noqa: PLR0917
+def test_a_body_one_mutation_away_is_refused_by_name(gateway, path, body, status, code, field):
     with gateway.client("mutants") as client:
         answer = send(client, path, body)
 

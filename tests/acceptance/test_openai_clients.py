@@ -14,7 +14,6 @@ from PIL import Image
 
 from tests.acceptance.test_edits import b64, png
 
-pytestmark = pytest.mark.xdist_group("openai_clients")  # one walk a client, not one a worker
 CLIENTS = Path(__file__).parents[1] / "clients"
 WALK = CLIENTS / "openai2" / "walk.py"
 HOLE = (64, 64, 192, 192)

@@ -83,7 +83,7 @@ def test_every_operation_works_as_described_and_no_request_brings_a_500(gateway,
         print()  # noqa: T201  # the table is meant to be read
         for label, counts in told.items():
             line = "  ".join(f"{status} x{count}" for status, count in sorted(counts.items()))
-            print(f"  {label:<45} {line}")  # noqa: T201
+            print(f"  {label:<45} {line}")  # noqa: T201  # the table of what was asked
     assert [label for label, counts in told.items() if not any(200 <= status < 400 for status in counts)] == []
 
 

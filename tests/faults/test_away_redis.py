@@ -37,7 +37,10 @@ def test_a_worker_that_starts_in_a_failover_takes_no_job_from_one_that_lives(red
         near_new.shut()
         start_worker(gateway, near_new.port)
         near_old.shut()
-        lapsed = lambda: admin.zcount(KEYS.workers, "(" + str(admin.time()[0] * 1000), "+inf") == 0  # noqa: E731
+
+        def lapsed():
+            return admin.zcount(KEYS.workers, "(" + str(admin.time()[0] * 1000), "+inf") == 0
+
         wait_until(lapsed, what="the end of the lease")
         near_new.open()
         wait_until(lambda: not lapsed(), what="the new worker")

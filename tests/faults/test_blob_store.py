@@ -1,6 +1,7 @@
 """A blob store that is down when the bytes come: they are on disk, and no crash buys them again."""
 
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -39,15 +40,16 @@ def begun_and_answered(client, simulator, relay, count=1, **fields):
 
 
 def spooled(gateway):
-    from pathlib import Path  # noqa: PLC0415
-
     return sorted(p.name for p in Path(gateway.environment["DARKROOM_DATA_DIR"], "spool").glob("*.picture"))
 
 
 def test_pictures_wait_on_disk_and_are_uploaded_when_the_store_is_back(gateway, simulator, relay):
     with gateway.client() as client:
         made = begun_and_answered(client, simulator, relay, count=3)
-        phases = lambda: {client.get(f"{JOBS}/{j}").json()["data"]["phase"] for j in made}  # noqa: E731
+
+        def phases():
+            return {client.get(f"{JOBS}/{j}").json()["data"]["phase"] for j in made}
+
         wait_until(lambda: phases() == {"uploading"}, what="the record of the spool")
         on_disk = spooled(gateway)
         relay.open()
@@ -97,7 +99,10 @@ def test_api_and_worker_begin_while_the_store_is_down_and_make_its_container_whe
 def test_a_worker_on_another_machine_leaves_the_picture_to_the_one_that_has_it(gateway, simulator, relay, tmp_path):
     with gateway.client() as client:
         (job_id,) = begun_and_answered(client, simulator, relay)
-        looked = lambda: client.get(f"{JOBS}/{job_id}").json()["data"]  # noqa: E731
+
+        def looked():
+            return client.get(f"{JOBS}/{job_id}").json()["data"]
+
         wait_until(lambda: looked()["phase"] == "uploading", what="the record of the spool")
         gateway.workers[0].kill()
         home = gateway.environment["DARKROOM_DATA_DIR"]

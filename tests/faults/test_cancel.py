@@ -4,6 +4,7 @@ import time
 
 import httpx
 import pytest
+import redis
 
 from jobs.redis.keys import Keys
 from tests.neighbours import wait_until
@@ -117,8 +118,6 @@ def test_a_live_job_that_is_erased_leaves_no_picture_when_its_call_ends(gateway,
 
 def test_pictures_go_with_the_record_where_the_request_set_its_end(redis_url, far_end):
     """An hour is the shortest; so the sweeper is told that the time has come."""
-    import redis  # noqa: PLC0415
-
     with running_gateway(redis_url, far_end) as gateway, gateway.client("shortlived") as client:
         kept = client.post(JOBS, json={**SLOW, "prompt": "Kept"}, headers={"Prefer": "wait=30"}).json()["data"]
         short = {**SLOW, "prompt": "Short", "expiresAfter": 3600}

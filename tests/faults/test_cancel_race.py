@@ -11,7 +11,7 @@ from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis
 
 PATH = "/api/v1/jobs"
-FINISHES, STARTS, WARM = 100, 40, 10
+FINISHES, STARTS, WARM, BEHIND = 100, 40, 10, 3
 SLOTS = 12
 DELAY = 0.3
 MUG = {"provider": "openai", "model": "gpt-image-2", "size": "256x256"}
@@ -29,8 +29,8 @@ class Race:
     async def job(self, job_id, query=""):
         return (await self.client.get(f"{PATH}/{job_id}{query}")).json()["data"]
 
-    async def submit(self, prompt):
-        made = await self.client.post(PATH, json={**MUG, "prompt": f"[delay={DELAY}] {prompt}"})
+    async def submit(self, prompt, delay=DELAY):
+        made = await self.client.post(PATH, json={**MUG, "prompt": f"[delay={delay}] {prompt}"})
         return made.json()["data"]["id"]
 
     async def begun(self, prompt):
@@ -57,6 +57,23 @@ class Race:
             first = await self.job(job_id, "?wait=30&until=terminal")
         return answer, first
 
+    async def behind(self, number):
+        """A job that is canceled while others hold every slot: it cannot have begun."""
+        job_id = await self.submit(f"Behind {number}.")
+        answer = (await self.client.post(f"{PATH}/{job_id}/cancel")).json()["data"]
+        return answer, await self.job(job_id, "?wait=30&until=terminal")
+
+    async def all_behind(self):
+        """Jobs behind a full worker, with their cancels."""
+        blockers = [f"Blocker {number}." for number in range(SLOTS)]
+        ids = [await self.submit(prompt, delay=60) for prompt in blockers]
+        for prompt in blockers:
+            await self.begun(prompt)
+        pairs = await asyncio.gather(*(self.behind(number) for number in range(BEHIND)))
+        for job_id in ids:
+            await self.client.post(f"{PATH}/{job_id}/cancel")
+        return pairs
+
 
 async def raced(client, far_end):
     race = Race(client, far_end)
@@ -65,6 +82,7 @@ async def raced(client, far_end):
     finishes = [race.canceled(f"Finish {n}.", seconds, from_call=True) for n, seconds in enumerate(around)]
     starts = [race.canceled(f"Start {n}.", 0.001 * n, from_call=False) for n in range(STARTS)]
     pairs = await asyncio.gather(*finishes, *starts)
+    pairs += await race.all_behind()
     await asyncio.sleep(DELAY + 2)  # whatever still comes has come
     told = []
     for answer, first in pairs:
@@ -93,9 +111,9 @@ def stories(far_end):
 def test_both_sides_win_some_of_the_races(stories):
     ends = Counter((now["status"], now.get("cancel", {}).get("outcome")) for _, _, now, _, _ in stories)
 
-    assert len(stories) == FINISHES + STARTS
+    assert len(stories) == FINISHES + STARTS + BEHIND
     assert ends["canceled", "abandoned"] >= 10
-    assert ends["canceled", "prevented"] >= 1
+    assert ends["canceled", "prevented"] >= BEHIND
     assert ends["succeeded", "too_late"] + ends["succeeded", None] >= 10
     assert {status for status, _ in ends} == {"succeeded", "canceled"}
 

@@ -274,7 +274,7 @@ def _spread(seconds):
     return {"jobs": len(seconds), "p50": f"{statistics.median(seconds):.1f} s", "worst": f"{max(seconds):.1f} s"}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)  # what hangs ends; a busy machine takes its time
 def test_no_kill_and_no_outage_loses_a_picture_or_buys_one_twice(chaos, simulator):
     begun = time.monotonic()
 
@@ -297,7 +297,10 @@ def test_an_answer_of_two_pictures_of_which_one_was_on_disk_is_completed_when_th
         job_id = client.post("/api/v1/jobs", json=body(15)).json()["data"]["id"]
         wait_until(lambda: simulator.bench.calls() != [], what="the call")
         chaos.relay.shut()
-        looked = lambda: client.get(f"/api/v1/jobs/{job_id}").json()["data"]  # noqa: E731
+
+        def looked():
+            return client.get(f"/api/v1/jobs/{job_id}").json()["data"]
+
         wait_until(lambda: looked()["phase"] == "uploading", what="the first picture on disk")
         for worker in chaos.gateway.workers:
             worker.kill()

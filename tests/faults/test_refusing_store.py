@@ -38,7 +38,10 @@ def test_a_picture_that_the_store_refuses_waits_on_disk_until_it_is_taken(gatewa
     proxy.verdict = lambda method, path: status if method in {"PUT", "GET"} and "images" in path else None
     with gateway.client() as client:
         job_id = client.post(JOBS, json=SLOW).json()["data"]["id"]
-        looked = lambda: client.get(f"{JOBS}/{job_id}").json()["data"]  # noqa: E731
+
+        def looked():
+            return client.get(f"{JOBS}/{job_id}").json()["data"]
+
         wait_until(lambda: looked()["phase"] in {"uploading", "done"}, what="the record of the spool")
         waiting, on_disk = looked(), spooled(gateway)
         proxy.verdict = lambda *_: None

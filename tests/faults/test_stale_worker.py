@@ -64,7 +64,10 @@ def told(far_end):
         wait_until(quiet, seconds=30, what="the end of the jobs")
         before = seen(gateway, client, far_end, sink, job_ids)
         os.kill(stale.pid, signal.SIGCONT)
-        salvaged = lambda: "result" in client.get(f"{PATH}/{job_ids[0]}").json()["data"]  # noqa: E731
+
+        def salvaged():
+            return "result" in client.get(f"{PATH}/{job_ids[0]}").json()["data"]
+
         with contextlib.suppress(AssertionError):
             wait_until(salvaged, seconds=10)
         time.sleep(AWAKE_SECONDS)

@@ -250,7 +250,7 @@ class Engine(RuleBasedStateMachine):
         others=st.integers(0, 2),
         limited=st.booleans(),
     )
-    def first(self, n, cancel_after, begin, others=0, limited=False):  # the draws, by name
+    def first(self, n, cancel_after, begin, others=0, limited=False):
         if limited:
             self.run(self.redis.hset(self.store.keys.limits("a"), LimitField.MAX_RUNNING, 1))
             self.limited = {"a"}
@@ -266,7 +266,7 @@ class Engine(RuleBasedStateMachine):
         most=st.sampled_from((None, None, 0, 2)),
         others=st.integers(0, 2),
     )
-    def submit(self, org, key, n, cancel_after, start_within=None, most=None, others=0):  # noqa: PLR0917  # the draws, by name
+    def submit(self, org, key, n, cancel_after, start_within=None, most=None, others=0):
         job = new_job(
             n=n,
             id=f"job_{len(self.jobs):03}",

@@ -22,7 +22,10 @@ class Note(Struct, frozen=True, kw_only=True):
 
 @pytest.fixture
 def notes(redis):
-    names = lambda note: {} if note.name is None else {note.name: note.until_ms}  # noqa: E731
+
+    def names(note):
+        return {} if note.name is None else {note.name: note.until_ms}
+
     return Records(redis, "{test}:", "note", Note, names, lambda note: note.until_ms)
 
 

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+FOREIGN = {".venv", "node_modules"}
 MODULES = sorted(path for package in ("app", "jobs") for path in (ROOT / package).rglob("*.py"))
+EVERY_MODULE = MODULES + sorted(
+    path
+    for folder in ("tests", "scripts")
+    for path in (ROOT / folder).rglob("*.py")
+    if FOREIGN.isdisjoint(path.parts[len(ROOT.parts) :])
+)
 DOCUMENTS = [*MODULES, ROOT / "README.md", *ROOT.glob("app/**/README.md"), *ROOT.glob("jobs/**/README.md")]
 NAMES = [path.relative_to(ROOT).as_posix() for path in MODULES]
 
@@ -39,7 +46,7 @@ def test_each_module_says_in_a_sentence_what_lives_there(path):
     assert (ast.get_docstring(ast.parse(path.read_text())) or "").count(" ") >= 2
 
 
-@pytest.mark.parametrize("path", MODULES, ids=NAMES)
+@pytest.mark.parametrize("path", EVERY_MODULE, ids=lambda path: str(path.relative_to(ROOT)))
 def test_each_exception_from_a_rule_has_its_reason_beside_it(path):
     excused = re.findall(r"#\s*(?:noqa: [A-Z]+\d+(?:, [A-Z]+\d+)*|type: ignore\[[a-z, -]+\])(.*)", path.read_text())
 

@@ -16,7 +16,7 @@ def chunk(kind: bytes, body: bytes = b"", crc: int | None = None) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", found)
 
 
-def header(width=4, height=4, depth=8, colour=2, compression=0, filters=0, interlace=0) -> bytes:  # noqa: PLR0917  # in the order of the standard
+def header(width=4, height=4, depth=8, colour=2, compression=0, filters=0, interlace=0) -> bytes:
     return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, compression, filters, interlace))
 
 
