@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +21,9 @@ from app.simulator.server import Simulator
 from jobs.redis.keys import Keys
 from jobs.store.packing import unsqueeze
 from tests.neighbours import free_port, start, stop, wait_until
+from tests.neighbours.preloaded import start_darkroom
 
+ROOT = str(Path(__file__).parents[2])
 SECRET = "a secret that only the tests and their gateway know"
 STARTING_SECONDS = 100
 """On a machine with much else to do; a start takes a second or two."""
@@ -108,14 +110,19 @@ class Gateway:
             stop(child)
 
     def _start(self, name: str):
-        command = [sys.executable, "-m", "app.cli", name]
-        if self.logs is None:
-            child = start(command, env=self.environment)
-        else:
-            with (self.logs / f"{name}.log").open("ab") as log:
-                child = start(command, env=self.environment, stderr=log)
+        log = self.logs / f"{name}.log" if self.logs else None
+        begin = start_darkroom if self.environment["PYTHONPATH"] == ROOT else _from_nothing
+        child = begin([name], self.environment, log)
         self.children.append(child)
         return child
+
+
+def _from_nothing(arguments: Sequence[str], environment: Mapping[str, str], log: Path | None):
+    command = [sys.executable, "-m", "app.cli", *arguments]
+    if log is None:
+        return start(command, env=environment)
+    with log.open("ab") as file:
+        return start(command, env=environment, stderr=file)
 
 
 def _content(client: redis.Redis, key: bytes) -> list[bytes]:
@@ -154,7 +161,7 @@ def running_gateway(
     with tempfile.TemporaryDirectory() as folder:
         environment = {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "PYTHONPATH": ROOT,
             **{k: v for k, v in os.environ.items() if k.startswith("COV")},
             "REDIS_URL": redis_url,
             "JWT_SECRET": SECRET,
