@@ -42,9 +42,13 @@ class Gateway:
         """A folder for what the processes write; None: they write where the tests do."""
 
     def start_api(self):
-        self.api = self._start("api")
+        self.begin_api()
         wait_until(self.ready, STARTING_SECONDS, what="the API")
         return self.api
+
+    def begin_api(self):
+        """Not waited for."""
+        self.api = self._start("api")
 
     def start_worker(self):
         """Not waited for: it takes its first job once it has loaded what it calls with."""

@@ -36,6 +36,20 @@ class RedisServer:
         with redis.Redis.from_url(self.url) as client:
             client.flushall()
 
+    def refuse_writes(self) -> None:
+        """`MISCONF` from now on, as when its disk is full: the last snapshot failed."""
+        (self._folder / "dump.rdb").mkdir()
+        with redis.Redis.from_url(self.url) as client:
+            client.config_set("save", "3600 1000000000")
+            client.bgsave()
+            wait_until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", what="the failure")
+
+    def take_writes(self) -> None:
+        """As before `refuse_writes`."""
+        (self._folder / "dump.rdb").rmdir()
+        with redis.Redis.from_url(self.url) as client:
+            client.config_set("save", "")
+
     def commands(self) -> int:
         """How many commands the server has processed, without the one that asks."""
         with redis.Redis.from_url(self.url) as client:

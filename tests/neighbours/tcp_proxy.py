@@ -15,7 +15,8 @@ class Relay:
     """Passes bytes on to `port` while it is open; shut, it refuses connections and has cut those it had."""
 
     def __init__(self, port: int) -> None:
-        self._target = port
+        self.target = port
+        """Where connections made from now on lead."""
         self.port = free_port()
         self._listener: socket.socket | None = None
         self._pairs: set[socket.socket] = set()
@@ -43,9 +44,13 @@ class Relay:
         while True:
             try:
                 near, _ = listener.accept()
-                far = socket.create_connection(("127.0.0.1", self._target), 5)
             except OSError:
                 return
+            try:
+                far = socket.create_connection(("127.0.0.1", self.target), 5)
+            except OSError:
+                near.close()
+                continue
             self._pairs |= {near, far}
             for source, sink in ((near, far), (far, near)):
                 threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
