@@ -12,6 +12,7 @@ from app.cli.keys import keys
 from app.cli.messages import fail
 from app.cli.orgs import orgs
 from jobs.errors import ConfigurationError
+from jobs.shutdown import Shutdown
 
 
 def main() -> None:
@@ -47,21 +48,23 @@ def dev(port: int | None, data_dir: Path | None, ephemeral: bool, as_json: bool)
 @darkroom.command()
 def api() -> None:
     """Serve the API."""
+    shutdown = Shutdown()  # before anything is loaded
     from app.server.process import serve
     from jobs.settings import Settings
 
-    serve(Settings.load())
+    serve(Settings.load(), shutdown)
 
 
 @darkroom.command()
 def worker() -> None:
     """Run jobs."""
+    shutdown = Shutdown()
     from jobs.settings import Settings
     from jobs.worker.process import run_worker
 
     settings = Settings.load()
     settings.require_production()
-    run_worker(settings)
+    run_worker(settings, shutdown)
 
 
 @darkroom.command()

@@ -14,6 +14,7 @@ from jobs.errors import DarkroomError, InvalidInput, ServiceUnavailable
 from jobs.model.filters import Filters
 from jobs.model.job import Status
 from jobs.model.times import now_ms
+from jobs.shutdown import cancel
 
 if TYPE_CHECKING:
     from app.services import Services
@@ -131,10 +132,7 @@ class Subscriptions:
 
     async def close(self) -> None:
         """Follow nothing more."""
-        tasks = [follower.task for follower in self._followers.values()] + [self._catching_up]
-        for task in (found := [task for task in tasks if task is not None]):
-            task.cancel()
-        await asyncio.gather(*found, return_exceptions=True)
+        await cancel(self._catching_up, *(follower.task for follower in self._followers.values()))
 
     def _ensure_follower(self, job_id: str, owner: str) -> None:
         follower = self._followers.get(job_id)

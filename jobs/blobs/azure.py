@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
-
-import structlog
 
 from jobs.blobs.store import LINK_SECONDS, BlobExists, BlobInfo, BlobMissing, BlobRefused, BlobStoreDown, own_name
 
@@ -22,8 +21,8 @@ PIECE: Final = 1024 * 1024
 CLIENT_ERRORS: Final = 400
 SERVER_ERRORS: Final = 500
 TOO_MANY: Final = 429
-
-_log = structlog.get_logger()
+READY_SECONDS: Final = 5.0
+"""A store that says nothing for so long is not ready."""
 
 
 class AzureBlobs:
@@ -37,7 +36,7 @@ class AzureBlobs:
         self._client: ContainerClient | None = None
 
     async def open(self) -> None:
-        """Make the client and, where it is missing, the container; a store that is down gets it with its first blob."""
+        """Make the client. Nothing is asked yet: no process waits for a store that is away in order to start."""
         from azure.storage.blob.aio import ContainerClient  # only where Azure is used
 
         # The SDK's own default backs off 15 s after the first failure; ours ends within a few.
@@ -56,10 +55,6 @@ class AzureBlobs:
             from azure.identity.aio import DefaultAzureCredential
 
             self._client = ContainerClient(str(self._account_url), self._name, DefaultAzureCredential(), **bounds)
-        try:
-            await self._make_container()
-        except BlobStoreDown as error:
-            _log.warning("blob store not reached yet", error=error.message)
 
     async def close(self) -> None:
         """Close the client and its connections."""
@@ -68,8 +63,12 @@ class AzureBlobs:
 
     async def ready(self) -> None:
         """See `BlobStore.ready`."""
-        with _translated(self._name):
-            await self._container.get_container_properties(timeout=5)
+        try:
+            with _translated(self._name):
+                async with asyncio.timeout(READY_SECONDS):
+                    await self._container.get_container_properties()
+        except BlobMissing:
+            await self._make_container()
 
     async def put(self, name: str, data: bytes, media_type: str) -> None:
         """See `BlobStore.put`: one request, create-only by `If-None-Match: *`."""

@@ -54,13 +54,16 @@ class BlobStore(Protocol):
     """Named bytes. Names are `/`-separated ASCII paths below the container; no `.` or `..` segments."""
 
     async def open(self) -> None:
-        """Make the client; make the container (with public blob access where so configured) when it is missing."""
+        """Make the client."""
 
     async def close(self) -> None:
         """Close the client and its connections."""
 
     async def ready(self) -> None:
-        """One cheap round trip; raises `BlobStoreDown` when the store does not answer."""
+        """One cheap round trip; raises `BlobStoreDown` when the store does not answer.
+
+        Makes the container where it is missing, as the first `put` does, with public blob access where so configured.
+        """
 
     async def put(self, name: str, data: bytes, media_type: str) -> None:
         """Store `data` under a new name. Raises `BlobExists`, `BlobStoreDown`."""

@@ -12,13 +12,16 @@ from redis.asyncio import Redis
 
 from jobs.errors import ServiceUnavailable
 from jobs.model.job import Job
+from jobs.outage import MIN_PAUSE_SECONDS
+from jobs.redis.connection import outage
 from jobs.redis.keys import Keys
-from jobs.redis.pubsub import cancel, subscribe
+from jobs.redis.pubsub import subscribe
+from jobs.shutdown import cancel
 
 SLOW_LOOK_SECONDS: Final = 5.0
 """News is a hint, the look is the truth: lost news costs no more than this."""
-
-RETRY_SECONDS: Final = 0.5
+MAX_PAUSE_SECONDS: Final = 2.0
+"""Between two looks at a store that is away."""
 
 Look = Callable[[], Awaitable[Job | None]]
 """Reads the job as it stands."""
@@ -84,9 +87,9 @@ class Notifier:
                 try:
                     job = await look()
                 except ServiceUnavailable:  # the wait outlives a Redis that is away for a while
-                    if left <= RETRY_SECONDS or self._closing.is_set():
+                    if left <= MIN_PAUSE_SECONDS or self._closing.is_set():
                         raise
-                    await asyncio.sleep(RETRY_SECONDS)
+                    await self._sleep(self._closing, min(left, outage.pause(MAX_PAUSE_SECONDS)))
                     continue
                 if job is None or done(job) or left <= 0 or self._closing.is_set():
                     return job

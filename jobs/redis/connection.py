@@ -10,6 +10,7 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jobs.errors import ServiceUnavailable, StoreUnavailable
+from jobs.outage import Outage
 
 ANSWER_SECONDS: Final = 5.0
 """A Redis that says nothing for so long (a paused primary, a cut network) counts as out of reach."""
@@ -20,6 +21,8 @@ def connections(url: str) -> ConnectionPool:
     return ConnectionPool.from_url(url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS)
 
 
+outage: Final = Outage("Redis", quiet_seconds=5.0)
+"""The one Redis of this process: whoever waits for it asks how long, and says nothing of it by himself."""
 _OUT_OF_MEMORY: Final = "-OOM command not allowed"
 """How Redis 6.2 says it of a command inside a script; redis-py knows the word at the beginning of a line alone."""
 
@@ -37,4 +40,7 @@ class translate_redis_errors:  # noqa: N801  # reads as a phrase: `with translat
         if isinstance(error, RedisConnectionError | RedisTimeoutError | OSError) or (
             isinstance(error, ResponseError) and str(error).startswith(("LOADING", "READONLY", "MASTERDOWN"))
         ):
+            outage.failed(error)
             raise StoreUnavailable from error
+        if error is None:
+            outage.over()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Final
 
@@ -11,7 +10,10 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
-RETRY_SECONDS: Final = 0.5
+from jobs.redis.connection import outage
+
+MAX_PAUSE_SECONDS: Final = 2.0
+"""Between two tries to take a lost connection up again."""
 SILENCE_SECONDS: Final = 15.0
 
 
@@ -21,12 +23,14 @@ async def subscribe(redis: Redis, channel: str, heard: Callable[[bytes | None], 
     Runs until cancelled; a lost connection is taken up again.
     """
     while True:
-        with contextlib.suppress(RedisError, OSError):
+        try:
             async with redis.pubsub() as news:
                 await news.subscribe(channel)
                 while True:
                     await _hear(news, heard)
-        await asyncio.sleep(RETRY_SECONDS)
+        except (RedisError, OSError) as error:
+            outage.failed(error)
+        await asyncio.sleep(outage.pause(MAX_PAUSE_SECONDS))
 
 
 async def _hear(news: PubSub, heard: Callable[[bytes | None], None]) -> None:
@@ -38,11 +42,3 @@ async def _hear(news: PubSub, heard: Callable[[bytes | None], None]) -> None:
             heard(data)
         case {"type": "subscribe"}:
             heard(None)
-
-
-async def cancel(listener: asyncio.Task[None] | None) -> None:
-    """Cancel a listener and see it gone."""
-    if listener is not None:
-        listener.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await listener

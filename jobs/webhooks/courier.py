@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Final, Self
 import structlog
 from msgspec.structs import replace
 
-from jobs.errors import DarkroomError
+from jobs.errors import DarkroomError, ServiceUnavailable
 from jobs.model.times import now_ms
 from jobs.outside.client import POST_SECONDS
-from jobs.redis.pubsub import cancel, subscribe
+from jobs.redis.connection import outage
+from jobs.redis.pubsub import subscribe
+from jobs.shutdown import cancel
 from jobs.webhooks.delivery import Delivery, DeliveryState, after_attempt, dead, delivered
 from jobs.webhooks.endpoint import Endpoint
 
@@ -33,13 +35,14 @@ MAX_CONCURRENT_POSTS_A_QUEUE: Final = 4
 LEASE_SECONDS: Final = POST_SECONDS + 15
 """After this a delivery whose courier died is posted by another, with the same `webhook-id`."""
 SLOW_LOOK_SECONDS: Final = 15.0
-RETRY_SECONDS: Final = 0.5
+MAX_PAUSE_SECONDS: Final = 2.0
+"""Before an outbox is looked at again that could not be read."""
 
 _log = structlog.get_logger()
 
 
 class Courier:
-    """One a worker process; `async with` runs it. A post under way at the end is waited for."""
+    """One a worker process; `async with` runs it. A post under way at the end is made again by another."""
 
     def __init__(
         self, *, outbox: Outbox, redis: Redis, endpoints: Endpoints, poster: Poster, schedule: tuple[int, ...]
@@ -62,19 +65,24 @@ class Courier:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            await cancel(task)
+        await cancel(*self._tasks, *self._posts)
+
+    async def finish(self) -> None:
+        """Begin nothing more, and see the end of the posts under way."""
+        await cancel(*self._tasks)
         if self._posts:
-            await asyncio.wait(self._posts, timeout=LEASE_SECONDS)
+            await asyncio.wait(self._posts)
 
     async def _run(self) -> None:
         while True:
             self._wake.clear()
             try:
                 pause = await self._post_due()
-            except DarkroomError as error:
-                _log.warning("outbox not read", error=str(error))
-                pause = RETRY_SECONDS
+            except ServiceUnavailable:
+                pause = outage.pause(MAX_PAUSE_SECONDS)
+            except Exception as error:  # noqa: BLE001  # what fails now may succeed later
+                _log.error("outbox not read", exc_info=error)
+                pause = MAX_PAUSE_SECONDS
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._wake.wait()
@@ -138,6 +146,6 @@ async def _until_kept(settle: Callable[[], Awaitable[object]]) -> None:
         except DarkroomError:
             if time.monotonic() > end_at:
                 raise
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(outage.pause(MAX_PAUSE_SECONDS))
         else:
             return

@@ -10,11 +10,13 @@ import arq.worker
 import structlog
 from redis.exceptions import RedisError
 
-from jobs.redis.pubsub import cancel, subscribe
+from jobs.redis.connection import outage
+from jobs.redis.pubsub import subscribe
+from jobs.shutdown import cancel
 
 SLOW_LOOK_SECONDS: Final = 2.0
 """A worker looks this often by itself; news that was lost costs no more."""
-RETRY_SECONDS: Final = 0.5
+MAX_PAUSE_SECONDS: Final = 2.0
 """Between two looks at a Redis that is away."""
 
 _log = structlog.get_logger()
@@ -29,9 +31,13 @@ class WakeWorker(arq.worker.Worker):
         self._woken = asyncio.Event()
         self._listener: asyncio.Task[None] | None = None
 
+    async def main(self) -> None:
+        """Look for turns until cancelled. arq's own asks Redis for its version first, and ends where it cannot."""
+        self._listener = self.loop.create_task(subscribe(self.pool, self._channel, self._hear))
+        while True:
+            await self._poll_iteration()
+
     async def _poll_iteration(self) -> None:
-        if self._listener is None:
-            self._listener = self.loop.create_task(subscribe(self.pool, self._channel, self._hear))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SLOW_LOOK_SECONDS):
                 await self._woken.wait()
@@ -39,8 +45,23 @@ class WakeWorker(arq.worker.Worker):
         try:
             await super()._poll_iteration()
         except (RedisError, OSError) as error:  # arq would end here, and every job in its hands with it
-            _log.warning("queue not reached", error=str(error))
-            await asyncio.sleep(RETRY_SECONDS)
+            outage.failed(error)
+            await asyncio.sleep(outage.pause(MAX_PAUSE_SECONDS))
+        except Exception as error:  # noqa: BLE001  # as it would here
+            _log.error("turns not looked for", exc_info=error)
+            await asyncio.sleep(MAX_PAUSE_SECONDS)
+
+    async def finish(self) -> None:
+        """Begin nothing more, and see the end of what runs."""
+        self.allow_pick_jobs = False
+        while running := [task for task in self.tasks.values() if not task.done()]:
+            await asyncio.wait(running)
+
+    async def stop(self) -> None:
+        """End what still runs."""
+        await cancel(*self.job_tasks.values())
+        await cancel(*self.tasks.values())
+        self.tasks.clear()  # arq looks at them once more as it closes, and stumbles over those that were canceled
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """See arq; a job that it counted and could not start is not counted for ever."""

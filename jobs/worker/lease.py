@@ -6,23 +6,20 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-import structlog
-
 from jobs.errors import ServiceUnavailable
 from jobs.model import moves
 from jobs.model.job import Job, Progress
 from jobs.model.moves import Changed
 from jobs.model.times import now_ms
+from jobs.redis.connection import outage
 from jobs.store.outcomes import Fenced, Stale
 
 if TYPE_CHECKING:
     from jobs.store.claims import Claim
     from jobs.store.jobs import RedisJobStore
 
-PAUSE_SECONDS: Final = 1.0
+MAX_PAUSE_SECONDS: Final = 2.0
 """Between two tries at a store that is away."""
-
-_log = structlog.get_logger()
 
 
 class LeasedJob:
@@ -49,9 +46,8 @@ class LeasedJob:
                 except Stale:
                     self.now = await self._newest()
                     changed = move(self.now, now_ms())
-                except ServiceUnavailable as error:
-                    _log.warning("move not written yet", error=error.message)
-                    await asyncio.sleep(PAUSE_SECONDS)
+                except ServiceUnavailable:
+                    await asyncio.sleep(outage.pause(MAX_PAUSE_SECONDS))
                 else:
                     return self.now
 
@@ -60,7 +56,7 @@ class LeasedJob:
             try:
                 return await self._store.get(self.now.id) or _vanished(self.now)
             except ServiceUnavailable:
-                await asyncio.sleep(PAUSE_SECONDS)
+                await asyncio.sleep(outage.pause(MAX_PAUSE_SECONDS))
 
     async def look(self) -> None:
         """Take the newest record."""

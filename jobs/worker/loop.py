@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, Self
 
 import structlog
-from redis.exceptions import RedisError
 
 from jobs.blobs.expiry import BlobExpiry
 from jobs.errors import DarkroomError, ServiceUnavailable
@@ -18,7 +17,9 @@ from jobs.ids import new_id
 from jobs.model import moves
 from jobs.model.times import now_ms
 from jobs.queue import Turns
-from jobs.redis.pubsub import cancel, subscribe
+from jobs.redis.connection import outage
+from jobs.redis.pubsub import subscribe
+from jobs.shutdown import cancel
 from jobs.store.claims import Claim, Claims, Renewal
 from jobs.store.documents import SchemaUnknown
 from jobs.store.jobs import RedisJobStore
@@ -35,8 +36,10 @@ TURN_SECONDS: Final = 3_600
 """After this long a turn ends between two jobs, so that arq sees its functions return."""
 SALVAGE_SECONDS: Final = 10.0
 """How often pictures are looked for whose job has ended without them."""
-RETRY_SECONDS: Final = 0.5
+MAX_PAUSE_SECONDS: Final = 2.0
 """Before something is tried again that has failed, as when Redis is away."""
+FAREWELL_SECONDS: Final = 2.0
+"""For a last word to Redis, which may be away."""
 
 _log = structlog.get_logger()
 
@@ -78,15 +81,15 @@ class JobLoop:
             asyncio.create_task(self._beat_on()),
             asyncio.create_task(subscribe(self._store.redis, self._store.keys.cancels, self._hear)),
             asyncio.create_task(self._keep_on(self._salvage, SALVAGE_SECONDS)),
-            asyncio.create_task(self._keep_on(self._expiry.sweep, RETRY_SECONDS)),
+            asyncio.create_task(self._keep_on(self._expiry.sweep, MAX_PAUSE_SECONDS)),
         ]
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in (*self._tasks, self._chores):
-            await cancel(task)
-        with contextlib.suppress(DarkroomError):
-            await self._claims.release(self.name, self._slots, [])
+        await cancel(*self._tasks, self._chores, *self._cancels)
+        with contextlib.suppress(DarkroomError, TimeoutError):
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                await self._claims.release(self.name, self._slots, [])
 
     async def turn(self, turn: str) -> None:
         """Run jobs until there is none, this worker drains, or the turn has lasted long enough."""
@@ -99,8 +102,8 @@ class JobLoop:
                     return
                 await self._hold(claim)
             await self._claims.release(self.name, 0, [turn])
-        except ServiceUnavailable as error:
-            _log.warning("turn ended", error=error.message)  # the heartbeat asks for another
+        except ServiceUnavailable:
+            return  # the heartbeat asks for another
 
     async def _hold(self, claim: Claim) -> None:
         task = asyncio.create_task(self._runner.run(claim))
@@ -108,8 +111,7 @@ class JobLoop:
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError:
-            task.cancel()
-            await asyncio.wait([task])
+            await cancel(task)
             raise
         finally:
             del self._held[claim.name]
@@ -131,12 +133,13 @@ class JobLoop:
             pause = self._lease_ms / 1000 / BEATS_A_LEASE
             try:
                 pause = min(pause, await self._beat())
-            except (DarkroomError, RedisError) as error:
-                _log.warning("heartbeat failed", error=str(error))
+            except ServiceUnavailable:
                 self._trust_later()
-                pause = RETRY_SECONDS
+                pause = outage.pause(min(pause, MAX_PAUSE_SECONDS))
             except Exception as error:  # noqa: BLE001  # a worker without a heart would lose every job in its hands
-                _log.error("heartbeat went wrong", exc_info=error)
+                _log.error("heartbeat failed", exc_info=error)
+                self._trust_later()
+                pause = min(pause, MAX_PAUSE_SECONDS)
             await asyncio.sleep(max(0.05, pause))
 
     async def _beat(self) -> float:
@@ -164,10 +167,10 @@ class JobLoop:
                 await self._turns.ring(turn)
             await self._turns.sweep()
             await self._claims.trim()
-        except (DarkroomError, RedisError) as error:
-            _log.warning("chores not done", error=str(error))
-        except Exception as error:  # noqa: BLE001  # the next beat begins them anew
-            _log.error("chores went wrong", exc_info=error)
+        except ServiceUnavailable:
+            return  # the next beat begins them anew
+        except Exception as error:  # noqa: BLE001  # as does it then
+            _log.error("chores failed", exc_info=error)
 
     def _trust_later(self) -> None:
         """Leases may have lapsed because Redis was away: the next one of our own is everybody's time to renew them."""
@@ -192,8 +195,10 @@ class JobLoop:
         while True:
             try:
                 await work()
-            except (DarkroomError, RedisError, OSError) as error:
-                _log.warning("housekeeping failed", work=work.__name__, error=str(error))
+            except ServiceUnavailable:
+                await asyncio.sleep(outage.pause(MAX_PAUSE_SECONDS))
+            except (DarkroomError, OSError) as error:
+                _log.warning("housekeeping not done", work=work.__name__, error=str(error))
             except Exception as error:  # noqa: BLE001  # what fails now may succeed later
-                _log.error("housekeeping went wrong", work=work.__name__, exc_info=error)
+                _log.error("housekeeping failed", work=work.__name__, exc_info=error)
             await asyncio.sleep(pause)

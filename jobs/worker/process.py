@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
+from collections.abc import Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -16,11 +17,13 @@ from jobs.blobs.expiry import BlobExpiry
 from jobs.blobs.opening import blob_store
 from jobs.blobs.spool import Spool
 from jobs.catalog.families import Catalog
+from jobs.errors import ServiceUnavailable
 from jobs.logs import configure
 from jobs.providers import PROVIDERS
 from jobs.queue import TURN, Turns, arq_redis, deserialize, serialize
-from jobs.redis.connection import connections
+from jobs.redis.connection import connections, outage, translate_redis_errors
 from jobs.redis.keys import Keys
+from jobs.shutdown import Shutdown, cancel
 from jobs.store.breaker import circuit_breaker
 from jobs.store.claims import Claims
 from jobs.store.jobs import job_store
@@ -31,7 +34,7 @@ from jobs.webhooks.poster import poster
 from jobs.worker.arq_worker import WakeWorker
 from jobs.worker.call import CallContext
 from jobs.worker.inputs import InputLoader
-from jobs.worker.loop import JobLoop
+from jobs.worker.loop import FAREWELL_SECONDS, JobLoop
 from jobs.worker.output_format import Converter
 from jobs.worker.previews import Previews
 from jobs.worker.results import ResultWriter
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
     from jobs.providers.base import Provider
     from jobs.settings import Settings
 
-STARTING_SECONDS: Final = 0.5
+MAX_PAUSE_SECONDS: Final = 5.0
 """Between two looks at a Redis that is not there yet."""
 TURN_TIMEOUT_SECONDS: Final = 26 * 3_600
 """Far above any job: the longest lives 24 hours. Ours is the only clock that ends jobs."""
@@ -53,11 +56,10 @@ TURN_TIMEOUT_SECONDS: Final = 26 * 3_600
 _log = structlog.get_logger()
 
 
-def run_worker(settings: Settings) -> None:
+def run_worker(settings: Settings, shutdown: Shutdown) -> None:
     """Run until SIGTERM or SIGINT, then finish what runs within `DARKROOM_DRAIN_SECONDS`."""
     configure(settings.log_format, settings.log_level)
-    with contextlib.suppress(asyncio.CancelledError):
-        asyncio.run(_serve(settings))
+    asyncio.run(_serve(settings, shutdown))
 
 
 async def open_providers(settings: Settings) -> dict[str, Provider]:
@@ -68,7 +70,7 @@ async def open_providers(settings: Settings) -> dict[str, Provider]:
     return providers
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, shutdown: Shutdown) -> None:
     pool = connections(settings.redis_url)
     redis = Redis(connection_pool=pool)
     arq = arq_redis(pool, settings.redis_prefix)
@@ -78,15 +80,15 @@ async def _serve(settings: Settings) -> None:
     await blobs.open()
     job_loop = _job_loop(settings, redis, arq, endpoints, blobs, providers)
     worker = _arq_worker(settings, arq, job_loop)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, _drain, worker, job_loop, number)
+    told = asyncio.Event()
+    shutdown.within(settings.drain_seconds, partial(asyncio.get_running_loop().call_soon_threadsafe, told.set))
     try:
-        await _until_reached(redis)
-        async with job_loop, _courier(settings, redis, endpoints):
-            await worker.async_run()
+        if await _ended_before(told, _until_reached(redis)):
+            await _work(worker, job_loop, _courier(settings, redis, endpoints), told, settings.drain_seconds)
     finally:
-        with contextlib.suppress(asyncio.CancelledError, RedisError):
-            await worker.close()
+        with contextlib.suppress(TimeoutError, RedisError):
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                await worker.close()
         for provider in providers.values():
             await provider.close()
         await blobs.close()
@@ -139,7 +141,7 @@ def _arq_worker(settings: Settings, arq: ArqRedis, job_loop: JobLoop) -> WakeWor
         job_serializer=serialize,
         job_deserializer=deserialize,
         queue_read_limit=1_000,
-        job_completion_wait=max(1, settings.drain_seconds),
+        handle_signals=False,
         health_check_interval=60,
         health_check_key=Keys(settings.redis_prefix).arq_health(job_loop.name),
         log_results=False,
@@ -162,18 +164,38 @@ def _courier(settings: Settings, redis: Redis, endpoints: Endpoints) -> Courier:
     )
 
 
-def _drain(worker: WakeWorker, job_loop: JobLoop, number: signal.Signals) -> None:
-    job_loop.draining = True
-    worker.handle_sig_wait_for_completion(number)
+async def _ended_before(told: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Whether the work came to its end before the process was told to end. Raises what the work does."""
+    working, telling = asyncio.create_task(work), asyncio.create_task(told.wait())
+    await asyncio.wait([working, telling], return_when=asyncio.FIRST_COMPLETED)
+    if ended := working.done():
+        working.result()
+    await cancel(working, telling)
+    return ended
 
 
 async def _until_reached(redis: Redis) -> None:
     """Begin when Redis is there: a worker that is started first waits for it."""
     while True:
         try:
-            await redis.ping()
-        except (RedisError, OSError) as error:
-            _log.warning("waiting for Redis", error=str(error))
-            await asyncio.sleep(STARTING_SECONDS)
+            with translate_redis_errors():
+                await redis.ping()
+        except ServiceUnavailable:
+            await asyncio.sleep(outage.pause(MAX_PAUSE_SECONDS))
         else:
             return
+
+
+async def _work(worker: WakeWorker, job_loop: JobLoop, courier: Courier, told: asyncio.Event, seconds: float) -> None:
+    """Run jobs until told to end, then finish what runs, and the posts under way, within so many seconds."""
+    async with job_loop, courier:
+        running = asyncio.create_task(worker.main())
+        await told.wait()
+        job_loop.draining = True
+        _log.info("draining", turns=len(worker.tasks), seconds=seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await worker.finish()
+                await courier.finish()
+        await worker.stop()
+        await cancel(running)

@@ -16,11 +16,13 @@ from jobs.errors import ServiceUnavailable
 from jobs.model import ledger, moves
 from jobs.model.picture import Image, Picture
 from jobs.model.times import now_ms
+from jobs.outage import Outage
 from jobs.pictures.names import stem_of
 from jobs.pictures.sniff import EXTENSIONS, NotAPicture, measure
 from jobs.providers.outcomes import bad_response
+from jobs.redis.connection import outage
 from jobs.store.outcomes import Fenced, Stale
-from jobs.worker.lease import PAUSE_SECONDS, LeasedJob
+from jobs.worker.lease import MAX_PAUSE_SECONDS, LeasedJob
 
 if TYPE_CHECKING:
     from jobs.blobs.expiry import BlobExpiry
@@ -52,6 +54,7 @@ class ResultWriter:
         self._spool = spool
         self._expiry = expiry
         self._converter = converter
+        self._outage = Outage("the blob store")
 
     async def write(self, job: LeasedJob, call: int, indexes: tuple[int, ...], picture: Picture) -> Warning_ | None:
         """Bytes first: they are in durable storage before the job says so. Each picture of an answer by itself.
@@ -138,9 +141,8 @@ class ResultWriter:
         while True:
             try:
                 return await self.record_late(job_id, call, image)
-            except ServiceUnavailable as error:
-                _log.warning("late picture not recorded yet", job=job_id, error=error.message)
-                await asyncio.sleep(PAUSE_SECONDS)
+            except ServiceUnavailable:
+                await asyncio.sleep(outage.pause(MAX_PAUSE_SECONDS))
 
     async def _keep_for_a_day(self, image: Image) -> None:
         _log.warning("picture whose place is taken, kept for a day", blob=image.blob)
@@ -161,11 +163,12 @@ class ResultWriter:
             except BlobExists:
                 return
             except BlobStoreDown as error:
-                _log.warning("blob store down", error=error.message, spooled=original.spooled)
+                self._outage.failed(error)
                 if original.spooled and now_ms() >= job.now.cancel_at_ms:
                     raise
-                await asyncio.sleep(PAUSE_SECONDS)
+                await asyncio.sleep(self._outage.pause(MAX_PAUSE_SECONDS))
             else:
+                self._outage.over()
                 return
             finally:
                 upload.cancel()

@@ -18,13 +18,13 @@ from jobs.model.job import Failure, Job, Phase, Status
 from jobs.model.times import now_ms
 from jobs.store.outcomes import Fenced
 from jobs.worker.call import CallContext, ProviderCall
-from jobs.worker.lease import PAUSE_SECONDS, LeasedJob
+from jobs.worker.lease import LeasedJob
+from jobs.worker.salvage import PAUSE_SECONDS, Salvager
 
 if TYPE_CHECKING:
     from jobs.store.claims import Claim
     from jobs.store.jobs import RedisJobStore
     from jobs.worker.inputs import InputLoader, LoadedInputs
-    from jobs.worker.salvage import Salvager
 
 MAX_UNKNOWN_CALLS: Final = 5
 """With `onAmbiguous: retry`: calls of unknown outcome after which the job gives up."""

@@ -18,7 +18,7 @@ from jobs.pictures.convert import converted_apart
 from jobs.pictures.names import names_of, stem_of
 from jobs.pictures.sniff import NotAPicture, measure
 from jobs.store.outcomes import Stale
-from jobs.worker.lease import PAUSE_SECONDS, LeasedJob
+from jobs.worker.lease import LeasedJob
 
 if TYPE_CHECKING:
     from jobs.blobs.spool import Spool
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from jobs.worker.output_format import Converter
     from jobs.worker.results import ResultWriter
 
+PAUSE_SECONDS: Final = 1.0
+"""Between two looks into a blob store that is away."""
 LOOK_AGAIN_MS: Final = 60_000
 """Between two looks for the same picture."""
 LOOK_FOR_MS: Final = 600_000

@@ -145,7 +145,7 @@ class Chaos:
     async def _kill_api(self):
         self.gateway.api.kill()
         self.gateway.api.wait()
-        self.gateway.begin_api()
+        self.gateway.api = self.gateway.start("api")
         await asyncio.to_thread(wait_until, self.gateway.ready, STARTING_SECONDS, "the API")
 
     async def _refuse_writes(self):

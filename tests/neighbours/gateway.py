@@ -42,17 +42,13 @@ class Gateway:
         """A folder for what the processes write; None: they write where the tests do."""
 
     def start_api(self):
-        self.begin_api()
+        self.api = self.start("api")
         wait_until(self.ready, STARTING_SECONDS, what="the API")
         return self.api
 
-    def begin_api(self):
-        """Not waited for."""
-        self.api = self._start("api")
-
     def start_worker(self):
         """Not waited for: it takes its first job once it has loaded what it calls with."""
-        worker = self._start("worker")
+        worker = self.start("worker")
         self.workers.append(worker)
         return worker
 
@@ -113,7 +109,8 @@ class Gateway:
         for child in self.children:
             stop(child)
 
-    def _start(self, name: str):
+    def start(self, name: str):
+        """A process, not waited for."""
         log = self.logs / f"{name}.log" if self.logs else None
         begin = start_darkroom if self.environment["PYTHONPATH"] == ROOT else _from_nothing
         child = begin([name], self.environment, log)
@@ -156,6 +153,33 @@ def token(org: str | None, *, scope: str = "write:image-gen read:image-gen", **c
     return jwt.encode(content, SECRET, "HS256")
 
 
+def environment(redis_url: str, simulator: Simulator, folder: str, port: int, **settings: str) -> dict[str, str]:
+    """What API and worker are told, with every far end played by the simulator; `settings` by variable, "" for none."""
+    told = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        **{k: v for k, v in os.environ.items() if k.startswith("COV")},
+        "REDIS_URL": redis_url,
+        "JWT_SECRET": SECRET,
+        "DARKROOM_SECRET_KEY": base64.b64encode(bytes(32)).decode(),
+        "DARKROOM_PORT": str(port),
+        "DARKROOM_DATA_DIR": folder,
+        "DARKROOM_DEV": "1",
+        "DARKROOM_DRAIN_SECONDS": "5",
+        "DARKROOM_LOG_LEVEL": "warning",
+        "AZURE_STORAGE_PUBLIC": "1",
+        "AZURE_OPENAI_IMAGE_ENDPOINT": simulator.url,
+        "AZURE_OPENAI_IMAGE_API_KEY": "a-key",
+        "AZURE_OPENAI_IMAGE_API_VERSION": "2025-04-01-preview",
+        "OPENAI_API_KEY": "a-key",
+        "OPENAI_BASE_URL": f"{simulator.url}/v1",
+        "GOOGLE_API_KEY": "a-key",
+        "GOOGLE_GEMINI_BASE_URL": simulator.url,
+        **settings,
+    }
+    return {name: value for name, value in told.items() if value}
+
+
 @contextmanager
 def running_gateway(
     redis_url: str, simulator: Simulator, *, workers: int = 1, logs: Path | None = None, **settings: str
@@ -163,29 +187,7 @@ def running_gateway(
     """API and workers, ready to serve; `settings` by variable."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
-        environment = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": ROOT,
-            **{k: v for k, v in os.environ.items() if k.startswith("COV")},
-            "REDIS_URL": redis_url,
-            "JWT_SECRET": SECRET,
-            "DARKROOM_SECRET_KEY": base64.b64encode(bytes(32)).decode(),
-            "DARKROOM_PORT": str(port),
-            "DARKROOM_DATA_DIR": folder,
-            "DARKROOM_DEV": "1",
-            "DARKROOM_DRAIN_SECONDS": "5",
-            "DARKROOM_LOG_LEVEL": "warning",
-            "AZURE_STORAGE_PUBLIC": "1",
-            "AZURE_OPENAI_IMAGE_ENDPOINT": simulator.url,
-            "AZURE_OPENAI_IMAGE_API_KEY": "a-key",
-            "AZURE_OPENAI_IMAGE_API_VERSION": "2025-04-01-preview",
-            "OPENAI_API_KEY": "a-key",
-            "OPENAI_BASE_URL": f"{simulator.url}/v1",
-            "GOOGLE_API_KEY": "a-key",
-            "GOOGLE_GEMINI_BASE_URL": simulator.url,
-            **settings,
-        }
-        gateway = Gateway({k: v for k, v in environment.items() if v}, port)
+        gateway = Gateway(environment(redis_url, simulator, folder, port, **settings), port)
         gateway.logs = logs
         try:
             for _ in range(workers):

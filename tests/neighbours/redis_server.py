@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +30,12 @@ class RedisServer:
         self._child.kill()
         self._child.wait()
 
+    def pause(self) -> None:
+        """It keeps its connections and answers nothing, until it is killed."""
+        self._child.send_signal(signal.SIGSTOP)
+
     def stop(self) -> None:
+        self._child.send_signal(signal.SIGCONT)
         stop(self._child)
 
     def flush(self) -> None:
