@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from redis.asyncio import ConnectionPool
@@ -23,24 +24,42 @@ def connections(url: str) -> ConnectionPool:
 
 outage: Final = Outage("Redis", quiet_seconds=5.0)
 """The one Redis of this process: whoever waits for it asks how long, and says nothing of it by himself."""
-_OUT_OF_MEMORY: Final = "-OOM command not allowed"
-"""How Redis 6.2 says it of a command inside a script; redis-py knows the word at the beginning of a line alone."""
+_STATE: Final = re.compile(r"""(?:^|-|["'])(?!ERR |WRONGTYPE )([A-Z]{3,}) """)
+"""The word by which Redis says that it is its state which forbids a command, also of one inside a script (6.2 says ERR
+first) or a pipeline. ERR and WRONGTYPE speak of the command."""
 
 
 class translate_redis_errors:  # noqa: N801  # reads as a phrase: `with translate_redis_errors():`
-    """Turns a Redis that is out of reach, out of memory or not ready into `ServiceUnavailable`."""
+    """Turns a Redis that is out of reach, out of memory or does nothing just now into `ServiceUnavailable`.
+
+    What is left is a mistake of ours.
+    """
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, OutOfMemoryError) or (isinstance(error, ResponseError) and _OUT_OF_MEMORY in str(error)):
-            message = "the job store is short of memory: nothing new is accepted just now"
-            raise ServiceUnavailable(message, reason="store_full", retry_after=30) from error
-        if isinstance(error, RedisConnectionError | RedisTimeoutError | OSError) or (
-            isinstance(error, ResponseError) and str(error).startswith(("LOADING", "READONLY", "MASTERDOWN"))
-        ):
-            outage.failed(error)
-            raise StoreUnavailable from error
         if error is None:
             outage.over()
+        elif _unavailable(error):
+            outage.failed(error)
+            if _state(error) == "OOM":
+                message = "the job store is short of memory: nothing new is accepted just now"
+                raise ServiceUnavailable(message, reason="store_full", retry_after=30) from error
+            raise StoreUnavailable from error
+
+
+def _unavailable(error: BaseException) -> bool:
+    if isinstance(error, ResponseError):
+        return _state(error) is not None
+    return isinstance(error, RedisConnectionError | RedisTimeoutError | OSError)
+
+
+def _state(error: BaseException) -> str | None:
+    """What keeps Redis from doing what it was asked. redis-py takes the words that it knows from the text."""
+    if isinstance(error, OutOfMemoryError):
+        return "OOM"
+    if isinstance(error, ResponseError) and type(error) is not ResponseError:
+        return type(error).__name__
+    found = _STATE.search(str(error))
+    return None if found is None else found[1]

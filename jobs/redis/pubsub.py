@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+import structlog
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
@@ -15,6 +16,9 @@ from jobs.redis.connection import outage
 MAX_PAUSE_SECONDS: Final = 2.0
 """Between two tries to take a lost connection up again."""
 SILENCE_SECONDS: Final = 15.0
+"""After which a connection is asked whether it lives."""
+
+_log = structlog.get_logger()
 
 
 async def subscribe(redis: Redis, channel: str, heard: Callable[[bytes | None], None]) -> None:
@@ -28,8 +32,11 @@ async def subscribe(redis: Redis, channel: str, heard: Callable[[bytes | None], 
                 await news.subscribe(channel)
                 while True:
                     await _hear(news, heard)
+                    outage.over()
         except (RedisError, OSError) as error:
             outage.failed(error)
+        except Exception as error:  # noqa: BLE001  # who hears no more would never be told
+            _log.error("news not heard", channel=channel, exc_info=error)
         await asyncio.sleep(outage.pause(MAX_PAUSE_SECONDS))
 
 

@@ -1,11 +1,73 @@
 """Redis' own failures leave the boundary as ours."""
 
-import pytest
+import asyncio
+import contextlib
 
-from jobs.errors import ServiceUnavailable
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from jobs.errors import ServiceUnavailable, StoreUnavailable
 from jobs.redis.connection import translate_redis_errors
 
 pytestmark = pytest.mark.anyio
+
+IN_A_SCRIPT = "ERR Error running script (call to f_59be): @user_script:7: @user_script: 7: -"
+"""How Redis 6.2 begins what a command inside a script has failed with."""
+STATES = [
+    "CLUSTERDOWN The cluster is down",
+    "TRYAGAIN Multiple keys request during rehashing of slot",
+    "NOSCRIPT No matching script. Please use EVAL.",
+    "NOREPLICAS Not enough good replicas to write.",
+    "MISCONF Redis is configured to save RDB snapshots, but it is currently not able to persist on disk.",
+    "READONLY You can't write against a read only replica.",
+    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+    "BUSY Redis is busy running a script.",
+    "LOADING Redis is loading the dataset in memory",
+    "NOAUTH Authentication required.",
+    "NOPERM this user has no permissions to run the 'evalsha' command",
+]
+MISTAKES = [
+    "ERR wrong number of arguments for 'get' command",
+    "WRONGTYPE Operation against a key holding the wrong kind of value",
+    f"{IN_A_SCRIPT}WRONGTYPE Operation against a key holding the wrong kind of value",
+    "ERR Error running script (call to f_59be): @user_script:7: user_script:7: attempt to index a nil value",
+]
+
+
+@contextlib.asynccontextmanager
+async def answering(error):
+    """A client of a server that answers every command with this error."""
+
+    async def serve(reader, writer):
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while parts := int((await reader.readuntil(b"\n"))[1:]):
+                for _ in range(parts):
+                    await reader.readexactly(int((await reader.readuntil(b"\n"))[1:]) + 2)
+                writer.write(f"-{error}\r\n".encode())
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        async with Redis(port=server.sockets[0].getsockname()[1]) as client:
+            yield client
+
+
+@pytest.mark.parametrize("state", [*STATES, *(IN_A_SCRIPT + state for state in STATES if "script" not in state)])
+async def test_a_redis_that_does_nothing_just_now_is_unavailable_also_to_a_pipeline(state):
+    async with answering(state) as client:
+        with pytest.raises(StoreUnavailable), translate_redis_errors():
+            await client.get("k")
+        with pytest.raises(StoreUnavailable), translate_redis_errors():
+            await client.pipeline(transaction=False).get("k").execute()
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+async def test_a_command_that_is_wrong_is_a_mistake_of_ours(mistake):
+    async with answering(mistake) as client:
+        with pytest.raises(ResponseError), translate_redis_errors():
+            await client.get("k")
+        with pytest.raises(ResponseError), translate_redis_errors():
+            await client.pipeline(transaction=False).get("k").execute()
 
 
 @pytest.mark.parametrize("command", [("SET", "k", "v"), ("EVAL", "return redis.call('SET', 'k', 'v')", "0")])
