@@ -22,7 +22,7 @@ class Scripts:
 
     def __init__(self, redis: Redis, prefix: str, names: Iterable[str]) -> None:
         self._prefix = prefix
-        self._scripts = {name: redis.register_script(_text(name)) for name in names}
+        self._scripts = {name: redis.register_script(script_text(name)) for name in names}
 
     async def run(self, name: str, arguments: object, *documents: bytes) -> Any:
         """What the script answers. It reads `arguments` as `args`, by their names; documents are handed on as they are.
@@ -33,13 +33,14 @@ class Scripts:
             return await self._scripts[name](args=[self._prefix, msgspec.json.encode(arguments), *documents])
 
 
-_INCLUDES: Final = re.compile(r"^-- Includes: (.+)\.$", re.MULTILINE)
-"""A line in a script's head that names files of `lua/include/`."""
-
-
-def _text(name: str) -> str:
+def script_text(name: str) -> str:
+    """The whole script, as Redis is given it."""
     folder = files("jobs.redis") / "lua"
     own = (folder / f"{name}.lua").read_text()
     included = [part for line in _INCLUDES.findall(own) for part in line.split(", ")]
     text = "".join((folder / "include" / f"{part}.lua").read_text() for part in ("start", *included)) + own
     return lua(text) + text
+
+
+_INCLUDES: Final = re.compile(r"^-- Includes: (.+)\.$", re.MULTILINE)
+"""A line in a script's head that names files of `lua/include/`."""
