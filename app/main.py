@@ -47,7 +47,6 @@ from jobs.client.submission import Preparer
 from jobs.client.submit import Submitter
 from jobs.errors import DarkroomError, NotFound
 from jobs.logs import configure
-from jobs.queue import Turns, arq_redis
 from jobs.redis.connection import connections
 from jobs.settings import Settings
 from jobs.store.breaker import circuit_breaker
@@ -112,7 +111,6 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
     jobs = Jobs(store=store, notifier=notifier, outbox=outbox)
     submitter = Submitter(
         store=store,
-        turns=Turns(arq_redis(pool, prefix), prefix),
         expiry=expiry,
         preparer=Preparer(catalog=catalog, inputs=inputs, endpoints=endpoints, settings=settings),
         estimates=estimates,

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from jobs.client.client import Jobs
     from jobs.client.estimates import Estimates, Percentiles, Queued
     from jobs.client.submission import Preparer, Submission
-    from jobs.queue import Turns
     from jobs.store.jobs import RedisJobStore
 
 CREATE_SECONDS: Final = 5.0
@@ -57,18 +56,16 @@ class Estimate(Struct, frozen=True):
 class Submitter:
     """Accepts jobs. Raises only `errors.DarkroomError`."""
 
-    def __init__(  # noqa: PLR0913  # the composition root hands over each part by name
+    def __init__(  # the composition root hands over each part by name
         self,
         *,
         store: RedisJobStore,
-        turns: Turns,
         expiry: BlobExpiry,
         preparer: Preparer,
         estimates: Estimates,
         jobs: Jobs,
     ) -> None:
         self._store = store
-        self._turns = turns
         self._expiry = expiry
         self._preparer = preparer
         self._estimates = estimates
@@ -87,9 +84,7 @@ class Submitter:
         if not isinstance(created, Created):
             await self.discard(job)
         match created:
-            case Created(turn):
-                if turn is not None:
-                    await self._turns.ring(turn)
+            case Created():
                 return Submitted(job)
             case Adopted(job_id):
                 return Submitted(await self._jobs.get(submission.org, job_id), adopted=True)
@@ -111,7 +106,7 @@ class Submitter:
     async def enter(self, job: Job) -> None:
         """Create a prepared job; a second time changes nothing. On a refusal its staged pictures are discarded."""
         try:
-            job, created = await self._create(job, None, None, waited=False)
+            _, created = await self._create(job, None, None, waited=False)
             if isinstance(created, Full):
                 raise self._full(job, created.ahead)
         except StoreUnavailable:  # it may have been created unheard: its pictures stay
@@ -119,8 +114,6 @@ class Submitter:
         except DarkroomError:
             await self.discard(job)
             raise
-        if isinstance(created, Created) and created.turn is not None:
-            await self._turns.ring(created.turn)
 
     async def discard(self, job: Job) -> None:
         """A prepared job is not created after all: its staged pictures go now, or at their time if Redis is away."""

@@ -49,14 +49,12 @@ class Keys:
         self.rates = f"{prefix}rates"
         """Begins the keys of `limits`, which counts requests."""
         self.arq_turns = f"{prefix}arq:turns"
-        """arq's own queue; the rest of what arq keeps begins with the prefix, too (`queue.carry_prefix`)."""
+        """arq's own queue: turns that nobody has begun. What arq keeps has the prefix, too (`queue.carry_prefix`)."""
         # Channels.
         self.changes = f"{prefix}changes"
         """`id version org subject` of a job that has changed. The subject is the rest of the line."""
         self.cancels = f"{prefix}cancels"
         """The id of a running job that is to end."""
-        self.wakes = f"{prefix}wakes"
-        """A turn was enqueued."""
         self.posts = f"{prefix}posts"
         """A delivery is due."""
 
@@ -163,6 +161,14 @@ class Keys:
     def receiver(self, queue: str) -> str:
         """Hash of `BreakerField`: how the receiver of a queue does."""
         return f"{self.prefix}receiver:{queue}"
+
+    def arq_turn(self, turn: str) -> str:
+        """What arq is to run as that turn."""
+        return f"{self.prefix}arq:job:{turn}"
+
+    def arq_tries(self, turn: str) -> str:
+        """How often arq has begun it."""
+        return f"{self.prefix}arq:retry:{turn}"
 
     def arq_health(self, worker: str) -> str:
         """What arq says of a worker."""

@@ -11,6 +11,7 @@ from msgspec import Struct
 from jobs.ids import new_id
 from jobs.model.job import Job
 from jobs.model.times import now_ms
+from jobs.queue import TURN_DOCUMENT
 from jobs.redis.connection import translate_redis_errors
 from jobs.redis.keys import Keys
 from jobs.redis.scripts import Scripts
@@ -120,10 +121,10 @@ class Claims:
         return [job_id.decode() for job_id in await self._scripts.run("reap_leases", {"lease_ms": lease_ms})]
 
     async def missing_turns(self, limit: int) -> list[str]:
-        """Turns that have to be rung: at most `limit`, no more than there is work and free slots for."""
+        """Ask for turns that are missing: at most `limit`, no more than there is work and free slots for."""
         offered = [f"{self._keys.prefix}{new_id('turn')}" for _ in range(limit)]
         told = {"turns": offered, "turn_start_ms": TURN_START_MS, "limits": self._limits}
-        while (missing := await self._scripts.run("missing_turns", told)) is None:
+        while (missing := await self._scripts.run("missing_turns", told, TURN_DOCUMENT)) is None:
             continue
         return [turn.decode() for turn in missing]
 

@@ -11,6 +11,7 @@ from jobs.model.job import Event, Job
 from jobs.model.json import job_json
 from jobs.model.moves import Changed
 from jobs.model.times import moment, now_ms
+from jobs.queue import TURN_DOCUMENT
 from jobs.redis.connection import translate_redis_errors
 from jobs.redis.keys import JobField, Keys
 from jobs.redis.scripts import Scripts
@@ -72,7 +73,7 @@ class RedisJobStore:
             told["idempotency"] = arguments.idempotency(job, key, self._idem(job, key))
         if wait_ms is not None:
             told["adoption"] = arguments.adoption(self._undelivered(job), wait_ms)
-        answer = await self._scripts.run("create_job", told, pack(job), event, *_documents(rows))
+        answer = await self._scripts.run("create_job", told, pack(job), event, *_documents(rows), TURN_DOCUMENT)
         match answer:
             case [b"open", shut_ms]:
                 raise CircuitOpen(job.request.provider, shut_ms / 1000)
@@ -88,8 +89,8 @@ class RedisJobStore:
                 return Known(job_id, fingerprint)
             case [b"full", ahead]:
                 return Full(ahead)
-            case [_, wanted]:
-                return Created(turn if wanted else None)
+            case [b"created"]:
+                return Created()
         raise AssertionError(answer)
 
     async def get(self, job_id: str) -> Job | None:

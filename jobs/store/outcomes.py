@@ -32,9 +32,7 @@ class Key(Struct, frozen=True):
 
 
 class Created(Struct, frozen=True):
-    """A new job, and the turn that has to be rung for it (`None`: enough are under way)."""
-
-    turn: str | None
+    """A new job, and a turn for it where one was missing."""
 
 
 class Known(Struct, frozen=True):

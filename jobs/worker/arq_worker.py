@@ -1,4 +1,4 @@
-"""arq's worker, woken by a message where arq would sleep."""
+"""arq's worker, which waits for a turn where arq would poll, and takes it out of the queue as it begins."""
 
 from __future__ import annotations
 
@@ -11,39 +11,40 @@ import structlog
 from redis.exceptions import RedisError
 
 from jobs.redis.connection import outage
-from jobs.redis.pubsub import subscribe
+from jobs.redis.keys import Keys
 from jobs.shutdown import cancel
 
-SLOW_LOOK_SECONDS: Final = 2.0
-"""A worker looks this often by itself; news that was lost costs no more."""
+WAIT_SECONDS: Final = 2.0
+"""How long one command waits for a turn: shorter than any silence of Redis that counts as its absence."""
 MAX_PAUSE_SECONDS: Final = 2.0
 """Between two looks at a Redis that is away."""
 
 _log = structlog.get_logger()
 
 
-class WakeWorker(arq.worker.Worker):
-    """arq's worker, woken by a message where arq would sleep its poll delay."""
+class TurnWorker(arq.worker.Worker):
+    """arq's worker, for turns alone. Redis gives each to one worker, so that none looks at those that run.
 
-    def __init__(self, *args: Any, wake_channel: str, **kwargs: Any) -> None:
-        super().__init__(*args, poll_delay=0, **kwargs)
-        self._channel = wake_channel
-        self._woken = asyncio.Event()
-        self._listener: asyncio.Task[None] | None = None
+    A turn that is lost between the queue and its first claim is asked for again (`Claims.missing_turns`).
+    """
+
+    def __init__(self, *args: Any, keys: Keys, **kwargs: Any) -> None:
+        super().__init__(*args, poll_delay=0, queue_name=keys.arq_turns, **kwargs)
+        self._keys = keys
+        self._ended = asyncio.Event()
 
     async def main(self) -> None:
         """Look for turns until cancelled. arq's own asks Redis for its version first, and ends where it cannot."""
-        self._listener = self.loop.create_task(subscribe(self.pool, self._channel, self._hear))
         while True:
             await self._poll_iteration()
 
     async def _poll_iteration(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SLOW_LOOK_SECONDS):
-                await self._woken.wait()
-        self._woken.clear()
         try:
-            await super()._poll_iteration()
+            if self.allow_pick_jobs and self.job_counter < self.max_jobs:
+                await self._take_turn()
+            else:
+                await self._wait_for_room()
+            await self.heart_beat()
         except (RedisError, OSError) as error:  # arq would end here, and every job in its hands with it
             outage.failed(error)
             await asyncio.sleep(outage.pause(MAX_PAUSE_SECONDS))
@@ -63,25 +64,41 @@ class WakeWorker(arq.worker.Worker):
         await cancel(*self.tasks.values())
         self.tasks.clear()  # arq looks at them once more as it closes, and stumbles over those that were canceled
 
-    async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """See arq; a job that it counted and could not start is not counted for ever."""
-        try:
-            await super().start_jobs(job_ids)
-        except (RedisError, OSError):
-            await asyncio.sleep(0)  # tasks that have ended are uncounted by their callbacks
-            while self.job_counter > sum(not task.done() for task in self.tasks.values()):
-                self.job_counter -= 1
-                self.sem.release()
-            raise
+    async def _take_turn(self) -> None:
+        taken = await self.pool.bzpopmin(self.queue_name, timeout=WAIT_SECONDS)
+        if taken is None:
+            return
+        _, turn, score = taken
+        if not self.allow_pick_jobs:  # told to stop meanwhile: it is another worker's
+            await self.pool.zadd(self.queue_name, {turn: score})
+            return
+        await self.sem.acquire()
+        self.job_counter += 1
+        task = self.loop.create_task(self.run_job(turn.decode(), int(score)))
+        self.tasks[turn.decode()] = task
+        task.add_done_callback(lambda task: self._end_turn(turn.decode(), task))
 
-    def _release_sem_dec_counter_on_complete(self) -> None:
-        super()._release_sem_dec_counter_on_complete()
-        self._woken.set()
+    async def _wait_for_room(self) -> None:
+        self._ended.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WAIT_SECONDS):
+                await self._ended.wait()
 
-    def _hear(self, _: bytes | None) -> None:
-        self._woken.set()
+    def _end_turn(self, turn: str, task: asyncio.Task[None]) -> None:
+        self._release_sem_dec_counter_on_complete()
+        self._ended.set()
+        if self.tasks.get(turn) is task:
+            del self.tasks[turn]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.warning("turn ended", error=str(error))
 
-    async def close(self) -> None:
-        """Stop listening, then close as arq does."""
-        await cancel(self._listener)
-        await super().close()
+    async def finish_job(self, job_id: str, *_: Any) -> None:
+        """See arq; a turn has no result, and has left the queue when it began."""
+        await self._forget(job_id)
+
+    async def finish_failed_job(self, job_id: str, _: bytes | None) -> None:
+        """See arq."""
+        await self._forget(job_id)
+
+    async def _forget(self, job_id: str) -> None:
+        await self.pool.delete(self._keys.arq_turn(job_id), self._keys.arq_tries(job_id))

@@ -16,7 +16,6 @@ from jobs.errors import DarkroomError, ServiceUnavailable
 from jobs.ids import new_id
 from jobs.model import moves
 from jobs.model.times import now_ms
-from jobs.queue import Turns
 from jobs.redis.connection import outage
 from jobs.redis.pubsub import subscribe
 from jobs.shutdown import cancel
@@ -54,7 +53,6 @@ class JobLoop:
         runner: Runner,
         salvager: Salvager,
         expiry: BlobExpiry,
-        turns: Turns,
         settings: Settings,
     ) -> None:
         self.name = f"{socket.gethostname()}/{os.getpid()}/{new_id('w')[-6:]}"
@@ -64,7 +62,6 @@ class JobLoop:
         self._runner = runner
         self._salvager = salvager
         self._expiry = expiry
-        self._turns = turns
         self._slots = settings.worker_slots
         self._lease_ms = settings.lease_seconds * 1000
         self._trusted_from = 0.0
@@ -163,9 +160,7 @@ class JobLoop:
         try:
             if renewal.due_ms is not None and renewal.due_ms <= renewal.now_ms and self._trusts():
                 await self._look_after_the_lost()
-            for turn in await self._claims.missing_turns(self._slots):
-                await self._turns.ring(turn)
-            await self._turns.sweep()
+            await self._claims.missing_turns(self._slots)
             await self._claims.trim()
         except ServiceUnavailable:
             return  # the next beat begins them anew

@@ -20,7 +20,7 @@ from jobs.catalog.families import Catalog
 from jobs.errors import ServiceUnavailable
 from jobs.logs import configure
 from jobs.providers import PROVIDERS
-from jobs.queue import TURN, Turns, arq_redis, deserialize, serialize
+from jobs.queue import TURN, arq_redis, deserialize, serialize
 from jobs.redis.connection import connections, outage, translate_redis_errors
 from jobs.redis.keys import Keys
 from jobs.shutdown import Shutdown, cancel
@@ -31,7 +31,7 @@ from jobs.webhooks.courier import Courier
 from jobs.webhooks.endpoints import Endpoints, open_endpoints
 from jobs.webhooks.outbox import Outbox, outbox_rows
 from jobs.webhooks.poster import poster
-from jobs.worker.arq_worker import WakeWorker
+from jobs.worker.arq_worker import TurnWorker
 from jobs.worker.call import CallContext
 from jobs.worker.inputs import InputLoader
 from jobs.worker.loop import FAREWELL_SECONDS, JobLoop
@@ -78,7 +78,7 @@ async def _serve(settings: Settings, shutdown: Shutdown) -> None:
     providers = await open_providers(settings)
     blobs = blob_store(settings)
     await blobs.open()
-    job_loop = _job_loop(settings, redis, arq, endpoints, blobs, providers)
+    job_loop = _job_loop(settings, redis, endpoints, blobs, providers)
     worker = _arq_worker(settings, arq, job_loop)
     told = asyncio.Event()
     shutdown.within(settings.drain_seconds, partial(asyncio.get_running_loop().call_soon_threadsafe, told.set))
@@ -95,10 +95,9 @@ async def _serve(settings: Settings, shutdown: Shutdown) -> None:
         await pool.disconnect()
 
 
-def _job_loop(  # noqa: PLR0913, PLR0917  # the composition root hands over each part
+def _job_loop(
     settings: Settings,
     redis: Redis,
-    arq: ArqRedis,
     endpoints: Endpoints,
     blobs: BlobStore,
     providers: dict[str, Provider],
@@ -125,22 +124,20 @@ def _job_loop(  # noqa: PLR0913, PLR0917  # the composition root hands over each
         inputs=InputLoader(blobs=blobs, settings=settings),
         absorb_seconds=settings.absorb_seconds,
     )
-    return JobLoop(store, claims, runner, salvager, expiry, Turns(arq, settings.redis_prefix), settings)
+    return JobLoop(store, claims, runner, salvager, expiry, settings)
 
 
-def _arq_worker(settings: Settings, arq: ArqRedis, job_loop: JobLoop) -> WakeWorker:
-    return WakeWorker(
+def _arq_worker(settings: Settings, arq: ArqRedis, job_loop: JobLoop) -> TurnWorker:
+    return TurnWorker(
         functions=[func(_turn, name=TURN, timeout=TURN_TIMEOUT_SECONDS, max_tries=1, keep_result=0)],
-        queue_name=Keys(settings.redis_prefix).arq_turns,
+        keys=Keys(settings.redis_prefix),
         redis_pool=arq,
-        wake_channel=Keys(settings.redis_prefix).wakes,
         max_jobs=settings.worker_slots,
         max_tries=1,
         retry_jobs=False,
         keep_result=0,
         job_serializer=serialize,
         job_deserializer=deserialize,
-        queue_read_limit=1_000,
         handle_signals=False,
         health_check_interval=60,
         health_check_key=Keys(settings.redis_prefix).arq_health(job_loop.name),
@@ -164,14 +161,8 @@ def _courier(settings: Settings, redis: Redis, endpoints: Endpoints) -> Courier:
     )
 
 
-async def _ended_before(told: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
-    """Whether the work came to its end before the process was told to end. Raises what the work does."""
-    working, telling = asyncio.create_task(work), asyncio.create_task(told.wait())
-    await asyncio.wait([working, telling], return_when=asyncio.FIRST_COMPLETED)
-    if ended := working.done():
-        working.result()
-    await cancel(working, telling)
-    return ended
+from jobs.queue import TURN, arq_redis, deserialize, serialize
+from jobs.redis.connection import connections, outage, translate_redis_errors
 
 
 async def _until_reached(redis: Redis) -> None:
@@ -186,7 +177,7 @@ async def _until_reached(redis: Redis) -> None:
             return
 
 
-async def _work(worker: WakeWorker, job_loop: JobLoop, courier: Courier, told: asyncio.Event, seconds: float) -> None:
+async def _work(worker: TurnWorker, job_loop: JobLoop, courier: Courier, told: asyncio.Event, seconds: float) -> None:
     """Run jobs until told to end, then finish what runs, and the posts under way, within so many seconds."""
     async with job_loop, courier:
         running = asyncio.create_task(worker.main())

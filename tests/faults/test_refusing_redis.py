@@ -1,4 +1,4 @@
-"""A Redis that answers and does not do what it is asked: nothing dies of it, callers are told 503, and it all goes on."""
+"""A Redis that answers and refuses what it is asked: nothing dies of it, callers are told 503, and it all goes on."""
 
 import pytest
 import redis

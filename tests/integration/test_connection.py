@@ -47,9 +47,9 @@ async def answering(error):
                 writer.write(f"-{error}\r\n".encode())
         writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        async with Redis(port=server.sockets[0].getsockname()[1]) as client:
-            yield client
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, Redis(port=server.sockets[0].getsockname()[1]) as client:
+        yield client
 
 
 @pytest.mark.parametrize("state", [*STATES, *(IN_A_SCRIPT + state for state in STATES if "script" not in state)])

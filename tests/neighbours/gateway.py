@@ -157,7 +157,7 @@ def environment(redis_url: str, simulator: Simulator, folder: str, port: int, **
     """What API and worker are told, with every far end played by the simulator; `settings` by variable, "" for none."""
     told = {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": ROOT,
         **{k: v for k, v in os.environ.items() if k.startswith("COV")},
         "REDIS_URL": redis_url,
         "JWT_SECRET": SECRET,

@@ -1,5 +1,5 @@
--- Accept a job: record, event, indexes, idempotency key, and whether a turn is missing, in one step.
--- Documents: the record, the event, each delivery.
+-- Accept a job: record, event, indexes, idempotency key, and a turn if one is missing, in one step.
+-- Documents: the record, the event, each delivery, the turn.
 -- Includes: lanes, outbox, record, turns.
 local id, org, provider = args.id, args.org, args.provider
 local idempotency, adoption = args.idempotency, args.adoption
@@ -10,7 +10,7 @@ if idempotency then
   end
 end
 if redis.call('EXISTS', keys.job(id), keys.tombstone(id)) > 0 then
-  return {'created', 0}  -- our own write, sent twice after a cut connection: no limit counts it again
+  return {'created'}  -- our own write, sent twice after a cut connection: no limit counts it again
 end
 local now = now_ms()
 if adoption then
@@ -96,4 +96,5 @@ if idempotency then
 end
 queue_deliveries(org, id, args.deliveries, 5, args.keep_deliveries_ms)
 publish_change(id, args.version, org, args.subject)
-return {'created', want_turn(args.turn, now, args.turn_start_ms)}
+want_turn(args.turn, now, args.turn_start_ms, ARGV[#ARGV])
+return {'created'}

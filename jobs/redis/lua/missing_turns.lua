@@ -1,7 +1,13 @@
--- Which of the offered turns are missing: as many as there is work that may be done, and slots without a turn.
+-- Ask for turns that are missing, of the offered ones: as many as there is work that may be done, and slots without a turn.
+-- Turns in arq's queue that nobody has begun in time were asked for again: they leave it. Document: the turn.
 -- Includes: lanes, turns.
 local now = now_ms()
 local room_at = rooms(args.limits, now)
+for _, turn in ipairs(redis.call('ZRANGEBYSCORE', keys.arq_turns, '-inf', now - args.turn_start_ms, 'LIMIT', 0, 100)) do
+  redis.call('ZREM', keys.arq_turns, turn)
+  redis.call('ZREM', keys.turns, turn)
+  redis.call('DEL', keys.arq_turn(turn))
+end
 let_in_due(now)
 local budget = {orgs = 50}
 local work = redis.call('ZCARD', keys.lost) + redis.call('ZCOUNT', keys.backing_off, '-inf', now)
@@ -18,7 +24,7 @@ if work < #args.turns and budget.orgs <= 0 then
 end
 local wanted = {}
 for _, turn in ipairs(args.turns) do
-  if #wanted < work and want_turn(turn, now, args.turn_start_ms) == 1 then
+  if #wanted < work and want_turn(turn, now, args.turn_start_ms, ARGV[3]) then
     wanted[#wanted + 1] = turn
   end
 end

@@ -1,10 +1,13 @@
--- A turn is one run of a worker's loop (an arq job). Ask for one when fewer are under way than slots live.
-local function want_turn(turn, now, start_ms)
+-- A turn is one run of a worker's loop (an arq job). Ask for one when fewer are under way than slots live: it goes into
+-- arq's queue, from where the worker that begins it takes it. `document` is what arq is to run.
+local function want_turn(turn, now, start_ms, document)
   redis.call('ZREMRANGEBYSCORE', keys.turns, '-inf', now)
   redis.call('ZREMRANGEBYSCORE', keys.slots, '-inf', now)
-  if redis.call('ZCARD', keys.turns) < redis.call('ZCARD', keys.slots) then
-    redis.call('ZADD', keys.turns, now + start_ms, turn)
-    return 1
+  if redis.call('ZCARD', keys.turns) >= redis.call('ZCARD', keys.slots) then
+    return false
   end
-  return 0
+  redis.call('ZADD', keys.turns, now + start_ms, turn)
+  redis.call('SET', keys.arq_turn(turn), document, 'PX', 86400000)
+  redis.call('ZADD', keys.arq_turns, now, turn)
+  return true
 end
