@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jobs.errors import Gone, NotFound, ServiceUnavailable
 from jobs.model import moves
+from jobs.model.filters import ANY
 from jobs.model.job import Job
 from jobs.model.times import now_ms
 from jobs.store.durations import ADOPT_MS
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_READ_RECORDS: Final = 1_000
 """Records that one list request may look at."""
+MAX_CHUNK: Final = 100
+"""Records that are looked at together where not all of them may be shown."""
 
 
 class Jobs:
@@ -50,15 +53,15 @@ class Jobs:
     async def page(self, org: str, filters: Filters, after: str | None, limit: int) -> tuple[list[Job], str | None]:
         """At most `limit` jobs, newest first, and the cursor for more. Reads at most `MAX_READ_RECORDS` records."""
         found: list[Job] = []
-        read = 0
+        read, chunk = 0, limit if filters == ANY else MAX_CHUNK
         while read < MAX_READ_RECORDS:
-            page = await self._store.page(org, after, 100)
+            page = await self._store.page(org, after, chunk)
             for job in page.jobs:
                 if filters.match(job):
                     found.append(job)
                     if len(found) == limit:
                         return found, job.id
-            read += 100
+            read += chunk
             after = page.cursor
             if after is None:
                 break

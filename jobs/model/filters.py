@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -39,3 +39,7 @@ class Filters(Struct, frozen=True, kw_only=True):
             and (self.created_before_ms is None or job.created_ms < self.created_before_ms)
             and self.metadata.items() <= job.metadata.items()
         )
+
+
+ANY: Final = Filters()
+"""Every job."""

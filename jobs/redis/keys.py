@@ -25,6 +25,8 @@ class Keys:
         """Jobs that had begun and whose lease ran out: the next claims take them first."""
         self.pending_salvage = f"{prefix}pending_salvage"
         """Jobs that ended with a call open, by when what it stored is looked for."""
+        self.ready_jobs = f"{prefix}ready_jobs"
+        """Ids of all jobs that stand in a lane, all of score 0: they sort by time themselves."""
         self.lanes = f"{prefix}lanes"
         """Set: names of the lanes in which any org has a job."""
         self.ready_orgs = f"{prefix}ready_orgs"

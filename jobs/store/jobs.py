@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from jobs.errors import QueueFull, QuotaExceeded
 from jobs.ids import new_id
 from jobs.model.job import Event, Job
-from jobs.model.json import job_json
+from jobs.model.json import job_json, present
 from jobs.model.moves import Changed
 from jobs.model.times import moment, now_ms
 from jobs.queue import TURN_DOCUMENT
@@ -54,7 +54,7 @@ class RedisJobStore:
         self.prefix = prefix
         self.keys = Keys(prefix)
         self.base_url = base_url
-        self._scripts = Scripts(redis, prefix, ("create_job", "commit_move", "erase_job"))
+        self._scripts = Scripts(redis, prefix, _SCRIPTS)
         self._memory = MemoryGuard(redis)
 
     async def create(
@@ -101,14 +101,8 @@ class RedisJobStore:
 
     async def many(self, org: str, job_ids: Sequence[str]) -> list[Job | bool]:
         """The records as they stand, in one round trip; for one that is not there: whether the org ever had it."""
-        with translate_redis_errors():
-            pipe = self.redis.pipeline(transaction=False)
-            for job_id in job_ids:
-                pipe.hget(self.keys.job(job_id), JobField.DOCUMENT)
-                pipe.get(self.keys.tombstone(job_id))
-            found = await pipe.execute() if job_ids else []
-        pairs = zip(found[0::2], found[1::2], strict=True)
-        return [tomb == org.encode() if doc is None else unpack(doc) for doc, tomb in pairs]
+        found = await self._scripts.run("read_jobs", {"org": org, "ids": job_ids}) if job_ids else []
+        return [unpack(each) if isinstance(each, bytes) else bool(each) for each in found]
 
     async def commit(self, before: Job, changed: Changed, fence: int | None = None) -> Job:
         """Write a move. Raises `Stale`, `Fenced`."""
@@ -126,19 +120,9 @@ class RedisJobStore:
 
     async def page(self, org: str, after: str | None, limit: int) -> Page:
         """An org's jobs, newest first, below the id `after`. Ids whose record is gone are skipped and forgotten."""
-        index = self.keys.jobs_of_org(org)
-        top = f"({after}" if after else "+"
-        with translate_redis_errors():
-            ids = [i.decode() for i in await self.redis.zrevrangebylex(index, top, "-", 0, limit)]
-            pipe = self.redis.pipeline(transaction=False)
-            for job_id in ids:
-                pipe.hget(self.keys.job(job_id), JobField.DOCUMENT)
-            docs = await pipe.execute() if ids else []
-            gone = [job_id for job_id, doc in zip(ids, docs, strict=True) if doc is None]
-            if gone:
-                await self.redis.zrem(index, *gone)
-        jobs = tuple(unpack(doc) for doc in docs if doc is not None)
-        return Page(jobs, ids[-1] if len(ids) == limit else None)
+        ids, documents = await self._scripts.run("page_jobs", present(org=org, after=after, limit=limit))
+        jobs = tuple(unpack(document) for document in documents if document)
+        return Page(jobs, ids[-1].decode() if len(ids) == limit else None)
 
     async def events(self, job: Job, after: int = 0) -> list[dict[str, Any]]:
         """The job's events with a sequence above `after`, in order."""
@@ -191,6 +175,9 @@ class RedisJobStore:
             data=job_json(job, self.base_url, with_request=False),
         )
         return pack_event(event), await self._outbox_rows(job, event)
+
+
+_SCRIPTS: Final = ("create_job", "commit_move", "erase_job", "page_jobs", "read_jobs")
 
 
 async def _no_rows(_: Job, __: Event) -> Sequence[OutboxRow]:

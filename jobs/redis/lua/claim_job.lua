@@ -64,6 +64,7 @@ local function next_job()
   if org and budget.orgs > 0 then
     local lane = lane_of(org)
     local id = redis.call('ZPOPMIN', keys.ready(org, lane))[1]
+    redis.call('ZREM', keys.ready_jobs, id)
     pay(org, tag, id, room_at(provider_of(lane)))
     return id
   end

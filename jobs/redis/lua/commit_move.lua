@@ -35,6 +35,7 @@ if live and status ~= 'queued' then
 elseif held.provider then  -- a record that had ended stands nowhere
   redis.call('HDEL', key, JobField.lease_until, JobField.worker)
   redis.call('ZREM', keys.claimed, id)
+  redis.call('ZREM', keys.ready_jobs, id)
   redis.call('ZREM', keys.backing_off, id)
   redis.call('ZREM', keys.ready(org, leaving_lane(held.provider)), id)
   redis.call('ZREM', keys.lost, id)  -- a lapsed lease had put it there

@@ -39,6 +39,7 @@ local function make_ready(org, provider, id, score)
     redis.call('ZADD', keys.ready_orgs, tag, org)
   end
   redis.call('ZADD', keys.ready(org, lane), score, id)
+  redis.call('ZADD', keys.ready_jobs, 0, id)
   redis.call('SADD', keys.lanes_of_org(org), lane)
   if not redis.call('ZSCORE', keys.throttled_orgs, org) then
     stand_in(lane, org, tag)
