@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from jobs.errors import Gone, NotFound, ServiceUnavailable
@@ -69,12 +70,13 @@ class Jobs:
 
     async def wait(self, org: str, job_id: str, seconds: float, *, beyond: int | None = None) -> Job:
         """The job once it has ended (or, with `beyond`, has a version above it), or as it stands after `seconds`."""
-        job = await self.get(org, job_id)
 
         def done(job: Job) -> bool:
-            return job.status.terminal or (beyond is not None and job.version > beyond)
+            return job.org != org or job.status.terminal or (beyond is not None and job.version > beyond)
 
-        return await self.until(job, done, seconds)
+        look = partial(self._look, job_id)
+        found = await self._notifier.until(job_id, look, done, seconds, only_end=beyond is None)
+        return found if found is not None and found.org == org else await self.get(org, job_id)
 
     async def until(self, job: Job, done: Callable[[Job], bool], seconds: float) -> Job:
         """The job once `done`, or as it stands after `seconds`. Raises `NotFound`, `Gone` once it is erased."""

@@ -11,7 +11,7 @@ from typing import Final
 from redis.asyncio import Redis
 
 from jobs.errors import ServiceUnavailable
-from jobs.model.job import Job
+from jobs.model.job import LIVE, Job
 from jobs.outage import MIN_PAUSE_SECONDS
 from jobs.redis.connection import outage
 from jobs.redis.keys import Keys
@@ -35,7 +35,7 @@ class Notifier:
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
         self._channel = Keys(prefix).changes
-        self._waiters: dict[str, set[asyncio.Event]] = {}
+        self._waiters: dict[str, set[_Waiter]] = {}
         self._subscribers: list[OnChange] = []
         self._listener: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
@@ -71,16 +71,19 @@ class Notifier:
     @property
     def count(self) -> int:
         """How many wait just now."""
-        return sum(len(events) for events in self._waiters.values())
+        return sum(len(waiters) for waiters in self._waiters.values())
 
-    async def until(self, job_id: str, look: Look, done: Callable[[Job], bool], seconds: float) -> Job | None:
+    async def until(
+        self, job_id: str, look: Look, done: Callable[[Job], bool], seconds: float, *, only_end: bool = False
+    ) -> Job | None:
         """The job once `done`, or as it stands when `seconds` are over or the process stops.
 
-        Registers before the first look, so that no change falls between the two.
+        Registers before the first look, so that no change falls between the two. `only_end`: what is no end of the job
+        is not looked at.
         """
         deadline = asyncio.get_running_loop().time() + seconds
-        event = asyncio.Event()
-        self._waiters.setdefault(job_id, set()).add(event)
+        waiter = _Waiter(only_end=only_end)
+        self._waiters.setdefault(job_id, set()).add(waiter)
         try:
             while True:
                 left = deadline - asyncio.get_running_loop().time()
@@ -93,10 +96,10 @@ class Notifier:
                     continue
                 if job is None or done(job) or left <= 0 or self._closing.is_set():
                     return job
-                await self._sleep(event, min(left, SLOW_LOOK_SECONDS * random.uniform(0.8, 1.2)))  # noqa: S311  # spreads the looks
-                event.clear()
+                await self._sleep(waiter.woken, min(left, SLOW_LOOK_SECONDS * random.uniform(0.8, 1.2)))  # noqa: S311  # spreads the looks
+                waiter.woken.clear()
         finally:
-            self._forget(job_id, event)
+            self._forget(job_id, waiter)
 
     @staticmethod
     async def _sleep(event: asyncio.Event, seconds: float) -> None:
@@ -104,10 +107,10 @@ class Notifier:
             async with asyncio.timeout(seconds):
                 await event.wait()
 
-    def _forget(self, job_id: str, event: asyncio.Event) -> None:
-        events = self._waiters[job_id]
-        events.discard(event)
-        if not events:
+    def _forget(self, job_id: str, waiter: _Waiter) -> None:
+        waiters = self._waiters[job_id]
+        waiters.discard(waiter)
+        if not waiters:
             del self._waiters[job_id]
 
     def _hear(self, news: bytes | None) -> None:
@@ -115,16 +118,26 @@ class Notifier:
             self._wake_all()
             self._tell(None, "")
             return
-        job_id, _, rest = news.decode().partition(" ")
-        for event in self._waiters.get(job_id, ()):
-            event.set()
-        self._tell(job_id, rest.partition(" ")[2])
+        job_id, stands, owner = news.decode().split(" ", 2)
+        goes_on = stands.partition("/")[2] in LIVE
+        for waiter in self._waiters.get(job_id, ()):
+            if not (waiter.only_end and goes_on):
+                waiter.woken.set()
+        self._tell(job_id, owner)
 
     def _tell(self, job_id: str | None, owner: str) -> None:
         for on_change in self._subscribers:
             on_change(job_id, owner)
 
     def _wake_all(self) -> None:
-        for events in self._waiters.values():
-            for event in events:
-                event.set()
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                waiter.woken.set()
+
+
+class _Waiter:
+    """Somebody who waits for news of a job, or for its end alone."""
+
+    def __init__(self, *, only_end: bool) -> None:
+        self.only_end = only_end
+        self.woken = asyncio.Event()

@@ -31,6 +31,7 @@ class Status(StrEnum):
 
 
 TERMINAL: Final = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.EXPIRED})
+LIVE: Final = frozenset(Status) - TERMINAL
 
 
 class Phase(StrEnum):

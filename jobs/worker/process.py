@@ -161,8 +161,14 @@ def _courier(settings: Settings, redis: Redis, endpoints: Endpoints) -> Courier:
     )
 
 
-from jobs.queue import TURN, arq_redis, deserialize, serialize
-from jobs.redis.connection import connections, outage, translate_redis_errors
+async def _ended_before(told: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Whether the work came to its end before the process was told to end. Raises what the work does."""
+    working, telling = asyncio.create_task(work), asyncio.create_task(told.wait())
+    await asyncio.wait([working, telling], return_when=asyncio.FIRST_COMPLETED)
+    if ended := working.done():
+        working.result()
+    await cancel(working, telling)
+    return ended
 
 
 async def _until_reached(redis: Redis) -> None:

@@ -1,4 +1,4 @@
-"""What every process is told of each change of a job: which job, its version, and whose it is; on a real Redis."""
+"""What every process is told of each change of a job: which job, how it stands, and whose it is; on a real Redis."""
 
 import asyncio
 
@@ -42,4 +42,4 @@ async def test_each_change_is_told_once_with_its_owner(redis, store):
         await store.erase(canceled.job)
         found = await heard(news, 3)
 
-    assert found == [f"{job.id} {version} acme {SUBJECT}" for version in (1, 2, 0)]
+    assert found == [f"{job.id} {stands} acme {SUBJECT}" for stands in ("1/queued", "2/canceled", "0/erased")]

@@ -77,5 +77,5 @@ if status == 'canceling' then
   redis.call('PUBLISH', keys.cancels, id)
 end
 queue_deliveries(org, id, args.deliveries, 5, args.keep_deliveries_ms)
-publish_change(id, args.version, org, args.subject)
+publish_change(id, args.version, status, org, args.subject)
 return 'ok'

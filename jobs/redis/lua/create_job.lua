@@ -95,6 +95,6 @@ if idempotency then
   redis.call('SET', idempotency.key, idempotency.claim, 'PX', idempotency.keep_ms)
 end
 queue_deliveries(org, id, args.deliveries, 5, args.keep_deliveries_ms)
-publish_change(id, args.version, org, args.subject)
+publish_change(id, args.version, 'queued', org, args.subject)
 want_turn(args.turn, now, args.turn_start_ms, ARGV[#ARGV])
 return {'created'}

@@ -36,5 +36,5 @@ for _, index in ipairs({keys.due, keys.ready_jobs, keys.backing_off, keys.claime
   redis.call('ZREM', index, id)
 end
 redis.call('SET', keys.tombstone(id), org, 'PX', args.keep_tombstone_ms)
-publish_change(id, 0, org, args.subject)
+publish_change(id, 0, 'erased', org, args.subject)
 return 1

@@ -7,7 +7,8 @@ local function counters(org, api_key, day)
   return found
 end
 
--- Tell every process that a job has changed, and whose it is. The subject comes last: it is the rest of the line.
-local function publish_change(id, version, org, subject)
-  redis.call('PUBLISH', keys.changes, id .. ' ' .. version .. ' ' .. org .. ' ' .. subject)
+-- Tell every process that a job has changed, how it stands, and whose it is. The subject comes last: it is the rest of
+-- the line.
+local function publish_change(id, version, status, org, subject)
+  redis.call('PUBLISH', keys.changes, id .. ' ' .. version .. '/' .. status .. ' ' .. org .. ' ' .. subject)
 end

@@ -1,0 +1,41 @@
+"""What a job asks of Redis from its acceptance to its end, as the server sees it: bounded, alone and in a batch."""
+
+import pytest
+import redis
+
+from jobs.redis.keys import Keys
+from tests.neighbours import wait_until
+from tests.neighbours.gateway import running_gateway
+from tests.neighbours.redis_monitor import TIMED, monitored
+
+KEYS = Keys("{darkroom}:")
+LEFT_OUT = TIMED | {"ZCARD", "ECHO"}
+"""The last two are the tests' own."""
+CALLS = 10
+HARE = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview", "prompt": "A hare"}
+
+
+@pytest.fixture(scope="module")
+def gateway(redis_server, far_end):
+    redis_server.flush()
+    with running_gateway(redis_server.url, far_end) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def alone(gateway):
+    """Of calls that wait, one after the other while nothing else runs: what one asked by name, outside and inside."""
+    url = gateway.environment["REDIS_URL"]
+    with gateway.client() as client, monitored(url) as monitor, redis.Redis.from_url(url) as store:
+        for number in range(CALLS + 1):
+            client.post("/api/v1/agents/images", json=HARE).raise_for_status()
+            wait_until(lambda: not store.zcard(KEYS.turns), what="the end of the turn")
+            if not number:
+                monitor.counts()  # Redis has the scripts from here on
+        return [{name: n / CALLS for name, n in each.items() if name not in LEFT_OUT} for each in monitor.counts()]
+
+
+def test_a_call_that_waits_reads_its_job_twice(alone):
+    outside, _ = alone
+
+    assert outside["HGET"] <= 2.5  # a slow look beside it, on a slow machine
