@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from jobs.errors import InvalidInput
-from jobs.model.choices import Priority, one_of
+from jobs.model.choices import OnAmbiguous, Priority, one_of
 from jobs.model.job import Options
 
 if TYPE_CHECKING:
@@ -45,12 +45,15 @@ def preference(request: Request[Any, Any, Any], most: int) -> Preference:
 def options_from_headers(request: Request[Any, Any, Any]) -> Options:
     """The create options that may be sent as headers."""
     headers = request.headers
+    calls = _count(request, "X-Max-Calls")
     return checked_options(
         Options(
             priority=one_of(Priority, headers.get("x-job-priority", "normal"), "X-Job-Priority"),
             start_within=_seconds(request, "X-Start-Timeout"),
             cancel_after=_seconds(request, "Cancel-After") or Options().cancel_after,
             max_queue_position=_count(request, "X-Max-Queue-Position"),
+            on_ambiguous=one_of(OnAmbiguous, headers.get("x-on-ambiguous", "fail"), "X-On-Ambiguous"),
+            max_calls=Options().max_calls if calls is None else calls,
             expires_after=_seconds(request, "X-Expires-After"),
         ),
         _HEADER_NAMES,
@@ -85,12 +88,14 @@ _BOUNDS: Final = {
     "start_within": (1, 86_400),
     "cancel_after": (5, 86_400),
     "max_queue_position": (0, 1_000_000),
+    "max_calls": (1, 5),
     "expires_after": (3_600, 2_592_000),
 }
 _HEADER_NAMES: Final = {
     "start_within": "X-Start-Timeout",
     "cancel_after": "Cancel-After",
     "max_queue_position": "X-Max-Queue-Position",
+    "max_calls": "X-Max-Calls",
     "expires_after": "X-Expires-After",
 }
 _PRINTABLE: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?")

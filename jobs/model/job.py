@@ -132,10 +132,17 @@ class Options(Struct, frozen=True, kw_only=True, omit_defaults=True):
     start_within: int | None = None
     cancel_after: int = 900
     on_ambiguous: OnAmbiguous = OnAmbiguous.FAIL
+    max_calls: int = 2
+    """With `on_ambiguous` retry: how many calls for one picture may be charged, or possibly so."""
     store_inputs: bool | None = None
     """True keeps staged input pictures as long as the record; False erases the prompt, too, when the job ends."""
     expires_after: int | None = None
     max_queue_position: int | None = None
+
+    @property
+    def paid_calls(self) -> int:
+        """How many calls for one picture may be charged, or possibly so."""
+        return self.max_calls if self.on_ambiguous is OnAmbiguous.RETRY else 1
 
 
 class Webhook(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -228,14 +235,34 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return len({i for a in self.attempts if a.charged or a.ended_ms is None for i in a.indexes})
 
     @property
+    def chargeable_cost(self) -> int:
+        """The same in micro-dollars: each call for all of its pictures."""
+        return self.unit_price * sum(len(a.indexes) for a in self.attempts if a.charged or a.ended_ms is None)
+
+    @property
     def used_images(self) -> int:
         """What the job takes of its org's daily images: all that were asked for until it ends, then those charged."""
         return self.charged if self.status.terminal else self.request.n
 
     @property
+    def most_cost(self) -> int:
+        """What the job may cost at most, in micro-dollars: each picture as often as it may be paid for."""
+        return self.request.n * self.options.paid_calls * self.unit_price
+
+    @property
+    def cost(self) -> int:
+        """Micro-dollars that the provider has charged, as far as is known: each call for all of its pictures."""
+        return self.unit_price * sum(len(a.indexes) for a in self.attempts if a.charged)
+
+    @property
+    def possible_cost(self) -> int:
+        """The same of the calls of which nobody knows it."""
+        return self.unit_price * sum(len(a.indexes) for a in self.attempts if a.charged is None)
+
+    @property
     def used_cost(self) -> int:
-        """The same in micro-dollars."""
-        return self.used_images * self.unit_price
+        """What the job takes of its org's daily cost: the most that it may be until it ends, then what was charged."""
+        return self.cost if self.status.terminal else self.most_cost
 
     @property
     def salvaged(self) -> bool:

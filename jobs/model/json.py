@@ -160,12 +160,17 @@ def _webhook_json(webhook: Webhook) -> dict[str, Any]:
 
 
 def billing_json(job: Job) -> dict[str, Any]:
-    """What is known of the money; costs by the catalog's list prices, where it has one."""
+    """What is known of the money; costs by the catalog's list prices, where it has one.
+
+    The estimate counts each picture as often as it may be paid for. `actualCostAtMost` stands for `actualCost` while it
+    is not known of a call whether it was charged.
+    """
     shown: dict[str, Any] = {"state": str(job.billing), "providerCalls": len(job.attempts)}
     if job.unit_price:
-        shown["estimatedCost"] = _dollars(job.request.n * job.unit_price)
+        shown["estimatedCost"] = _dollars(job.most_cost)
         if job.status.terminal:
-            shown["actualCost"] = _dollars(job.charged * job.unit_price)
+            known = "actualCostAtMost" if job.possible_cost else "actualCost"
+            shown[known] = _dollars(job.cost + job.possible_cost)
         shown["currency"] = "USD"
     return shown
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 from msgspec.structs import replace
 
 from jobs.errors import DarkroomError, Outcome
 from jobs.model import fallback
-from jobs.model.choices import OnAmbiguous
 from jobs.model.job import Attempt, BillingState, Failure, Job
 from jobs.model.states import Move, leads
 
@@ -70,10 +70,11 @@ def possibly_stored(job: Job) -> tuple[tuple[int, int], ...]:
 
 def to_make(job: Job) -> tuple[int, ...]:
     """The pictures for which a call may still be made: none for those of an open call."""
-    again = RETRIED | {Outcome.UNKNOWN} if job.options.on_ambiguous is OnAmbiguous.RETRY else RETRIED
     have = {i.index for i in job.images}
-    rows = (a for a in job.attempts if not fallback.left_behind(job, a))
-    final = {i for a in rows if a.outcome not in again for i in a.indexes}
+    rows = [a for a in job.attempts if not fallback.left_behind(job, a)]
+    unknown = Counter(i for a in rows if a.outcome == Outcome.UNKNOWN for i in a.indexes)
+    final = {i for a in rows if a.outcome not in RETRIED | {Outcome.UNKNOWN} for i in a.indexes}
+    final |= {i for i, calls in unknown.items() if calls >= job.options.paid_calls}
     return tuple(i for i in range(job.request.n) if i not in have and i not in final)
 
 

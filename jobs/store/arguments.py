@@ -46,7 +46,7 @@ def create_job(job: Job, rows: Sequence[OutboxRow], turn: str, *, waited: bool) 
         score=job.created_ms + AGES_MS[job.options.priority] - (HEAD_START_MS if waited else 0),
         max_ahead=job.options.max_queue_position,
         images=job.request.n,
-        cost=job.request.n * job.unit_price,
+        cost=job.used_cost,
         keep_use_ms=USED_MS,
         turn=turn,
         turn_start_ms=TURN_START_MS,
@@ -85,9 +85,12 @@ def commit_move(
 
 def erase_job(job: Job) -> Arguments:
     """Of `erase_job.lua`."""
-    images = job.chargeable - job.used_images
     return present(
-        **_owned(job), seen=job.version, images=images, cost=images * job.unit_price, keep_tombstone_ms=TOMB_MS
+        **_owned(job),
+        seen=job.version,
+        images=job.chargeable - job.used_images,
+        cost=job.chargeable_cost - job.used_cost,
+        keep_tombstone_ms=TOMB_MS,
     )
 
 

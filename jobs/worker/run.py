@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from jobs.store.claims import Claim
     from jobs.store.jobs import RedisJobStore
     from jobs.worker.inputs import InputLoader, LoadedInputs
-
-MAX_UNKNOWN_CALLS: Final = 5
-"""With `onAmbiguous: retry`: calls of unknown outcome after which the job gives up."""
 
 _log = structlog.get_logger()
 
@@ -183,8 +180,6 @@ class Runner:
 
     def _delay_ms(self, job: Job) -> int | None:
         """How long to back off before the next call, by the provider's word first; None: no more tries."""
-        if sum(a.outcome == Outcome.UNKNOWN for a in job.attempts) >= MAX_UNKNOWN_CALLS:
-            return None
         tries = sum(a.outcome in ledger.RETRIED and not fallback.left_behind(job, a) for a in job.attempts)
         told = max((a.failure.retry_after or 0 for a in job.attempts[-1:] if a.failure), default=0)
         delay_ms = round(1000 * (told or min(30, 2 ** max(0, tries - 1)) * random.uniform(0.8, 1.2)))  # noqa: S311  # jitter

@@ -174,6 +174,7 @@ def test_a_query_that_cannot_be_meant_is_refused(gateway, query):
         ({"expiresAfter": 60}, "expiresAfter"),
         ({"priority": "urgent"}, "priority"),
         ({"onAmbiguous": "hope"}, "onAmbiguous"),
+        ({"onAmbiguous": "retry", "maxCalls": 6}, "maxCalls"),
         ({"metadata": {str(i): "x" for i in range(17)}}, "metadata"),
         ({"metadata": {"k": "v" * 513}}, "metadata.k"),
         ({"clientReference": "r" * 129}, "clientReference"),

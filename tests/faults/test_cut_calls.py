@@ -42,3 +42,19 @@ def test_where_the_job_asked_for_it_another_call_is_made_and_both_are_listed(gat
     assert job["status"] == "succeeded"
     assert [(a["outcome"], a.get("charged")) for a in job["attempts"]] == [("unknown", None), ("succeeded", True)]
     assert len(far_end.bench.calls(f"Cut once by {provider}")) == 2
+
+
+@pytest.mark.parametrize(("asked", "calls"), [({}, 2), ({"maxCalls": 1}, 1), ({"maxCalls": 4}, 4)])
+def test_a_provider_that_cuts_every_call_is_paid_for_as_many_as_the_request_allows(gateway, far_end, asked, calls):
+    prompt = f"[drop] Cut at {calls}"
+    body = {**KINDS["openai"], "prompt": prompt, "quality": "high", "onAmbiguous": "retry", **asked}
+    with gateway.client() as client:
+        estimate = client.post(f"{JOBS}?dryRun=true", json=body).json()["data"]["billing"]["estimatedCost"]
+        job = client.post(JOBS, json=body, headers={"Prefer": "wait=60"}).json()["data"]
+        job = client.get(f"{JOBS}/{job['id']}?wait=60&until=terminal").json()["data"]
+
+    billing = job["billing"]
+    assert (job["status"], job["error"]["details"]["reason"]) == ("failed", "outcome_unknown")
+    assert len(far_end.bench.calls(f"Cut at {calls}")) == billing["providerCalls"] == calls
+    assert estimate == billing["estimatedCost"] == billing["actualCostAtMost"] > 0
+    assert "actualCost" not in billing

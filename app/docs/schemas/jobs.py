@@ -24,6 +24,18 @@ _IMAGE: Final = {
     },
 }
 _SECONDS: Final = {"type": "object", "properties": {"p50": {"type": "number"}, "p90": {"type": "number"}}}
+_BILLING: Final = {
+    "type": "object",
+    "required": ["state", "providerCalls"],
+    "properties": {
+        "state": {"enum": ["none", "billed", "possibly_billed"]},
+        "providerCalls": {"type": "integer"},
+        "estimatedCost": {"type": "number", "description": "each picture as often as it may be paid for"},
+        "actualCost": {"type": "number"},
+        "actualCostAtMost": {"type": "number", "description": "instead, while a call is only possibly billed"},
+        "currency": {"type": "string"},
+    },
+}
 _JOB: Final = {
     "type": "object",
     "required": ["id", "status", "phase", "version", "urls"],
@@ -54,7 +66,7 @@ _JOB: Final = {
         },
         "result": _IMAGE,
         "error": {"type": "object"},
-        "billing": {"type": "object"},
+        "billing": _BILLING,
         "urls": {"type": "object"},
     },
 }

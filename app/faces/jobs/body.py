@@ -73,6 +73,7 @@ class NewJob(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rena
     cancel_after: int | None = None
     max_queue_position: int | None = None
     on_ambiguous: str | None = None
+    max_calls: int | None = None
     store_inputs: bool | None = None
     expires_after: int | None = None
     metadata: dict[str, str] = {}
@@ -149,6 +150,7 @@ def _options(body: NewJob, options: Options) -> Options:
 _OPTION_NAMES: Final = {
     "priority": "priority",
     "on_ambiguous": "onAmbiguous",
+    "max_calls": "maxCalls",
     "start_within": "startWithin",
     "cancel_after": "cancelAfter",
     "max_queue_position": "maxQueuePosition",

@@ -6,7 +6,7 @@ local held = read(keys.job(id), JobField.version, JobField.provider)
 if held.version and tonumber(held.version) ~= args.seen then
   return 0
 end
-if held.version and args.images ~= 0 then
+if held.version and (args.images ~= 0 or args.cost ~= 0) then
   for _, counter in ipairs(counters(org, args.api_key, args.day)) do
     redis.call('HINCRBY', counter, UseField.images, args.images)
     redis.call('HINCRBY', counter, UseField.cost, args.cost)

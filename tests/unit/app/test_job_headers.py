@@ -56,11 +56,19 @@ def test_every_option_has_its_header():
         "x_start_timeout": "90s",
         "cancel_after": "5m",
         "x_max_queue_position": "0",
+        "x_on_ambiguous": "retry",
+        "x_max_calls": "3",
         "x_expires_after": "1h",
     }
 
     assert options_from_headers(request(**told)) == Options(
-        priority="high", start_within=90, cancel_after=300, max_queue_position=0, expires_after=3_600
+        priority="high",
+        start_within=90,
+        cancel_after=300,
+        max_queue_position=0,
+        on_ambiguous="retry",
+        max_calls=3,
+        expires_after=3_600,
     )
 
 
@@ -75,6 +83,9 @@ def test_every_option_has_its_header():
         ("Cancel-After", "1d"),
         ("X-Max-Queue-Position", "-1"),
         ("X-Max-Queue-Position", "12345678"),
+        ("X-On-Ambiguous", "hope"),
+        ("X-Max-Calls", "0"),
+        ("X-Max-Calls", "6"),
         ("X-Expires-After", "3599"),
     ],
 )

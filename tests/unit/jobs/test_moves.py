@@ -9,6 +9,7 @@ from jobs.errors import Outcome
 from jobs.model import ledger, moves, states
 from jobs.model.choices import OnAmbiguous
 from jobs.model.job import BillingState, Failure, Options, Status
+from jobs.model.json import billing_json
 from jobs.model.picture import Image, Preview
 from jobs.model.request import Fallback, Target
 from tests.jobs import new_job
@@ -119,6 +120,40 @@ def test_a_call_is_made_again_only_where_the_last_is_known_not_to_be_charged_or_
         job = moves.settle(job, 3, len(job.attempts), outcome=outcome, charged=False).job
 
     assert ledger.to_make(job) == made
+
+
+def test_each_picture_is_paid_for_as_often_as_the_job_says_and_no_more():
+    job = replace(NEW, request=replace(NEW.request, n=2), options=Options(on_ambiguous=OnAmbiguous.RETRY, max_calls=3))
+    job = moves.start(job, 1).job
+    for indexes in ((0,), (0,), (1,), (0,)):
+        assert indexes[0] in ledger.to_make(job)
+        job = moves.intend(job, 2, indexes).job
+        job = moves.settle(job, 3, len(job.attempts), outcome=Outcome.UNKNOWN, charged=None).job
+
+    assert ledger.to_make(job) == (1,)
+
+
+@pytest.mark.parametrize(
+    ("charged", "known", "cost"),
+    [
+        ([], "actualCost", 0),
+        ([True], "actualCost", 2),
+        ([None], "actualCostAtMost", 2),
+        ([None, True], "actualCostAtMost", 4),
+    ],
+)
+def test_a_cost_that_is_not_known_is_told_as_a_bound(charged, known, cost):
+    job = replace(
+        NEW, request=replace(NEW.request, n=2), options=Options(on_ambiguous=OnAmbiguous.RETRY), unit_price=1_000_000
+    )
+    job = moves.start(job, 1).job
+    for value in charged:
+        job = moves.intend(job, 2, (0, 1)).job
+        job = moves.settle(job, 3, len(job.attempts), outcome=Outcome.UNKNOWN, charged=value).job
+
+    told = billing_json(moves.overdue(job, 900_001).job)
+
+    assert (told["estimatedCost"], told[known], len(told)) == (4.0, cost, 5)
 
 
 @pytest.mark.parametrize(
