@@ -69,14 +69,21 @@ class FarEnd:
         self.reply: bytes | None = HANG
         self.pause = 0.0
         """Seconds between one byte of a body and the next."""
+        self.closes_on_reuse = False
+        """Resets a connection that has been idle as the next request arrives on it."""
         self.asked: list[Asked] = []
         self.open: set[asyncio.Task[None]] = set()
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.open.add(asyncio.current_task())
+        used = False
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError), contextlib.closing(writer):
             while True:
                 first = await reader.readexactly(1)
+                if self.closes_on_reuse and used:
+                    writer.transport.abort()
+                    break
+                used = True
                 if first.isalpha():
                     self.asked.append(await _read(first, reader))
                 if self.reply is HANG:

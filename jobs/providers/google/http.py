@@ -1,23 +1,14 @@
-"""An aiohttp session for an SDK: connecting has its own short time, an error status is kept, no redirect followed."""
+"""How Google's SDK sends: an error status is kept, no redirect followed."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from aiohttp import ClientResponse, ClientSession, ClientTimeout, TCPConnector
-
-from jobs.providers.outcomes import connect_seconds
+from jobs.providers import connections
 
 if TYPE_CHECKING:
-    from aiohttp import ClientHandlerType, ClientRequest
-    from aiohttp.connector import Connection
-    from aiohttp.tracing import Trace
-
-
-_PICTURE_BYTES: Final = 4 * 1024 * 1024
-"""Read ahead, so that a picture's answer is not fetched in slices of aiohttp's 64 KiB."""
+    from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSession
 
 
 class ErrorStatus(Exception):
@@ -32,18 +23,7 @@ class ErrorStatus(Exception):
 
 def session() -> ClientSession:
     """A session whose calls fail as `ErrorStatus`; to be closed by whoever asked for it."""
-    return ClientSession(
-        connector=_Connector(limit=0),
-        trust_env=True,
-        read_bufsize=_PICTURE_BYTES,
-        middlewares=(_only_200,),
-    )
-
-
-class _Connector(TCPConnector):
-    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:  # noqa: ASYNC109  # aiohttp's own signature
-        async with asyncio.timeout(timeout.total and connect_seconds(timeout.total)):
-            return await super().connect(req, traces, timeout)
+    return connections.session(_only_200)
 
 
 async def _only_200(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:

@@ -58,8 +58,13 @@ class _Answer(Struct):
 def http_client() -> DefaultAioHttpClient:
     """What the SDK sends with. It would follow a redirect, and send prompt and pictures to whatever host that names."""
     from openai import DefaultAioHttpClient  # the SDK is 40 MB
+    from openai._vendor.httpx_aiohttp.transport import AiohttpTransport
 
-    return DefaultAioHttpClient(follow_redirects=False)
+    from jobs.providers import connections
+
+    transport = AiohttpTransport()
+    transport.client = lambda: connections.session(ssl=transport.ssl_context)
+    return DefaultAioHttpClient(follow_redirects=False, transport=transport)
 
 
 async def generate(client: AsyncOpenAI, order: Order) -> AsyncIterator[Step]:
