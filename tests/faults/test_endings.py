@@ -66,6 +66,7 @@ class Silent(contextlib.ExitStack):
 
 
 def starting(gateway, name, _):
+    gateway.preloaded = False
     child = gateway.start(name)
     loaded = Path(f"/proc/{child.pid}/maps")
     wait_until(lambda: "pydantic_core" in loaded.read_text(), STARTING_SECONDS, what="the start")

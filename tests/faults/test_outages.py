@@ -51,7 +51,10 @@ def test_processes_whose_redis_dies_under_them_say_so_seldom_however_many_parts_
         spoken = {name: events(tmp_path, name) for name in ("api", "worker")}
         redis.start()
         ended = [client.get(f"/api/v1/jobs/{j}?wait=40&until=terminal").json()["data"]["status"] for j in made]
-        over = lambda name: events(tmp_path, name).count("Redis is available again")  # noqa: E731
+
+        def over(name):
+            return events(tmp_path, name).count("Redis is available again")
+
         wait_until(lambda: gateway.ready() and over("api") and over("worker"), what="the last word")
 
     assert all(set(said) == {"Redis is unavailable"} and len(said) <= 4 for said in spoken.values())

@@ -40,6 +40,8 @@ class Gateway:
         self.workers = []
         self.logs: Path | None = None
         """A folder for what the processes write; None: they write where the tests do."""
+        self.preloaded = environment["PYTHONPATH"] == ROOT
+        """Whether processes begin with everything imported."""
 
     def start_api(self):
         self.api = self.start("api")
@@ -112,7 +114,7 @@ class Gateway:
     def start(self, name: str):
         """A process, not waited for."""
         log = self.logs / f"{name}.log" if self.logs else None
-        begin = start_darkroom if self.environment["PYTHONPATH"] == ROOT else _from_nothing
+        begin = start_darkroom if self.preloaded else _from_nothing
         child = begin([name], self.environment, log)
         self.children.append(child)
         return child

@@ -80,6 +80,8 @@ class Child:
 
 def start_darkroom(arguments: Sequence[str], environment: Mapping[str, str], log: Path | None = None) -> Child:
     """`darkroom ARGUMENTS`; `log` takes what it writes to standard error."""
+    if log:
+        log.touch()
     told = {"arguments": arguments, "environment": dict(environment), "log": log and str(log), "parent": os.getpid()}
     with _one_at_a_time, _adopting_orphans():
         _, loaded = _loaded()
