@@ -68,21 +68,20 @@ def worker() -> None:
 
 
 @darkroom.command()
-@click.option("--url", help="base URL; default: the bind address of the settings")
-def healthcheck(url: str | None) -> None:
-    """Exit with 0 when the API is ready, else 1: for containers."""
-    import httpx
+@click.option("--url", help="base URL of the API; default: the bind address of the settings")
+@click.option("--worker", is_flag=True, help="of this host's worker instead")
+def healthcheck(url: str | None, worker: bool) -> None:
+    """Exit with 0 when the API is ready, or the worker does its work, else 1: for containers."""
+    import asyncio
 
+    from app.cli.health import api_health, worker_health
     from jobs.settings import Settings
 
     settings = Settings.load()
-    base = url or f"http://127.0.0.1:{settings.port}"
-    try:
-        answer = httpx.get(f"{base}/readyz", timeout=5, trust_env=False)
-    except httpx.HTTPError as error:
-        fail(f"{base}: {error}")
-    click.echo(answer.text)
-    sys.exit(0 if answer.is_success else 1)
+    health = asyncio.run(worker_health(settings)) if worker else api_health(settings, url)
+    if not health.good:
+        fail(health.text)
+    click.echo(health.text)
 
 
 @darkroom.group()

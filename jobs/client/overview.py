@@ -51,6 +51,10 @@ class Overview:
         await self._store.ready()
         await self._blobs.ready()
 
+    async def workers(self) -> int:
+        """How many workers live."""
+        return await self._stats.workers()
+
     async def counts(self) -> dict[str, int]:
         """The queue in numbers."""
         return await self._stats.counts()

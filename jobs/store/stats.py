@@ -28,6 +28,16 @@ class Stats:
             found = await self._redis.lrange(self._keys.times_of_model(provider, model), 0, -1)  # type: ignore[misc]  # redis-py types both clients as one
         return tuple(int(ms) for ms in found)
 
+    async def workers(self, host: str | None = None) -> int:
+        """How many workers live, by Redis' clock: those of a host, or all."""
+        with translate_redis_errors():
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.time()
+            pipe.zrange(self._keys.workers, 0, -1, withscores=True)
+            (seconds, _), leases = await pipe.execute()
+        wanted = b"" if host is None else f"{host}/".encode()
+        return sum(until > seconds * 1000 and name.startswith(wanted) for name, until in leases)
+
     async def counts(self) -> dict[str, int]:
         """What waits, runs and backs off, what workers offer, and how long the oldest that waits has waited."""
         counts, oldest = await self._scripts.run("count_queue", {})

@@ -43,7 +43,8 @@ def test_compose_has_a_redis_that_keeps_what_it_is_told_and_a_worker_with_time_t
 
     assert "--appendonly yes --appendfsync always --maxmemory-policy noeviction" in command
     assert COMPOSE["services"]["worker"]["stop_grace_period"] == "340s"
-    assert "healthcheck" in COMPOSE["services"]["api"]
+    assert COMPOSE["services"]["api"]["healthcheck"]["test"] == ["CMD", "darkroom", "healthcheck"]
+    assert COMPOSE["services"]["worker"]["healthcheck"]["test"] == ["CMD", "darkroom", "healthcheck", "--worker"]
 
 
 def test_what_a_worker_spools_outlives_its_container():

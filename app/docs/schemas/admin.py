@@ -87,5 +87,12 @@ SCHEMAS: Final[dict[str, Any]] = {
             "properties": {"ready": {"type": "integer"}, "running": {"type": "integer"}, "here": {"type": "object"}},
         }
     ),
-    "health": {"type": "object", "properties": {"status": {"type": "string"}}},
+    "health": {
+        "type": "object",
+        "properties": {
+            "status": {"type": "string", "enum": ["ok", "ready", "degraded", "unavailable"]},
+            "workers": {"type": "integer", "description": "0 where it is degraded: no worker lives"},
+            "reason": {"type": "string"},
+        },
+    },
 }

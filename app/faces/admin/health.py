@@ -23,9 +23,15 @@ async def healthz() -> Response[bytes]:
 
 @get("/readyz", opt={"result": "health"})
 async def readyz(request: AnyRequest) -> Response[bytes]:
-    """The queue and the blob store answer: 200, else 503 with what is missing."""
+    """The queue and the blob store answer: 200, else 503 with what is missing.
+
+    Without a living worker it is `degraded`, and 200: jobs are accepted, and wait for one.
+    """
+    overview = services(request).overview
     try:
-        await services(request).overview.ready()
+        await overview.ready()
+        if not await overview.workers():
+            return _json({"status": "degraded", "workers": 0}, 200)
     except DarkroomError as error:
         return _json({"status": "unavailable", "reason": error.message}, 503)
     return _json({"status": "ready"}, 200)
@@ -42,7 +48,7 @@ async def stats(request: AnyRequest) -> Response[bytes]:
     return Response(msgspec.json.encode(body), media_type=MediaType.JSON)
 
 
-def _json(body: dict[str, str], status: int) -> Response[bytes]:
+def _json(body: dict[str, str | int], status: int) -> Response[bytes]:
     headers = {"Cache-Control": "no-store"}
     return Response(msgspec.json.encode(body), status_code=status, headers=headers, media_type=MediaType.JSON)
 
