@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from jobs.blobs.store import LINK_SECONDS, BlobExists, BlobInfo, BlobMissing, BlobRefused, BlobStoreDown, own_name
 
@@ -37,8 +38,6 @@ class AzureBlobs:
 
     async def open(self) -> None:
         """Make the client. Nothing is asked yet: no process waits for a store that is away in order to start."""
-        from azure.storage.blob.aio import ContainerClient  # only where Azure is used
-
         # The SDK's own default backs off 15 s after the first failure; ours ends within a few.
         bounds: dict[str, Any] = {
             "retry_total": 2,
@@ -48,13 +47,11 @@ class AzureBlobs:
             "connection_timeout": 5,
             "read_timeout": 30,
             "permit_redirects": False,  # a picture is for this account alone
+            "use_env_settings": False,  # the SDK reads them, and `.netrc`, anew for every call
         }
-        if self._connection_string is not None:
-            self._client = ContainerClient.from_connection_string(self._connection_string, self._name, **bounds)
-        else:
-            from azure.identity.aio import DefaultAzureCredential
-
-            self._client = ContainerClient(str(self._account_url), self._name, DefaultAzureCredential(), **bounds)
+        self._client = self._made(bounds)
+        if (proxies := getproxies()) and not proxy_bypass(self.host or ""):
+            self._client = self._made({**bounds, "proxies": proxies})
 
     async def close(self) -> None:
         """Close the client and its connections."""
@@ -152,6 +149,15 @@ class AzureBlobs:
     def host(self) -> str | None:
         """See `BlobStore.host`."""
         return urlsplit(self._container.url).hostname
+
+    def _made(self, options: dict[str, Any]) -> ContainerClient:
+        from azure.storage.blob.aio import ContainerClient  # only where Azure is used
+
+        if self._connection_string is not None:
+            return ContainerClient.from_connection_string(self._connection_string, self._name, **options)
+        from azure.identity.aio import DefaultAzureCredential
+
+        return ContainerClient(str(self._account_url), self._name, DefaultAzureCredential(), **options)
 
     async def _put(self, name: str, data: bytes, media_type: str) -> None:
         from azure.core.exceptions import ResourceExistsError

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
+import uvloop
 from arq.worker import func
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -59,7 +60,8 @@ _log = structlog.get_logger()
 def run_worker(settings: Settings, shutdown: Shutdown) -> None:
     """Run until SIGTERM or SIGINT, then finish what runs within `DARKROOM_DRAIN_SECONDS`."""
     configure(settings.log_format, settings.log_level)
-    asyncio.run(_serve(settings, shutdown))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings, shutdown))
 
 
 async def open_providers(settings: Settings) -> dict[str, Provider]:

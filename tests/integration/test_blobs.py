@@ -10,6 +10,7 @@ from jobs.blobs.azure import AzureBlobs
 from jobs.blobs.local import LocalBlobs
 from jobs.blobs.store import BlobExists, BlobMissing, BlobStoreDown
 from tests.neighbours import free_port
+from tests.neighbours.blob_proxy import running_blob_proxy
 from tests.neighbours.scripted_provider import response, running_far_end
 
 pytestmark = pytest.mark.anyio
@@ -156,3 +157,19 @@ async def test_a_picture_goes_to_its_account_alone_and_a_redirect_is_waited_out(
 
         assert other.asked == []
     assert far.asked[-1].body == b"picture"
+
+
+@pytest.mark.parametrize(("excepted", "asked"), [("elsewhere.example", True), ("store.example", False)])
+async def test_a_proxy_of_the_environment_is_asked_unless_the_store_is_excepted(monkeypatch, excepted, asked):
+    with running_blob_proxy(free_port()) as proxy:
+        proxy.verdict = lambda *_: 403
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("no_proxy", excepted)
+        address = "AccountName=somebody;AccountKey=c29tZWtleQ==;BlobEndpoint=http://store.example:1/somebody;"
+        store = AzureBlobs("files", public=True, connection_string=address, account_url=None)
+        await store.open()
+        with pytest.raises(BlobStoreDown):
+            await store.ready()
+        await store.close()
+
+    assert bool(proxy.seen) is asked

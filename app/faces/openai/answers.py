@@ -16,19 +16,19 @@ from litestar.response import Stream
 from app.http.responses import location_headers
 from app.services import AnyRequest, services
 from jobs.model.json import job_urls, warnings_json
+from jobs.model.picture import Image
 
 if TYPE_CHECKING:
     from jobs.client.client import Jobs
     from jobs.client.pictures import PictureReader
     from jobs.model.job import Job
-    from jobs.model.picture import Image
 
 PIECE: Final = 3 * 64 * 1024
 """Bytes that are made base64 at a time: a multiple of three, so that the pieces join without padding."""
 FIRST_OF_PICTURE: Final = 3
 """Pieces up to the first bytes of the first picture: one that is gone is told before anything is sent."""
-Piece = bytes | str
-"""A part of a body: bytes as they are, or the name of a blob whose base64 stands there."""
+Piece = bytes | Image
+"""A part of a body: bytes as they are, or the picture whose base64 stands there."""
 
 
 async def url_response(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[Any]:
@@ -44,10 +44,9 @@ async def b64_response(request: AnyRequest, job: Job, headers: dict[str, str]) -
     body: list[Piece] = [msgspec.json.encode(_response_fields(job))[:-1] + b',"data":[']
     for image in job.images:
         before, after = around_base64(_item(image, {"b64_json": ""}))
-        body += [before, image.blob, after, b","]
+        body += [before, image, after, b","]
     body[-1] = b"]}"
-    sizes = {image.blob: -(-image.bytes // 3) * 4 for image in job.images}
-    length = sum(len(piece) if isinstance(piece, bytes) else sizes[piece] for piece in body)
+    length = sum(len(piece) if isinstance(piece, bytes) else -(-piece.bytes // 3) * 4 for piece in body)
     pieces = written(services(request).pictures, body)
     begun = [await anext(pieces) for _ in range(FIRST_OF_PICTURE)]
     return Stream(
@@ -65,13 +64,13 @@ def around_base64(item: dict[str, Any]) -> tuple[bytes, bytes]:
 
 
 async def written(pictures: PictureReader, body: Sequence[Piece]) -> AsyncIterator[bytes]:
-    """The body, with the base64 of each blob in its place: never more than a piece of it in memory."""
+    """The body, with the base64 of each picture in its place: never more than a piece of it in memory."""
     for piece in body:
         if isinstance(piece, bytes):
             yield piece
             continue
         left = b""
-        async for data in pictures.stream(piece):
+        async for data in pictures.stream(piece.blob, 0, piece.bytes):
             left += data
             whole = memoryview(left)[: len(left) // 3 * 3]
             for start in range(0, len(whole), PIECE):

@@ -146,7 +146,7 @@ async def _begin(pictures: PictureReader, job: Job, image: Image) -> tuple[list[
         **({"warnings": warnings_json(job.warnings)} if last and job.warnings else {}),
     }
     before, after = around_base64(shown)
-    pieces = written(pictures, [f"event: {name}\ndata: ".encode() + before, image.blob, after + b"\n\n"])
+    pieces = written(pictures, [f"event: {name}\ndata: ".encode() + before, image, after + b"\n\n"])
     return [await anext(pieces), await anext(pieces)], pieces
 
 
