@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from jobs.errors import DarkroomError, Outcome
 from jobs.model import fallback
-from jobs.model.job import Attempt, BillingState, Failure, Job
+from jobs.model.job import Attempt, BillingState, Failure, Job, Status
 from jobs.model.states import Move, leads
 
 
@@ -59,6 +59,12 @@ def row_of(job: Job, call: int) -> Attempt:
 def open_rows(job: Job) -> tuple[Attempt, ...]:
     """Calls that were begun and of whose end nobody has written."""
     return tuple(a for a in job.attempts if a.ended_ms is None)
+
+
+def frees_room(before: Job, after: Job) -> bool:
+    """Whether a move gives the job's room at its provider back: no worker has the job after it, and no call is open."""
+    left = not before.status.terminal and after.status not in {Status.RUNNING, Status.CANCELING}
+    return left and not open_rows(before)
 
 
 def possibly_stored(job: Job) -> tuple[tuple[int, int], ...]:

@@ -105,7 +105,7 @@ class Keys:
         return f"{self.prefix}orgs_in_lane:{lane}"
 
     def running_at_provider(self, provider: str) -> str:
-        """Claimed jobs, by the end of their lease."""
+        """Rooms of calls (`Rooms`), by the end of their lease."""
         return f"{self.prefix}running_at_provider:{provider}"
 
     def running_of_org(self, org: str) -> str:

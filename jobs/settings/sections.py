@@ -142,7 +142,7 @@ class ProviderSettings(BaseSettings):
     provider_concurrency: Counts = variable(
         "DARKROOM_PROVIDER_CONCURRENCY",
         default={},
-        about="jobs of a provider that run at once, over all workers",
+        about="calls that are open at a provider at once, over all workers",
         example="azure-openai=10,gemini=30",
     )
     breaker_failures: int = variable(

@@ -78,6 +78,7 @@ def commit_move(
         not_before_ms=job.not_before_ms,
         expires_ms=job.expires_ms or 0,
         keep_tombstone_ms=TOMB_MS,
+        frees_room=ledger.frees_room(before, job),
         salvageable=job.status.terminal and bool(ledger.open_rows(before)),
         expiring_blobs=[{"name": name, "at_ms": at_ms} for name, at_ms in _expiring(job, picture_days)],
     )

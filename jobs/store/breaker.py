@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from jobs.settings import Settings
 
 MAX_OPEN_MS: Final = 300_000
+KEEP_ROOMS_MS: Final = 600_000
+"""How long a room is remembered whose lease has lapsed: a worker that only slept comes back and goes on in it."""
 KEEP_TIMES_MS: Final = 30 * 86_400_000
 """How long the times of a provider, or model, are told that nobody asks any more."""
 
@@ -66,6 +68,7 @@ class Breaker:
             "open_ms": open_ms,
             "max_open_ms": MAX_OPEN_MS,
             "keep_times_ms": KEEP_TIMES_MS,
+            "keep_rooms_ms": KEEP_ROOMS_MS,
         }
 
     async def record_call(self, provider: str, model: str, verdict: Verdict, took_ms: int) -> None:

@@ -17,6 +17,7 @@ from jobs.redis.keys import Keys
 from jobs.redis.scripts import Scripts
 from jobs.store.documents import SCHEMA, unpack
 from jobs.store.durations import PROBE_MS, TURN_START_MS
+from jobs.store.rooms import Rooms
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -60,7 +61,7 @@ class Renewal(Struct, frozen=True):
 
 
 class Claims:
-    """Jobs under lease, on Redis. `limits`: how many jobs of a provider run at once, over all workers.
+    """Jobs under lease, on Redis. `limits`: how many calls are open at a provider at once, over all workers.
 
     Raises `ServiceUnavailable` while Redis is out of reach.
     """
@@ -70,6 +71,7 @@ class Claims:
         self._keys = Keys(prefix)
         self._scripts = Scripts(redis, prefix, _SCRIPTS)
         self._limits = dict(limits or {})
+        self.rooms = Rooms(redis, prefix, self._limits)
 
     async def claim_next(self, turn: str, worker: str, lease_ms: int) -> Claim | None:
         """The next job that is this turn's to run; with `None` the turn has been given back."""
@@ -87,18 +89,20 @@ class Claims:
                 return None
             match answer:
                 case [fence, document, room]:
-                    return Claim(unpack(document), fence, turn, bool(room))
+                    claim = Claim(unpack(document), fence, turn, bool(room))
+                    self.rooms.hold(claim)
+                    return claim
                 case [job_id, schema]:
                     _log.error("job of a newer version left alone", job=job_id.decode(), form=int(schema), reads=SCHEMA)
 
     async def renew(self, worker: str, lease_ms: int, slots: int, held: Iterable[Claim]) -> Renewal:
-        """Keep a worker's slots, turns and leases alive for another `lease_ms`."""
+        """Keep a worker's slots, turns, leases and rooms alive for another `lease_ms`."""
         claims = list(held)
         told = {
             "worker": worker,
             "lease_ms": lease_ms,
             "slots": slots,
-            "claims": [{"id": claim.job.id, "fence": claim.fence, "turn": claim.turn} for claim in claims],
+            "claims": [self._told(claim) for claim in claims],
         }
         now, due, backed_off, lost, canceling = await self._scripts.run("renew_leases", told)
         return Renewal(
@@ -108,6 +112,15 @@ class Claims:
             lost=frozenset(claims[place - 1].name for place in lost),
             canceling=frozenset(job_id.decode() for job_id in canceling),
         )
+
+    def _told(self, claim: Claim) -> dict[str, object]:
+        return {
+            "id": claim.job.id,
+            "fence": claim.fence,
+            "turn": claim.turn,
+            "provider": claim.job.request.provider,
+            "rooms": self.rooms.of(claim),
+        }
 
     async def release(self, worker: str, slots: int, turns: Sequence[str]) -> None:
         """Take a worker's slots, and turns that it will not run, out of the count."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from jobs.errors import ServiceUnavailable
-from jobs.model import moves
+from jobs.model import ledger, moves
 from jobs.model.job import Job, Progress
 from jobs.model.moves import Changed
 from jobs.model.times import now_ms
@@ -31,6 +31,8 @@ class LeasedJob:
         self._one = asyncio.Lock()
         self._reported_ms = 0
         self.now = claim.job
+        self.room_is_free = False
+        """Its room at the provider was given back by a move."""
 
     async def apply(self, move: Callable[[Job, int], Changed]) -> Job:
         """Make a move on the record as it stands. Raises `Fenced`, `moves.MoveRefused`.
@@ -42,13 +44,14 @@ class LeasedJob:
             changed = move(self.now, now_ms())
             while True:
                 try:
-                    self.now = await self._store.commit(self.now, changed, self.fence)
+                    before, self.now = self.now, await self._store.commit(self.now, changed, self.fence)
                 except Stale:
                     self.now = await self._newest()
                     changed = move(self.now, now_ms())
                 except ServiceUnavailable:
                     await asyncio.sleep(outage.pause(MAX_PAUSE_SECONDS))
                 else:
+                    self.room_is_free |= ledger.frees_room(before, self.now)
                     return self.now
 
     async def _newest(self) -> Job:

@@ -123,6 +123,7 @@ def _job_loop(
         store=store,
         context=context,
         salvager=salvager,
+        rooms=claims.rooms,
         inputs=InputLoader(blobs=blobs, settings=settings),
         absorb_seconds=settings.absorb_seconds,
     )

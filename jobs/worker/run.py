@@ -24,6 +24,7 @@ from jobs.worker.salvage import PAUSE_SECONDS, Salvager
 if TYPE_CHECKING:
     from jobs.store.claims import Claim
     from jobs.store.jobs import RedisJobStore
+    from jobs.store.rooms import Rooms
     from jobs.worker.inputs import InputLoader, LoadedInputs
 
 _log = structlog.get_logger()
@@ -32,18 +33,20 @@ _log = structlog.get_logger()
 class Runner:
     """Runs claimed jobs. `absorb_seconds`: how long one backs off in all on 429 and 503."""
 
-    def __init__(  # the composition root hands over each part by name
+    def __init__(  # noqa: PLR0913  # the composition root hands over each part by name
         self,
         *,
         store: RedisJobStore,
         context: CallContext,
         salvager: Salvager,
+        rooms: Rooms,
         inputs: InputLoader,
         absorb_seconds: float,
     ) -> None:
         self._store = store
         self._context = context
         self._salvager = salvager
+        self._rooms = rooms
         self._inputs = inputs
         self._absorb_ms = absorb_seconds * 1000
         self._leased: dict[str, LeasedJob] = {}
@@ -57,8 +60,9 @@ class Runner:
         self._leased[claim.job.id] = job
         try:
             with structlog.contextvars.bound_contextvars(request_id=claim.job.request_id, job=claim.job.id):
-                await self._run(job, room=claim.room)
+                await self._run(job, claim)
         finally:
+            await self._rooms.leave(claim, own_is_free=job.room_is_free)
             if self._leased.get(claim.job.id) is job:
                 del self._leased[claim.job.id]
 
@@ -70,15 +74,15 @@ class Runner:
             with contextlib.suppress(moves.MoveRefused, Fenced):
                 await job.apply(moves.stop)
 
-    async def _run(self, job: LeasedJob, *, room: bool) -> None:
+    async def _run(self, job: LeasedJob, claim: Claim) -> None:
         try:
-            if not room and job.now.status is Status.QUEUED and not ledger.open_rows(job.now):
+            if not claim.room and job.now.status is Status.QUEUED and not ledger.open_rows(job.now):
                 await self._fall_back(job, fallback.SHUT)
                 return
             await self._begin(job)
-            if room:
-                await self._make_missing(job)
-            await self._conclude(job, room=room)
+            if claim.room:
+                await self._make_missing(job, claim)
+            await self._conclude(job, room=claim.room)
             _log.info("job run", status=str(job.now.status), calls=len(job.now.attempts), pictures=len(job.now.images))
         except Fenced:
             _log.info("lease lost", fence=job.fence)
@@ -110,7 +114,7 @@ class Runner:
         if any(row.spool in {None, own} for row in ledger.open_rows(job.now)):
             await job.apply(partial(moves.lose, spool=own))
 
-    async def _make_missing(self, job: LeasedJob) -> None:
+    async def _make_missing(self, job: LeasedJob, claim: Claim) -> None:
         if job.now.status is not Status.RUNNING:
             return
         missing = ledger.to_make(job.now)
@@ -125,15 +129,29 @@ class Runner:
         request = job.now.request
         size = per_call(request, self._context.catalog.family(request.provider, request.model))
         parts = [missing[first : first + size] for first in range(0, len(missing), size)]
-        calls = [ProviderCall(self._context, job, part, inputs).make() for part in parts]
+        calls = [ProviderCall(self._context, job, part, inputs) for part in parts]
         ending = asyncio.create_task(self._end_in_time(job))
-        try:  # each to its own end: one whose write was refused does not cut the others, which are paid for
-            ends = await asyncio.gather(*calls, return_exceptions=True)
+        try:
+            await self._call_all(claim, calls)
         finally:
             ending.cancel()
-        for trouble in ends:
+
+    async def _call_all(self, claim: Claim, calls: list[ProviderCall]) -> None:
+        """Make the calls, as many at once as there are rooms: one after the other in each."""
+        more = await self._rooms.take_more(claim, len(calls) - 1) if len(calls) > 1 else []
+        # Each to its own end: one whose write was refused does not cut the others, which are paid for.
+        rooms = [self._call_in(claim, room, calls) for room in (claim.name, *more)]
+        for trouble in await asyncio.gather(*rooms, return_exceptions=True):
             if trouble is not None:
                 raise trouble
+
+    async def _call_in(self, claim: Claim, room: str, calls: list[ProviderCall]) -> None:
+        try:
+            while calls:
+                await calls.pop(0).make()
+        finally:
+            if room != claim.name:  # that one goes with the job's end
+                await self._rooms.give_back(claim, room)
 
     async def _end_in_time(self, job: LeasedJob) -> None:
         """End the job at its deadline. Its calls go on, for they are paid for, and what they bring is salvaged."""

@@ -87,6 +87,7 @@ class Parts:
             store=self.store,
             context=context,
             salvager=self.salvager,
+            rooms=self.claims.rooms,
             inputs=NoInputs(),
             absorb_seconds=5,
         )

@@ -104,7 +104,9 @@ for _ = 1, 100 do
     redis.call('HSET', key, JobField.fence, fence, JobField.lease_until, lease_until, JobField.worker, args.worker)
     redis.call('ZADD', keys.due, math.min(tonumber(job.deadline), lease_until), id)
     redis.call('ZADD', keys.claimed, now, id)
-    redis.call('ZADD', keys.running_at_provider(job.provider), lease_until, id)
+    if room then
+      redis.call('ZADD', keys.running_at_provider(job.provider), lease_until, room_of(id, fence))
+    end
     redis.call('ZADD', keys.running_of_org(job.org), lease_until, id)
     redis.call('ZADD', keys.turns, lease_until, args.turn)
     if room and probing then  -- one job tries it out

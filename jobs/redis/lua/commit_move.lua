@@ -39,7 +39,9 @@ elseif held.provider then  -- a record that had ended stands nowhere
   redis.call('ZREM', keys.backing_off, id)
   redis.call('ZREM', keys.ready(org, leaving_lane(held.provider)), id)
   redis.call('ZREM', keys.lost, id)  -- a lapsed lease had put it there
-  redis.call('ZREM', keys.running_at_provider(held.provider), id)
+  if args.frees_room and held.fence then
+    redis.call('ZREM', keys.running_at_provider(held.provider), room_of(id, held.fence))
+  end
   redis.call('ZREM', keys.running_of_org(org), id)
   let_in(org)
   if status == 'queued' then

@@ -25,7 +25,6 @@ end
 if held.provider then
   redis.call('ZREM', keys.ready(org, held.provider), id)
   redis.call('ZREM', keys.ready(org, leaving_lane(held.provider)), id)
-  redis.call('ZREM', keys.running_at_provider(held.provider), id)
   redis.call('ZREM', keys.running_of_org(org), id)
   let_in(org)
 end

@@ -1,6 +1,7 @@
 -- A provider's call has ended: 'good', 'bad' or 'busy', and how long it took. Enough bad ones in a row open the
 -- breaker, longer each time; one good one closes it. Times are kept of the provider and of each of its models.
 local key = keys.breaker(args.provider)
+redis.call('ZREMRANGEBYSCORE', keys.running_at_provider(args.provider), '-inf', now_ms() - args.keep_rooms_ms)  -- of the dead
 if args.verdict == 'good' then
   for _, times in ipairs({keys.times_of_provider(args.provider), keys.times_of_model(args.provider, args.model)}) do
     redis.call('LPUSH', times, args.took_ms)

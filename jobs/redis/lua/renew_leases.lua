@@ -1,4 +1,4 @@
--- A worker's heartbeat: its slots live on, its leases and turns are renewed. Answers which of its claims (by their place)
+-- A worker's heartbeat: its slots live on, its leases, rooms and turns are renewed. Answers which of its claims (by their place)
 -- it has lost, the jobs that are to be canceled, and when the next job is due to be looked at.
 local now = now_ms()
 local lease_until = now + args.lease_ms
@@ -15,13 +15,15 @@ redis.call('ZREMRANGEBYSCORE', keys.workers, '-inf', now)
 local lost, canceling = {}, {}
 for place, claim in ipairs(args.claims) do
   local key = keys.job(claim.id)
-  local held = read(key, JobField.fence, JobField.status, JobField.deadline, JobField.provider, JobField.org)
+  local held = read(key, JobField.fence, JobField.status, JobField.deadline, JobField.org)
   redis.call('ZADD', keys.turns, lease_until, claim.turn)
+  for _, room in ipairs(claim.rooms) do  -- whatever became of the job: its calls are open
+    redis.call('ZADD', keys.running_at_provider(claim.provider), 'XX', lease_until, room)
+  end
   if tonumber(held.fence) ~= claim.fence then
     lost[#lost + 1] = place
   elseif held.status == 'queued' or held.status == 'running' or held.status == 'canceling' then
     redis.call('HSET', key, JobField.lease_until, lease_until)
-    redis.call('ZADD', keys.running_at_provider(held.provider), 'XX', lease_until, claim.id)
     redis.call('ZADD', keys.running_of_org(held.org), 'XX', lease_until, claim.id)
     redis.call('ZADD', keys.throttled_orgs, 'XX', 'LT', lease_until, held.org)  -- a lease may have become shorter
     redis.call('ZADD', keys.due, 'XX', math.min(tonumber(held.deadline), lease_until), claim.id)

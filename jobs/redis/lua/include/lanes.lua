@@ -113,7 +113,12 @@ local function each_org(lane, now, budget, enough)
   end
 end
 
--- Whether a provider may be given another job: 'free', 'full' (as many as its limit run) or 'shut' (by its breaker).
+-- The room of a claim at its provider (`Claim.name`): it is held as long as a call is open, whatever becomes of the job.
+local function room_of(id, fence)
+  return string.format('%s/%.0f', id, fence)
+end
+
+-- Whether a provider may be given another job: 'free', 'full' (as many calls as its limit are open) or 'shut' (by its breaker).
 -- `limits` are those of the providers that have one.
 local function rooms(limits, now)
   local known = {}
