@@ -34,19 +34,18 @@ class Changed(Struct, frozen=True):
 
     job: Job
     event: str | None = None
+    earlier: tuple[Changed, ...] = ()
+    """Moves before this one that are written together with it."""
+
+    def made_on(self, before: Job) -> Job:
+        """The job that this move was made on; `before`: as it was before the earlier ones."""
+        return self.earlier[-1].job if self.earlier else before
 
 
 def start(job: Job, now: int) -> Changed:
     """A worker holds the job and begins."""
-    return Changed(
-        replace(
-            _moved(job, Move.START, now),
-            phase=Phase.DISPATCHING,
-            started_ms=job.started_ms or now,
-            not_before_ms=None,
-        ),
-        "image.job.started",
-    )
+    begun = replace(_moved(job, Move.START, now), phase=Phase.DISPATCHING, started_ms=job.started_ms or now)
+    return Changed(replace(begun, not_before_ms=None), "image.job.started")
 
 
 def intend(job: Job, now: int, indexes: tuple[int, ...]) -> Changed:

@@ -54,7 +54,7 @@ class Keys:
         """arq's own queue: turns that nobody has begun. What arq keeps has the prefix, too (`queue.carry_prefix`)."""
         # Channels.
         self.changes = f"{prefix}changes"
-        """`id version/status org subject` of a job that has changed (or is `erased`). The subject is the rest."""
+        """`id version/status org subject` of a job that has changed (or is `erased`). The subject ends the line."""
         self.cancels = f"{prefix}cancels"
         """The id of a running job that is to end."""
         self.posts = f"{prefix}posts"

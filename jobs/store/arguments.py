@@ -10,7 +10,7 @@ from msgspec import Struct
 from jobs.model import fallback, ledger
 from jobs.model.job import Job, Status
 from jobs.model.json import present
-from jobs.model.moves import record_ms
+from jobs.model.moves import Changed, record_ms
 from jobs.model.times import moment
 from jobs.redis.keys import RoomNeed
 from jobs.store.documents import SCHEMA
@@ -65,9 +65,10 @@ def adoption(undelivered: str, wait_ms: int) -> Arguments:
 
 
 def commit_move(
-    before: Job, job: Job, rows: Sequence[OutboxRow], fence: int | None, picture_days: int | None
+    before: Job, changed: Changed, rows: Sequence[OutboxRow], fence: int | None, picture_days: int | None
 ) -> Arguments:
-    """Of `commit_move.lua`. `seen` is the version that the move was made on."""
+    """Of `commit_move.lua`. `seen` is the version that the first of the moves was made on."""
+    job, last_before = changed.job, changed.made_on(before)
     return present(
         **_write(job, rows),
         seen=before.version,
@@ -78,8 +79,9 @@ def commit_move(
         not_before_ms=job.not_before_ms,
         expires_ms=job.expires_ms or 0,
         keep_tombstone_ms=TOMB_MS,
-        frees_room=ledger.frees_room(before, job),
-        salvageable=job.status.terminal and bool(ledger.open_rows(before)),
+        frees_room=ledger.frees_room(last_before, job),
+        salvageable=job.status.terminal and bool(ledger.open_rows(last_before)),
+        events=[each.job.version for each in (*changed.earlier, changed) if each.event is not None],
         expiring_blobs=[{"name": name, "at_ms": at_ms} for name, at_ms in _expiring(job, picture_days)],
     )
 

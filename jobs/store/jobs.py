@@ -67,13 +67,13 @@ class RedisJobStore:
         """
         await self._memory.require()
         turn = f"{self.prefix}{new_id('turn')}"
-        event, rows = await self._told(Changed(job, "image.job.queued"))
+        events, rows = await self._told(Changed(job, "image.job.queued"))
         told = arguments.create_job(job, rows, turn, waited=waited)
         if key is not None:
             told["idempotency"] = arguments.idempotency(job, key, self._idem(job, key))
         if wait_ms is not None:
             told["adoption"] = arguments.adoption(self._undelivered(job), wait_ms)
-        answer = await self._scripts.run("create_job", told, pack(job), event, *_documents(rows), TURN_DOCUMENT)
+        answer = await self._scripts.run("create_job", told, pack(job), *events, *_documents(rows), TURN_DOCUMENT)
         match answer:
             case [b"open", shut_ms]:
                 raise CircuitOpen(job.request.provider, shut_ms / 1000)
@@ -105,18 +105,17 @@ class RedisJobStore:
         return [unpack(each) if isinstance(each, bytes) else bool(each) for each in found]
 
     async def commit(self, before: Job, changed: Changed, fence: int | None = None) -> Job:
-        """Write a move. Raises `Stale`, `Fenced`."""
-        job = changed.job
-        event, rows = await self._told(changed)
-        told = arguments.commit_move(before, job, rows, fence, self._picture_days)
-        answer = await self._scripts.run("commit_move", told, pack(job), event, *_documents(rows))
+        """Write a move, and those made before it, together. Raises `Stale`, `Fenced`."""
+        events, rows = await self._told(*changed.earlier, changed)
+        told = arguments.commit_move(before, changed, rows, fence, self._picture_days)
+        answer = await self._scripts.run("commit_move", told, pack(changed.job), *events, *_documents(rows))
         match answer:
             case b"ok":
-                return job
+                return changed.job
             case b"fenced":
-                raise Fenced(job.id)
+                raise Fenced(before.id)
             case _:
-                raise Stale(job.id)
+                raise Stale(before.id)
 
     async def page(self, org: str, after: str | None, limit: int) -> Page:
         """An org's jobs, newest first, below the id `after`. Ids whose record is gone are skipped and forgotten."""
@@ -161,20 +160,22 @@ class RedisJobStore:
     def _undelivered(self, job: Job) -> str:
         return self.keys.undelivered(job.org, job.subject, job.fingerprint)
 
-    async def _told(self, changed: Changed) -> tuple[bytes, Sequence[OutboxRow]]:
-        """What the outside hears of a change: its event, and the rows of the outbox."""
-        if changed.event is None:
-            return b"", ()
-        job = changed.job
-        event = Event(
-            id=new_id("evt"),
-            type=changed.event,
-            timestamp=moment(job.updated_ms),
-            sequence=job.version,
-            job_id=job.id,
-            data=job_json(job, self.base_url, with_request=False),
-        )
-        return pack_event(event), await self._outbox_rows(job, event)
+    async def _told(self, *changes: Changed) -> tuple[list[bytes], list[OutboxRow]]:
+        """What the outside hears of changes: their events, and the rows of the outbox."""
+        events: list[bytes] = []
+        rows: list[OutboxRow] = []
+        for job, kind in ((changed.job, changed.event) for changed in changes if changed.event is not None):
+            event = Event(
+                id=new_id("evt"),
+                type=kind,
+                timestamp=moment(job.updated_ms),
+                sequence=job.version,
+                job_id=job.id,
+                data=job_json(job, self.base_url, with_request=False),
+            )
+            events.append(pack_event(event))
+            rows += await self._outbox_rows(job, event)
+        return events, rows
 
 
 _SCRIPTS: Final = ("create_job", "commit_move", "erase_job", "page_jobs", "read_jobs")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -12,7 +13,7 @@ from msgspec import Struct
 
 from jobs.blobs.store import BlobStoreDown
 from jobs.errors import DarkroomError, Outcome, ProviderError, ProviderRateLimited, ServiceUnavailable, TimedOut
-from jobs.model import moves
+from jobs.model import moves, together
 from jobs.model.job import Failure, Progress
 from jobs.model.picture import Picture, Usage
 from jobs.model.request import Warning_
@@ -21,15 +22,16 @@ from jobs.providers.base import Accepted, Answered, Order, PartialImage, Progres
 from jobs.providers.outcomes import bad_response
 from jobs.store.breaker import Verdict
 from jobs.store.outcomes import Fenced
+from jobs.worker.results import ResultWriter, Stored
 
 if TYPE_CHECKING:
     from jobs.catalog.families import Catalog
+    from jobs.model.together import Move
     from jobs.providers.base import Provider, Step
     from jobs.store.breaker import Breaker
     from jobs.worker.inputs import LoadedInputs
     from jobs.worker.lease import LeasedJob
     from jobs.worker.previews import Previews
-    from jobs.worker.results import ResultWriter
 
 GRACE_SECONDS: Final = 5.0
 """Beyond its own timeout a provider gets this long to say how its call ended."""
@@ -79,8 +81,12 @@ class ProviderCall:
         self._number = 0
         """Its row in the ledger; 0: it has none yet."""
         self._report = CallReport()
-        self._writes: list[asyncio.Task[Warning_ | None]] = []
+        self._received = False
+        """The provider has said all that it has to say."""
+        self._writes: list[asyncio.Task[Stored | None]] = []
         """Pictures on their way to the blob store."""
+        self._unrecorded: list[Stored] = []
+        """Pictures that came there after the provider's last word: the job hears of them with the end of the call."""
         self._looks: list[asyncio.Task[None]] = []
         """Previews on theirs."""
 
@@ -90,7 +96,7 @@ class ProviderCall:
         A job that ended meanwhile stays as it is; the call goes on all the same, for what it brings is paid for.
         """
         with contextlib.suppress(moves.MoveRefused):
-            begun = await self._job.apply(lambda job, now: moves.intend(job, now, self._indexes))
+            begun = await self._job.apply(together.start_if_queued, partial(moves.intend, indexes=self._indexes))
             self._number, began = len(begun.attempts), now_ms()
             try:
                 await self._exchange()
@@ -111,13 +117,14 @@ class ProviderCall:
             raise ProviderError(Outcome.REFUSED, ServiceUnavailable(message, reason="provider_unconfigured"))
         try:
             failed = await self._receive(provider, order)
+            self._received = True
             written = await asyncio.gather(*self._writes, return_exceptions=True)
         finally:
             for look in self._looks:  # the picture is there: a look at it is no news any more
                 look.cancel()
         troubles = [each for each in (*written, failed) if isinstance(each, BaseException)]
         self._report.pictures += sum(not isinstance(each, BaseException) for each in written)
-        self._report.warnings += [each for each in written if isinstance(each, Warning_)]
+        self._report.warnings += [each.warning for each in written if isinstance(each, Stored) and each.warning]
         if troubles:
             raise troubles[0]
         if not self._report.pictures:
@@ -157,8 +164,7 @@ class ProviderCall:
         job, report = self._job, self._report
         match step:
             case Picture():
-                write = self._context.writer.write(job, self._number, self._indexes, step)
-                self._writes.append(asyncio.create_task(write))
+                self._writes.append(asyncio.create_task(self._write(step)))
             case PartialImage():
                 look = self._context.previews.keep(job, self._indexes, step.picture, step.place)
                 self._looks.append(asyncio.create_task(look))
@@ -177,6 +183,27 @@ class ProviderCall:
             case Warned():
                 report.warnings.append(Warning_(code=step.code, message=step.message, field=step.field))
 
+    async def _write(self, picture: Picture) -> Stored | None:
+        """Store a picture. While the call goes on, its job is told at once: nobody knows how long that takes."""
+        stored = await self._context.writer.store(self._job, self._number, self._indexes, picture)
+        if stored is not None and self._received:
+            self._unrecorded.append(stored)
+        elif stored is not None:
+            await self._context.writer.record_stored(self._job, stored)
+        return stored
+
+    async def _apply(self, *moves_: Move) -> None:
+        """Make moves together with those by which the job hears of its pictures; one by one where that is refused."""
+        stored, self._unrecorded = self._unrecorded, []
+        try:
+            job = await self._job.apply(*(each.checkpoint for each in stored), *moves_)
+        except (moves.MoveRefused, Fenced):
+            telling = (self._context.writer.record_stored(self._job, each) for each in stored)
+            await asyncio.gather(*telling, return_exceptions=True)  # each to its own end; all were refused alike
+            raise
+        for each in stored:
+            await self._context.writer.recorded(job, each)
+
     async def _tell_breaker(self, verdict: Verdict, began_ms: int) -> None:
         """Tell how the provider did; that is no part of the job, so a Redis that is away is no hindrance."""
         with contextlib.suppress(ServiceUnavailable):
@@ -193,25 +220,23 @@ class ProviderCall:
             provider_request_id=report.request_id,
             pictures=report.pictures,
         )
-        await self._job.apply(
-            lambda job, now: moves.settle(
-                job,
-                now,
-                self._number,
-                outcome=Outcome.SUCCEEDED,
-                charged=True,
-                provider_status=report.status,
-                provider_request_id=report.request_id,
-                usage=report.usage,
-                text=report.text,
-                warnings=tuple(report.warnings),
-            )
+        settle = partial(
+            moves.settle,
+            call=self._number,
+            outcome=Outcome.SUCCEEDED,
+            charged=True,
+            provider_status=report.status,
+            provider_request_id=report.request_id,
+            usage=report.usage,
+            text=report.text,
+            warnings=tuple(report.warnings),
         )
+        await self._apply(settle, together.succeed_if_complete)
 
     async def _settle_failed(self, error: ProviderError) -> None:
         report = self._report
         charged = CHARGED[error.outcome] if not report.pictures else True
-        failure = self._failure(error, safe_to_retry=charged is False)
+        failure = _failure(error, self._job.now.request.provider, report, safe_to_retry=charged is False)
         _log.warning(
             "provider call failed",
             call=self._number,
@@ -220,35 +245,19 @@ class ProviderCall:
             status=failure.provider_status,
             reason=failure.reason,
         )
-        await self._job.apply(
-            lambda job, now: moves.settle(
-                job,
-                now,
-                self._number,
-                outcome=error.outcome,
-                charged=charged,
-                failure=failure,
-                provider_status=failure.provider_status,
-                provider_request_id=failure.provider_request_id,
-                usage=report.usage,
-                text=report.text,
-                warnings=tuple(report.warnings),
-            )
+        settle = partial(
+            moves.settle,
+            call=self._number,
+            outcome=error.outcome,
+            charged=charged,
+            failure=failure,
+            provider_status=failure.provider_status,
+            provider_request_id=failure.provider_request_id,
+            usage=report.usage,
+            text=report.text,
+            warnings=tuple(report.warnings),
         )
-
-    def _failure(self, error: ProviderError, *, safe_to_retry: bool) -> Failure:
-        return Failure(
-            code=error.error.code,
-            message=error.error.message,
-            reason=error.error.reason,
-            field=error.error.details.get("field"),
-            provider=self._job.now.request.provider,
-            provider_status=error.provider_status or self._report.status,
-            provider_request_id=error.provider_request_id or self._report.request_id,
-            retryable=error.error.retryable,
-            safe_to_retry=safe_to_retry,
-            retry_after=error.retry_after,
-        )
+        await self._apply(settle)
 
 
 def verdict_on(error: ProviderError) -> Verdict:
@@ -263,3 +272,19 @@ def _not_stored(error: DarkroomError) -> ProviderError:
     """A picture that was paid for and that the blob store did not take."""
     error.details["reason"] = "upload_failed"
     return ProviderError(Outcome.BAD_RESPONSE, error)
+
+
+def _failure(error: ProviderError, provider: str, report: CallReport, *, safe_to_retry: bool) -> Failure:
+    """How a call failed, as the record keeps it."""
+    return Failure(
+        code=error.error.code,
+        message=error.error.message,
+        reason=error.error.reason,
+        field=error.error.details.get("field"),
+        provider=provider,
+        provider_status=error.provider_status or report.status,
+        provider_request_id=error.provider_request_id or report.request_id,
+        retryable=error.error.retryable,
+        safe_to_retry=safe_to_retry,
+        retry_after=error.retry_after,
+    )

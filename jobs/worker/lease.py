@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from jobs.errors import ServiceUnavailable
 from jobs.model import ledger, moves
 from jobs.model.job import Job, Progress
-from jobs.model.moves import Changed
 from jobs.model.times import now_ms
+from jobs.model.together import Move, made
 from jobs.redis.connection import outage
 from jobs.store.outcomes import Fenced, Stale
 
@@ -34,25 +33,26 @@ class LeasedJob:
         self.room_is_free = False
         """Its room at the provider was given back by a move."""
 
-    async def apply(self, move: Callable[[Job, int], Changed]) -> Job:
-        """Make a move on the record as it stands. Raises `Fenced`, `moves.MoveRefused`.
+    async def apply(self, *moves_: Move) -> Job:
+        """Make moves on the record as it stands, all of them in one write. Raises `Fenced`, `moves.MoveRefused`.
 
         A commit whose answer was lost is sent again to the letter: made anew it would be a second move, for the store
         knows what it has written by its bytes.
         """
         async with self._one:
-            changed = move(self.now, now_ms())
-            while True:
+            changed = made(self.now, moves_)
+            while changed is not None:
                 try:
                     before, self.now = self.now, await self._store.commit(self.now, changed, self.fence)
                 except Stale:
                     self.now = await self._newest()
-                    changed = move(self.now, now_ms())
+                    changed = made(self.now, moves_)
                 except ServiceUnavailable:
                     await asyncio.sleep(outage.pause(MAX_PAUSE_SECONDS))
                 else:
-                    self.room_is_free |= ledger.frees_room(before, self.now)
-                    return self.now
+                    self.room_is_free |= ledger.frees_room(changed.made_on(before), self.now)
+                    break
+            return self.now
 
     async def _newest(self) -> Job:
         while True:

@@ -56,11 +56,10 @@ class ResultWriter:
         self._converter = converter
         self._outage = Outage("the blob store")
 
-    async def write(self, job: LeasedJob, call: int, indexes: tuple[int, ...], picture: Picture) -> Warning_ | None:
+    async def store(self, job: LeasedJob, call: int, indexes: tuple[int, ...], picture: Picture) -> Stored | None:
         """Bytes first: they are in durable storage before the job says so. Each picture of an answer by itself.
 
-        The warning is of a picture that could not be made what was asked for, and is kept as it came. Raises
-        `ProviderError` when the bytes are no picture, and what `LeasedJob.apply` raises.
+        Whoever has them stored sees to it that the job says so. Raises `ProviderError` when the bytes are no picture.
         """
         if picture.index >= len(indexes):
             return None  # one more than was asked for
@@ -77,14 +76,23 @@ class ResultWriter:
             image = self.image(job.now, call, index, picture)
         begun = now_ms()
         await self._store_bytes(job, original, image, picture.data)
+        return Stored(original=original, image=image, upload_ms=now_ms() - begun, warning=warning)
+
+    async def record_stored(self, job: LeasedJob, stored: Stored) -> None:
+        """Write into the job that it has the picture, whatever became of it. Raises as `LeasedJob.apply`."""
         try:
-            await self.record(job, call, image, now_ms() - begun)
+            await self.record(job, stored.original.call, stored.image, stored.upload_ms)
         except (Fenced, moves.MoveRefused):
-            if await self._record_late(job.now.id, call, image):
-                await self._drop(original)
+            if await self._record_late(job.now.id, stored.original.call, stored.image):
+                await self._drop(stored.original)
             raise
-        await self._drop(original)
-        return warning
+        await self._drop(stored.original)
+
+    async def recorded(self, job: Job, stored: Stored) -> None:
+        """The job's record says by now what it has of the picture: the bytes are needed nowhere else."""
+        if stored.image.blob not in {have.blob for have in job.images}:
+            await self._keep_for_a_day(stored.image)
+        await self._drop(stored.original)
 
     def image(self, job: Job, call: int, index: int, picture: Picture) -> Image:
         """The picture `index` of a job as its record is to have it. Raises `NotAPicture`."""
@@ -186,6 +194,22 @@ class ResultWriter:
     async def _drop(self, original: _Original) -> None:
         if original.spooled:
             await asyncio.to_thread(self._spool.drop, original.name)
+
+
+class Stored(Struct, frozen=True, kw_only=True):
+    """A picture in the blob store, of which its job does not know yet.
+
+    The warning is of one that could not be made what was asked for, and was kept as it came.
+    """
+
+    original: _Original
+    image: Image
+    upload_ms: int
+    warning: Warning_ | None
+
+    def checkpoint(self, job: Job, now: int) -> moves.Changed:
+        """The move by which the job knows of it."""
+        return moves.checkpoint(job, now, self.image, self.upload_ms)
 
 
 class _Original(Struct):

@@ -79,7 +79,7 @@ class Runner:
             if not claim.room and job.now.status is Status.QUEUED and not ledger.open_rows(job.now):
                 await self._fall_back(job, fallback.SHUT)
                 return
-            await self._begin(job)
+            await self._begin(job, room=claim.room)
             if claim.room:
                 await self._make_missing(job, claim)
             await self._conclude(job, room=claim.room)
@@ -89,14 +89,15 @@ class Runner:
         except moves.MoveRefused as refused:
             _log.info("the job moved on without us", status=str(refused.job.status))
 
-    async def _begin(self, job: LeasedJob) -> None:
+    async def _begin(self, job: LeasedJob, *, room: bool) -> None:
+        """Take what is there, and start the job; where a call follows at once, that is written with its intent."""
         if ledger.open_rows(job.now):  # before its deadline counts: what is stored was paid for
             if job.now.status is Status.QUEUED:
                 await job.apply(moves.start)
             await self._recover(job)
         if job.now.overdue(now_ms()):
             await job.apply(moves.overdue)
-        if job.now.status is Status.QUEUED:
+        if job.now.status is Status.QUEUED and not (room and _calls_at_once(job.now)):
             await job.apply(moves.start)
 
     async def _recover(self, job: LeasedJob) -> None:
@@ -115,7 +116,7 @@ class Runner:
             await job.apply(partial(moves.lose, spool=own))
 
     async def _make_missing(self, job: LeasedJob, claim: Claim) -> None:
-        if job.now.status is not Status.RUNNING:
+        if job.now.status not in {Status.QUEUED, Status.RUNNING}:
             return
         missing = ledger.to_make(job.now)
         if not missing:
@@ -204,6 +205,11 @@ class Runner:
         if job.backed_off_ms + delay_ms > self._absorb_ms or now_ms() + delay_ms >= job.cancel_at_ms:
             return None
         return delay_ms
+
+
+def _calls_at_once(job: Job) -> bool:
+    """Whether a call can be made without reading a picture before."""
+    return bool(ledger.to_make(job)) and not job.request.images and job.request.mask is None
 
 
 def _final(job: Job) -> Failure:

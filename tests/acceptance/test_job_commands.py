@@ -39,3 +39,9 @@ def test_a_call_that_waits_reads_its_job_twice(alone):
     outside, _ = alone
 
     assert outside["HGET"] <= 2.5  # a slow look beside it, on a slow machine
+
+
+def test_a_call_that_waits_is_claimed_written_twice_and_seen_to_be_the_last(alone):
+    outside, _ = alone
+
+    assert (outside["create_job"], outside["claim_job"], outside["commit_move"]) == (1, 2, 2)

@@ -116,9 +116,11 @@ def parts(redis, tmp_path):
     return Parts(redis, tmp_path)
 
 
-def keep(parts, held, index=0, data=PNG):
+async def keep(parts, held, index=0, data=PNG, call=1):
     picture = Picture(data=data, media_type="image/png", index=index)
-    return parts.writer.write(held, 1, tuple(range(held.now.request.n)), picture)
+    stored = await parts.writer.store(held, call, tuple(range(held.now.request.n)), picture)
+    await parts.writer.record_stored(held, stored)
+    return stored.warning
 
 
 async def until(true):
@@ -264,7 +266,7 @@ async def test_a_late_picture_stays_where_a_second_call_brings_one_for_its_place
 
     with pytest.raises(results.Fenced):
         await keep(parts, held)
-    await parts.writer.write(other, 2, (0,), Picture(data=SECOND, media_type="image/png"))
+    await keep(parts, other, data=SECOND, call=2)
 
     assert await parts.picture(held) == "image/png"
     first = await parts.store.get(held.now.id)

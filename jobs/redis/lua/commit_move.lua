@@ -1,6 +1,6 @@
--- Write one move of a job: record, event, indexes and news together, or nothing at all.
+-- Write a move of a job, or several made one after the other: record, events, indexes and news together, or nothing at all.
 -- Refused when another move came first ('stale') or another worker holds the job ('fenced').
--- Documents: the record, the event (empty: nobody hears of it), each delivery.
+-- Documents: the record, each event, each delivery.
 -- Includes: index, lanes, outbox, record.
 local id, org, status, provider = args.id, args.org, args.status, args.provider
 local key = keys.job(id)
@@ -22,8 +22,12 @@ if status == 'queued' and not args.fence and tonumber(held.lease_until or '0') >
   return 'stale'  -- it was claimed just now: whoever holds it is about to begin
 end
 redis.call('HSET', key, JobField.document, ARGV[3], JobField.version, args.version, JobField.status, status)
-if ARGV[4] ~= '' then
-  redis.call('ZADD', keys.events(id), args.version, ARGV[4])
+local events = {}
+for place, version in ipairs(args.events) do
+  events[2 * place - 1], events[2 * place] = version, ARGV[3 + place]
+end
+if events[1] then
+  redis.call('ZADD', keys.events(id), unpack(events))
 end
 local live = status == 'queued' or status == 'running' or status == 'canceling'
 if live then
@@ -78,6 +82,6 @@ end
 if status == 'canceling' then
   redis.call('PUBLISH', keys.cancels, id)
 end
-queue_deliveries(org, id, args.deliveries, 5, args.keep_deliveries_ms)
+queue_deliveries(org, id, args.deliveries, 4 + #args.events, args.keep_deliveries_ms)
 publish_change(id, args.version, status, org, args.subject)
 return 'ok'
