@@ -11,6 +11,7 @@ import msgspec
 from arq.connections import ArqRedis
 from arq.jobs import serialize_job
 from redis.asyncio import ConnectionPool
+from redis.asyncio.client import Pipeline
 
 from jobs.redis.keys import Keys
 
@@ -44,12 +45,20 @@ _ARQ_KEYS: Final = {
 def arq_redis(pool: ConnectionPool, prefix: str) -> ArqRedis:
     """An arq connection on an existing pool; msgpack, never pickle."""
     carry_prefix(prefix)
-    return ArqRedis(
+    return _ArqRedis(
         pool_or_conn=pool,
         job_serializer=serialize,
         job_deserializer=deserialize,
         default_queue_name=Keys(prefix).arq_turns,
     )
+
+
+class _ArqRedis(ArqRedis):
+    """What arq reads and counts of a turn that begins is one trip, and needs no transaction."""
+
+    def pipeline(self, *_: Any, **__: Any) -> Pipeline:
+        """See redis-py."""
+        return super().pipeline(transaction=False)
 
 
 def serialize(value: Any) -> bytes:

@@ -11,6 +11,7 @@ from jobs.model.times import now_ms
 from jobs.redis.connection import translate_redis_errors
 from jobs.redis.keys import BreakerField, Keys
 from jobs.redis.scripts import Scripts
+from jobs.store.arguments import Arguments
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 MAX_OPEN_MS: Final = 300_000
 KEEP_ROOMS_MS: Final = 600_000
 """How long a room is remembered whose lease has lapsed: a worker that only slept comes back and goes on in it."""
+MAX_TIMES: Final = 200
+"""Of a provider, or model, that are told."""
 KEEP_TIMES_MS: Final = 30 * 86_400_000
 """How long the times of a provider, or model, are told that nobody asks any more."""
 
@@ -71,10 +74,13 @@ class Breaker:
             "keep_rooms_ms": KEEP_ROOMS_MS,
         }
 
-    async def record_call(self, provider: str, model: str, verdict: Verdict, took_ms: int) -> None:
-        """A provider's call has ended."""
-        told = {"provider": provider, "model": model, "verdict": verdict, "took_ms": took_ms}
-        await self._scripts.run("record_call", told | self._bounds)
+    def ended_call(self, provider: str, model: str, verdict: Verdict, took_ms: int) -> Arguments:
+        """A provider's call that has ended, to be told by itself (`record_call`) or with a move of its job."""
+        return {"provider": provider, "model": model, "verdict": verdict, "took_ms": took_ms, **self._bounds}
+
+    async def record_call(self, call: Arguments) -> None:
+        """Tell of it by itself."""
+        await self._scripts.run("record_call", call)
 
     async def health(self, provider: str) -> Health:
         """How a provider does just now, by what every worker has seen of it."""
@@ -83,7 +89,7 @@ class Breaker:
             pipe = self._redis.pipeline(transaction=True)
             pipe.hmget(self._keys.breaker(provider), [BreakerField.SHUT_UNTIL, BreakerField.PROBE])
             pipe.zcount(self._keys.running_at_provider(provider), now, "+inf")
-            pipe.lrange(self._keys.times_of_provider(provider), 0, -1)
+            pipe.lrange(self._keys.times_of_provider(provider), 0, MAX_TIMES - 1)
             (until, probe), running, took = await pipe.execute()
         shut_ms = max(0, int(float(until)) - now) if until else 0
         return Health(_state(until, probe, shut_ms), shut_ms, running, tuple(int(ms) for ms in took))

@@ -16,7 +16,7 @@ from jobs.redis.connection import translate_redis_errors
 from jobs.redis.keys import JobField, Keys
 from jobs.redis.scripts import Scripts
 from jobs.store import arguments
-from jobs.store.arguments import OutboxRow
+from jobs.store.arguments import Arguments, OutboxRow
 from jobs.store.documents import pack, unpack
 from jobs.store.durations import DAY_MS
 from jobs.store.events import pack_event, unpack_events
@@ -104,10 +104,15 @@ class RedisJobStore:
         found = await self._scripts.run("read_jobs", {"org": org, "ids": job_ids}) if job_ids else []
         return [unpack(each) if isinstance(each, bytes) else bool(each) for each in found]
 
-    async def commit(self, before: Job, changed: Changed, fence: int | None = None) -> Job:
-        """Write a move, and those made before it, together. Raises `Stale`, `Fenced`."""
+    async def commit(
+        self, before: Job, changed: Changed, fence: int | None = None, call: Arguments | None = None
+    ) -> Job:
+        """Write a move, and those made before it, together. `call` has ended with it (`Breaker.ended_call`).
+
+        Raises `Stale`, `Fenced`.
+        """
         events, rows = await self._told(*changed.earlier, changed)
-        told = arguments.commit_move(before, changed, rows, fence, self._picture_days)
+        told = present(**arguments.commit_move(before, changed, rows, fence, self._picture_days), call=call)
         answer = await self._scripts.run("commit_move", told, pack(changed.job), *events, *_documents(rows))
         match answer:
             case b"ok":

@@ -9,6 +9,7 @@ from jobs.model.times import now_ms
 from jobs.redis.connection import translate_redis_errors
 from jobs.redis.keys import Keys
 from jobs.redis.scripts import Scripts
+from jobs.store.breaker import MAX_TIMES
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -25,7 +26,7 @@ class Stats:
     async def took(self, provider: str, model: str) -> tuple[int, ...]:
         """What the model's last good calls took, in milliseconds, the newest first; at most 200."""
         with translate_redis_errors():
-            found = await self._redis.lrange(self._keys.times_of_model(provider, model), 0, -1)  # type: ignore[misc]  # redis-py types both clients as one
+            found = await self._redis.lrange(self._keys.times_of_model(provider, model), 0, MAX_TIMES - 1)  # type: ignore[misc]  # redis-py types both clients as one
         return tuple(int(ms) for ms in found)
 
     async def workers(self, host: str | None = None) -> int:

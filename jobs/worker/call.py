@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from jobs.catalog.families import Catalog
     from jobs.model.together import Move
     from jobs.providers.base import Provider, Step
+    from jobs.store.arguments import Arguments
     from jobs.store.breaker import Breaker
     from jobs.worker.inputs import LoadedInputs
     from jobs.worker.lease import LeasedJob
@@ -101,13 +102,14 @@ class ProviderCall:
             try:
                 await self._exchange()
             except ProviderError as error:
-                await self._tell_breaker(verdict_on(error), began)
-                await self._settle_failed(error)
+                await self._settle_failed(error, self._ended_call(verdict_on(error), began))
             except BlobStoreDown as error:
-                await self._settle_failed(_not_stored(error))
+                await self._settle_failed(_not_stored(error), None)
+            except (moves.MoveRefused, Fenced):
+                await self._record_each()
+                raise
             else:
-                await self._tell_breaker(Verdict.GOOD, began)
-                await self._settle()
+                await self._settle(self._ended_call(Verdict.GOOD, began))
 
     async def _exchange(self) -> None:
         order = self._order()
@@ -192,25 +194,33 @@ class ProviderCall:
             await self._context.writer.record_stored(self._job, stored)
         return stored
 
-    async def _apply(self, *moves_: Move) -> None:
-        """Make moves together with those by which the job hears of its pictures; one by one where that is refused."""
-        stored, self._unrecorded = self._unrecorded, []
+    async def _apply(self, call: Arguments | None, *moves_: Move) -> None:
+        """Make moves together with those by which the job hears of its pictures; one by one where that is refused.
+
+        How the provider did is no part of the job: it is told whatever became of that.
+        """
+        stored = self._unrecorded
         try:
-            job = await self._job.apply(*(each.checkpoint for each in stored), *moves_)
+            job = await self._job.apply(*(each.checkpoint for each in stored), *moves_, call=call)
         except (moves.MoveRefused, Fenced):
-            telling = (self._context.writer.record_stored(self._job, each) for each in stored)
-            await asyncio.gather(*telling, return_exceptions=True)  # each to its own end; all were refused alike
+            if call is not None:
+                with contextlib.suppress(ServiceUnavailable):
+                    await self._context.breaker.record_call(call)
+            await self._record_each()
             raise
         for each in stored:
             await self._context.writer.recorded(job, each)
 
-    async def _tell_breaker(self, verdict: Verdict, began_ms: int) -> None:
-        """Tell how the provider did; that is no part of the job, so a Redis that is away is no hindrance."""
-        with contextlib.suppress(ServiceUnavailable):
-            asked, took_ms = self._job.now.request, now_ms() - began_ms
-            await self._context.breaker.record_call(asked.provider, asked.model, verdict, took_ms)
+    async def _record_each(self) -> None:
+        """Write each picture by itself into the job, whatever became of that, and whichever of them is refused."""
+        telling = (self._context.writer.record_stored(self._job, each) for each in self._unrecorded)
+        await asyncio.gather(*telling, return_exceptions=True)
 
-    async def _settle(self) -> None:
+    def _ended_call(self, verdict: Verdict, began_ms: int) -> Arguments:
+        asked = self._job.now.request
+        return self._context.breaker.ended_call(asked.provider, asked.model, verdict, now_ms() - began_ms)
+
+    async def _settle(self, call: Arguments) -> None:
         report = self._report
         _log.info(
             "provider called",
@@ -231,9 +241,9 @@ class ProviderCall:
             text=report.text,
             warnings=tuple(report.warnings),
         )
-        await self._apply(settle, together.succeed_if_complete)
+        await self._apply(call, settle, together.succeed_if_complete)
 
-    async def _settle_failed(self, error: ProviderError) -> None:
+    async def _settle_failed(self, error: ProviderError, call: Arguments | None) -> None:
         report = self._report
         charged = CHARGED[error.outcome] if not report.pictures else True
         failure = _failure(error, self._job.now.request.provider, report, safe_to_retry=charged is False)
@@ -257,7 +267,7 @@ class ProviderCall:
             text=report.text,
             warnings=tuple(report.warnings),
         )
-        await self._apply(settle)
+        await self._apply(call, settle)
 
 
 def verdict_on(error: ProviderError) -> Verdict:

@@ -14,6 +14,7 @@ from jobs.redis.connection import outage
 from jobs.store.outcomes import Fenced, Stale
 
 if TYPE_CHECKING:
+    from jobs.store.arguments import Arguments
     from jobs.store.claims import Claim
     from jobs.store.jobs import RedisJobStore
 
@@ -33,8 +34,10 @@ class LeasedJob:
         self.room_is_free = False
         """Its room at the provider was given back by a move."""
 
-    async def apply(self, *moves_: Move) -> Job:
+    async def apply(self, *moves_: Move, call: Arguments | None = None) -> Job:
         """Make moves on the record as it stands, all of them in one write. Raises `Fenced`, `moves.MoveRefused`.
+
+        `call`: the provider's call that has ended with them (`Breaker.ended_call`).
 
         A commit whose answer was lost is sent again to the letter: made anew it would be a second move, for the store
         knows what it has written by its bytes.
@@ -43,7 +46,7 @@ class LeasedJob:
             changed = made(self.now, moves_)
             while changed is not None:
                 try:
-                    before, self.now = self.now, await self._store.commit(self.now, changed, self.fence)
+                    before, self.now = self.now, await self._store.commit(self.now, changed, self.fence, call)
                 except Stale:
                     self.now = await self._newest()
                     changed = made(self.now, moves_)

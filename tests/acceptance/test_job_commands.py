@@ -45,3 +45,9 @@ def test_a_call_that_waits_is_claimed_written_twice_and_seen_to_be_the_last(alon
     outside, _ = alone
 
     assert (outside["create_job"], outside["claim_job"], outside["commit_move"]) == (1, 2, 2)
+
+
+def test_a_call_that_waits_asks_fifteen_commands_at_most(alone):
+    outside, _ = alone
+
+    assert sum(outside.values()) <= 15

@@ -226,7 +226,7 @@ def shut(gateway, provider):
         async with Redis.from_url(gateway.environment["REDIS_URL"]) as redis:
             breaker = Breaker(redis, "{darkroom}:", max_failures=3, open_ms=60_000)
             for _ in range(3):
-                await breaker.record_call(provider, "m", "bad", 10)
+                await breaker.record_call(breaker.ended_call(provider, "m", "bad", 10))
 
     asyncio.run(report())
 

@@ -105,7 +105,7 @@ async def test_a_start_is_told_by_the_catalog_until_five_calls_were_measured(sto
     await claims_of(store).renew("worker", 15_000, 1, [])
     by_catalog = await estimates.live_fields(behind)
     for _ in range(5):
-        await breaker.record_call("gemini", MODELS["gemini"], "good", 3_000)
+        await breaker.record_call(breaker.ended_call("gemini", MODELS["gemini"], "good", 3_000))
     cached = await estimates.live_fields(behind)
     fresh = estimates_on(redis)
     by_measure = await fresh.live_fields(behind)
@@ -119,7 +119,7 @@ async def test_a_start_is_told_by_the_catalog_until_five_calls_were_measured(sto
 
 async def test_the_times_of_one_model_are_not_told_of_another(breaker, estimates):
     for _ in range(5):
-        await breaker.record_call("gemini", "gemini-2.5-flash-image", "good", 1_000)
+        await breaker.record_call(breaker.ended_call("gemini", "gemini-2.5-flash-image", "good", 1_000))
 
     pro = await estimates.typical("gemini", MODELS["gemini"])
     flash = await estimates.typical("gemini", "gemini-2.5-flash-image")
@@ -191,7 +191,7 @@ async def test_a_queued_job_is_throttled_by_an_open_breaker_and_starts_no_sooner
     (queued,) = await created(store, job())
     await claims_of(store).renew("worker", 15_000, 4, [])
     for _ in range(2):
-        await breaker.record_call("gemini", "m", "bad", 1)
+        await breaker.record_call(breaker.ended_call("gemini", "m", "bad", 1))
 
     live_fields = await estimates.live_fields(queued)
 

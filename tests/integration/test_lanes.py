@@ -42,7 +42,7 @@ async def move(store):
 
 
 async def shut(breaker, provider="gemini"):
-    await breaker.record_call(provider, "m", "bad", 1)
+    await breaker.record_call(breaker.ended_call(provider, "m", "bad", 1))
 
 
 async def test_a_job_that_may_go_on_elsewhere_is_claimed_to_do_so_and_waits_in_the_next_lane(store, breaker, redis):

@@ -18,8 +18,8 @@ class Deaf(RedisJobStore):
 
     lost: object = None
 
-    async def commit(self, before, changed, fence=None):
-        answer = await super().commit(before, changed, fence)
+    async def commit(self, before, changed, fence=None, call=None):
+        answer = await super().commit(before, changed, fence, call)
         if self.lost is not changed:
             self.lost = changed
             raise ServiceUnavailable("the job store cannot be reached just now", reason="store_unavailable")

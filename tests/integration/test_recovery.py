@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from functools import partial
 
 import pytest
 from PIL import Image as Pillow
@@ -26,6 +27,7 @@ from jobs.store.claims import Claims
 from jobs.store.jobs import RedisJobStore
 from jobs.worker.call import CallContext
 from jobs.worker.inputs import LoadedInputs
+from jobs.worker.lease import LeasedJob
 from jobs.worker.output_format import Converter
 from jobs.worker.previews import Previews
 from jobs.worker.results import ResultWriter
@@ -75,7 +77,7 @@ class Parts:
         }
         self.writer = ResultWriter(**parts, expiry=expiry)
         self.salvager = Salvager(**parts, claims=self.claims, writer=self.writer)
-        context = CallContext(
+        self.context = CallContext(
             breaker=Breaker(redis, "{test}:", max_failures=5, open_ms=1_000),
             writer=self.writer,
             previews=Previews(blobs=self.blobs, expiry=expiry),
@@ -85,7 +87,7 @@ class Parts:
         )
         self.runner = Runner(
             store=self.store,
-            context=context,
+            context=self.context,
             salvager=self.salvager,
             rooms=self.claims.rooms,
             inputs=NoInputs(),
@@ -123,7 +125,7 @@ class Parts:
         return await self.claims.reap(0)
 
     async def shut(self):
-        await self.breaker.record_call("gemini", "m", "bad", 1)
+        await self.breaker.record_call(self.breaker.ended_call("gemini", "m", "bad", 1))
 
 
 @pytest.fixture
@@ -276,3 +278,45 @@ async def test_a_picture_on_a_disk_elsewhere_is_waited_for_although_the_provider
     await parts.blobs.put(image.blob, parts.data, "image/png")
     await parts.runner.run(again)
     assert (await parts.store.get(job.id)).status is Status.SUCCEEDED
+
+
+class Slow(FarEnd):
+    """Sends each of two pictures, the second with its end, when it is let go on."""
+
+    def __init__(self, data):
+        super().__init__(data)
+        self.goes_on = asyncio.Semaphore(0)
+
+    async def generate(self, _):
+        self.calls += 1
+        yield Answered(status=200)
+        for index in range(2):
+            await self.goes_on.acquire()
+            yield Picture(data=self.data, media_type="image/png", index=index)
+
+
+async def test_both_pictures_of_a_call_are_kept_that_outlived_its_lease(parts):
+    slow = Slow(parts.data)
+    parts.context.providers["azure-openai"] = slow
+    job = new_job("azure-openai", n=2, model="gpt-image-2")
+    await parts.store.create(job)
+    running = asyncio.create_task(parts.runner.run(await parts.claim(lease_ms=1)))
+    await until(lambda: slow.calls)
+    await parts.look_after_the_lost()
+    other = LeasedJob(parts.store, await parts.claim())
+    await other.apply(partial(moves.lose, spool="another"))
+
+    slow.goes_on.release()
+    while not (await parts.store.get(job.id)).images:  # noqa: ASYNC110  # it is a record that is looked at
+        await asyncio.sleep(0.01)
+    slow.goes_on.release()
+    await running
+
+    kept = await parts.store.get(job.id)
+    assert {image.index for image in kept.images} == {0, 1}
+
+
+async def until(true):
+    async with asyncio.timeout(10):
+        while not true():  # noqa: ASYNC110  # another task's doing
+            await asyncio.sleep(0.01)

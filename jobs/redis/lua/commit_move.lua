@@ -1,7 +1,7 @@
 -- Write a move of a job, or several made one after the other: record, events, indexes and news together, or nothing at all.
 -- Refused when another move came first ('stale') or another worker holds the job ('fenced').
 -- Documents: the record, each event, each delivery.
--- Includes: index, lanes, outbox, record.
+-- Includes: calls, index, lanes, outbox, record.
 local id, org, status, provider = args.id, args.org, args.status, args.provider
 local key = keys.job(id)
 local held = read(key, JobField.version, JobField.fence, JobField.document, JobField.lease_until, JobField.provider,
@@ -75,6 +75,9 @@ if args.images ~= 0 or args.cost ~= 0 then  -- what was reserved at the acceptan
     redis.call('HINCRBY', counter, UseField.images, args.images)
     redis.call('HINCRBY', counter, UseField.cost, args.cost)
   end
+end
+if args.call then  -- the end of a provider's call is told with it
+  record_call(args.call)
 end
 for _, blob in ipairs(args.expiring_blobs) do
   redis.call('ZADD', keys.expiring_blobs, blob.at_ms, blob.name)
