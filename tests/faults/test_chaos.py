@@ -55,6 +55,7 @@ def body(number):
         "prompt": f"picture {number}",
         "n": n,
         "onAmbiguous": ambiguous,
+        "maxCalls": 5,
         "clientReference": str(number),
     }
 

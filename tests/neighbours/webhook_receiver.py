@@ -48,7 +48,10 @@ class Sink:
             def do_POST(self):
                 length = int(self.headers["Content-Length"])
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                post = Post(self.path, headers, self.rfile.read(length))
+                body = self.rfile.read(length)
+                if len(body) < length:
+                    return  # whoever posted has gone
+                post = Post(self.path, headers, body)
                 before = len(sink.posts)
                 sink.posts.append(post)
                 told = sink._answer(post, before)
