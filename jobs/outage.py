@@ -31,7 +31,7 @@ class Outage:
         self._next = 0.0
         """When it may be told of again: one that comes and goes is not told of more often."""
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, error: object) -> None:
         """It did not do what it was asked."""
         now = self._failed = time.monotonic()
         if self._since is None:

@@ -50,6 +50,8 @@ class Keys:
         """`kind id org` of what stands in an org's index and ends, by when."""
         self.rates = f"{prefix}rates"
         """Begins the keys of `limits`, which counts requests."""
+        self.replication_mark = f"{prefix}replication_mark"
+        """Written to ask how many replicas have heard of it, and so of all before."""
         self.arq_turns = f"{prefix}arq:turns"
         """arq's own queue: turns that nobody has begun. What arq keeps has the prefix, too (`queue.carry_prefix`)."""
         # Channels.

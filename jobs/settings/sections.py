@@ -28,11 +28,15 @@ class RedisSettings(BaseSettings):
         "REDIS_URL", default="", about="queue and job store; Redis 6.2 or newer", example="redis://127.0.0.1:6379/0"
     )
     redis_prefix: str = variable(
-        "DARKROOM_REDIS_PREFIX",
-        default="{darkroom}:",
-        about="every key begins with it",
-        example="{darkroom}:",
-        min_length=1,
+        "DARKROOM_REDIS_PREFIX", default="{darkroom}:", about="every key begins with it", example="a:", min_length=1
+    )
+    intent_replicas: int = variable(
+        "DARKROOM_INTENT_REPLICAS",
+        default=0,
+        about="replicas of Redis that know of a paid call before it is made; with fewer of them jobs wait, uncalled",
+        example="1",
+        ge=0,
+        le=100,
     )
 
 

@@ -22,6 +22,7 @@ from jobs.providers.base import Accepted, Answered, Order, PartialImage, Progres
 from jobs.providers.outcomes import bad_response
 from jobs.store.breaker import Verdict
 from jobs.store.outcomes import Fenced
+from jobs.worker.replicas import require_replicated, until_replicated
 from jobs.worker.results import ResultWriter, Stored
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from jobs.providers.base import Provider, Step
     from jobs.store.arguments import Arguments
     from jobs.store.breaker import Breaker
+    from jobs.store.replication import Replication
     from jobs.worker.inputs import LoadedInputs
     from jobs.worker.lease import LeasedJob
     from jobs.worker.previews import Previews
@@ -52,6 +54,7 @@ class CallContext(Struct, frozen=True, kw_only=True):
     """What a worker calls with. `providers` are opened already; `provider_seconds`: the longest single call."""
 
     breaker: Breaker
+    replication: Replication
     writer: ResultWriter
     previews: Previews
     catalog: Catalog
@@ -97,8 +100,14 @@ class ProviderCall:
         A job that ended meanwhile stays as it is; the call goes on all the same, for what it brings is paid for.
         """
         with contextlib.suppress(moves.MoveRefused):
+            await until_replicated(self._context.replication, self._job)
             begun = await self._job.apply(together.start_if_queued, partial(moves.intend, indexes=self._indexes))
             self._number, began = len(begun.attempts), now_ms()
+            try:
+                await require_replicated(self._context.replication, self._job)
+            except ProviderError as error:
+                await self._settle_failed(error, None)
+                return
             try:
                 await self._exchange()
             except ProviderError as error:

@@ -28,6 +28,7 @@ from jobs.shutdown import Shutdown, cancel
 from jobs.store.breaker import circuit_breaker
 from jobs.store.claims import Claims
 from jobs.store.jobs import job_store
+from jobs.store.replication import Replication
 from jobs.webhooks.courier import Courier
 from jobs.webhooks.endpoints import Endpoints, open_endpoints
 from jobs.webhooks.outbox import Outbox, outbox_rows
@@ -113,6 +114,7 @@ def _job_loop(
     salvager = Salvager(store=store, claims=claims, blobs=blobs, spool=spool, writer=writer, converter=converter)
     context = CallContext(
         breaker=circuit_breaker(redis, settings),
+        replication=Replication(redis, settings.redis_prefix, settings.intent_replicas),
         writer=writer,
         previews=Previews(blobs=blobs, expiry=expiry),
         catalog=catalog,

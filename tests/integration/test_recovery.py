@@ -25,6 +25,7 @@ from jobs.redis.keys import BreakerField, Keys
 from jobs.store.breaker import Breaker
 from jobs.store.claims import Claims
 from jobs.store.jobs import RedisJobStore
+from jobs.store.replication import Replication
 from jobs.worker.call import CallContext
 from jobs.worker.inputs import LoadedInputs
 from jobs.worker.lease import LeasedJob
@@ -79,6 +80,7 @@ class Parts:
         self.salvager = Salvager(**parts, claims=self.claims, writer=self.writer)
         self.context = CallContext(
             breaker=Breaker(redis, "{test}:", max_failures=5, open_ms=1_000),
+            replication=Replication(redis, "{test}:", 0),
             writer=self.writer,
             previews=Previews(blobs=self.blobs, expiry=expiry),
             catalog=catalog,

@@ -31,11 +31,14 @@ class RedisServer:
         self._child.wait()
 
     def pause(self) -> None:
-        """It keeps its connections and answers nothing, until it is killed."""
+        """It keeps its connections and answers nothing, until it goes on or is killed."""
         self._child.send_signal(signal.SIGSTOP)
 
-    def stop(self) -> None:
+    def go_on(self) -> None:
         self._child.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        self.go_on()
         stop(self._child)
 
     def flush(self) -> None:
