@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from msgspec import Struct
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from jobs.blobs.opening import blob_store
 from jobs.catalog.families import Catalog
@@ -55,17 +56,56 @@ async def _redis(settings: Settings) -> list[Finding]:
         return []
     redis = Redis.from_url(settings.redis_url, decode_responses=True, socket_timeout=5)
     try:
-        version = (await redis.info("server"))["redis_version"]
-        found = [Finding("ok", "redis", f"answers; version {version}")]
-        for name, (wanted, why) in _WANTED.items():
-            value = (await redis.config_get(name)).get(name)
-            text = f"{name} is {value}" if value == wanted else f"{name} is {value}, not {wanted}: {why}"
-            found.append(Finding("ok" if value == wanted else "warning", "redis", text))
+        info = await redis.info()
+        version = Finding("ok", "redis", f"answers; version {info['redis_version']}")
+        return [version, *await _durability(redis), _replication(info, settings.intent_replicas)]
     except (RedisError, OSError) as error:
         return [Finding("error", "redis", f"REDIS_URL does not answer: {error}")]
     finally:
         await redis.aclose()
-    return found
+
+
+async def _durability(redis: Redis) -> list[Finding]:
+    try:
+        values = {name: (await redis.config_get(name)).get(name) for name in _WANTED}
+    except ResponseError as error:
+        text = (
+            f"could not look at {', '.join(_WANTED)}: CONFIG is not to be had here ({error}); see to it that they are"
+        )
+        wanted = ", ".join(value for value, _ in _WANTED.values())
+        return [Finding("warning", "redis", f"{text} {wanted}")]
+    return [_kept(name, value) for name, value in values.items()]
+
+
+def _kept(name: str, value: str | None) -> Finding:
+    wanted, why = _WANTED[name]
+    if value == wanted:
+        return Finding("ok", "redis", f"{name} is {value}")
+    return Finding("warning", "redis", f"{name} is {value}, not {wanted}: {why}")
+
+
+def _replication(info: Mapping[str, Any], wanted: int) -> Finding:
+    """What a failover can lose: replicas hear of everything a little later."""
+    if info["role"] != "master":
+        return Finding(
+            "error", "redis", "REDIS_URL is a replica, which takes no writes and may be behind: name its primary"
+        )
+    replicas = info["connected_slaves"]
+    if wanted > replicas:
+        text = f"DARKROOM_INTENT_REPLICAS is {wanted}, and {replicas} are connected: no paid call is made"
+        return Finding("error", "redis", text)
+    if wanted:
+        text = (
+            f"no paid call is made before {wanted} of its {replicas} replicas know of it; a failover can lose the jobs"
+        )
+        return Finding("ok", "redis", f"{text} that were accepted last")
+    if replicas:
+        text = "has replicas, which hear of everything a little later: a failover can lose the jobs that were accepted"
+        more = (
+            "last, and that a call was made, which is then bought again, unless DARKROOM_INTENT_REPLICAS is 1 or more"
+        )
+        return Finding("warning", "redis", f"{text} {more}")
+    return Finding("ok", "redis", "has no replicas")
 
 
 async def _storage(settings: Settings) -> Finding:
