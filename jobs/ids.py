@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-import time
 from typing import Final
+
+from jobs.clock import clock
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32: sorts like the number it spells."""
@@ -16,7 +17,7 @@ CELL: Final = "0"
 
 def new_id(kind: str) -> str:
     """`{kind}_` + 10 characters of Unix milliseconds + one of the cell + 19 characters (95 bits) of chance."""
-    return f"{kind}_{_spell(time.time_ns() // 1_000_000, 10)}{CELL}{_spell(secrets.randbits(95), 19)}"
+    return f"{kind}_{_spell(clock.now_ms(), 10)}{CELL}{_spell(secrets.randbits(95), 19)}"
 
 
 def made_ms(own_id: str) -> int:

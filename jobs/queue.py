@@ -13,6 +13,7 @@ from arq.jobs import serialize_job
 from redis.asyncio import ConnectionPool
 from redis.asyncio.client import Pipeline
 
+from jobs.model.times import now_ms
 from jobs.redis.keys import Keys
 
 TURN: Final = "turn"
@@ -20,7 +21,7 @@ TURN: Final = "turn"
 
 
 def carry_prefix(prefix: str) -> None:
-    """Put our prefix before arq's own keys, which arq keeps as module constants.
+    """Put our prefix before arq's own keys, which arq keeps as module constants, and let it go by our clock.
 
     So one Redis ACL pattern and one hash slot hold everything of ours. A process serves one prefix.
     """
@@ -28,6 +29,7 @@ def carry_prefix(prefix: str) -> None:
         for name, value in _ARQ_KEYS.items():
             if hasattr(module, name):
                 setattr(module, name, prefix + value)
+        module.timestamp_ms = now_ms  # type: ignore[attr-defined]  # arq imports it there, and does not say so
 
 
 _ARQ_KEYS: Final = {

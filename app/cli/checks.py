@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from redis.exceptions import RedisError, ResponseError
 from jobs.blobs.opening import blob_store
 from jobs.catalog.families import Catalog
 from jobs.client.routing import Router
+from jobs.clock import TOLERANCE_SECONDS
 from jobs.errors import ConfigurationError, DarkroomError
 from jobs.providers import PROVIDERS
 from jobs.settings import Settings
@@ -58,7 +60,8 @@ async def _redis(settings: Settings) -> list[Finding]:
     try:
         info = await redis.info()
         version = Finding("ok", "redis", f"answers; version {info['redis_version']}")
-        return [version, *await _durability(redis), _replication(info, settings.intent_replicas)]
+        replication = _replication(info, settings.intent_replicas)
+        return [version, *await _durability(redis), replication, _clock(await redis.time())]
     except (RedisError, OSError) as error:
         return [Finding("error", "redis", f"REDIS_URL does not answer: {error}")]
     finally:
@@ -82,6 +85,16 @@ def _kept(name: str, value: str | None) -> Finding:
     if value == wanted:
         return Finding("ok", "redis", f"{name} is {value}")
     return Finding("warning", "redis", f"{name} is {value}, not {wanted}: {why}")
+
+
+def _clock(said: tuple[int, int]) -> Finding:
+    """Whether this host's clock is that of Redis; `said` are seconds and microseconds."""
+    ahead = time.time() - said[0] - said[1] / 1e6
+    if abs(ahead) <= TOLERANCE_SECONDS:
+        return Finding("ok", "clock", "is that of Redis")
+    way = "ahead of" if ahead > 0 else "behind"
+    why = "jobs go by Redis', but tokens and signed links are judged by the host's"
+    return Finding("warning", "clock", f"of this host is {abs(ahead):.0f} s {way} that of Redis: {why}")
 
 
 def _replication(info: Mapping[str, Any], wanted: int) -> Finding:

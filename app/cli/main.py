@@ -75,9 +75,11 @@ def healthcheck(url: str | None, worker: bool) -> None:
     import asyncio
 
     from app.cli.health import api_health, worker_health
+    from jobs.logs import configure
     from jobs.settings import Settings
 
     settings = Settings.load()
+    configure("console", "error")
     health = asyncio.run(worker_health(settings)) if worker else api_health(settings, url)
     if not health.good:
         fail(health.text)

@@ -19,9 +19,11 @@ T = TypeVar("T")
 def with_redis(work: Callable[[Redis, Settings], Awaitable[T]]) -> T:
     """Do something on the Redis of the settings; an error of ours ends the command with its text."""
     from jobs.errors import ConfigurationError, DarkroomError  # each command loads what it needs
+    from jobs.logs import configure
     from jobs.settings import Settings
 
     settings = Settings.load()
+    configure("console", "error")  # stdout is the answer of the command
     if not settings.redis_url:
         message = "REDIS_URL: not set, e.g. redis://127.0.0.1:6379/0 (`darkroom dev` prints its own)"
         raise ConfigurationError(message)
@@ -35,5 +37,7 @@ def with_redis(work: Callable[[Redis, Settings], Awaitable[T]]) -> T:
 async def _connected(settings: Settings, work: Callable[[Redis, Settings], Awaitable[T]]) -> T:
     from redis.asyncio import Redis
 
-    async with Redis.from_url(settings.redis_url, socket_timeout=5) as redis:
+    from jobs.redis.connection import connections
+
+    async with Redis.from_pool(connections(settings.redis_url)) as redis:
         return await work(redis, settings)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from typing import overload
 
+from jobs.clock import clock
+
 
 def now_ms() -> int:
-    """The wall clock in Unix milliseconds."""
-    return time.time_ns() // 1_000_000
+    """Unix milliseconds by the clock that all processes share."""
+    return clock.now_ms()
 
 
 def read_moment(text: str) -> int:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Final
 
 from redis.asyncio import ConnectionPool
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from jobs.clock import clock
 from jobs.errors import ServiceUnavailable, StoreUnavailable
 from jobs.outage import Outage
 
@@ -19,7 +22,17 @@ ANSWER_SECONDS: Final = 5.0
 
 def connections(url: str) -> ConnectionPool:
     """Connections that give up in seconds; nothing here repeats a command by itself."""
-    return ConnectionPool.from_url(url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS)
+    bounds = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
+    return ConnectionPool.from_url(url, redis_connect_func=_begin, **bounds)
+
+
+async def _begin(connection: AbstractConnection) -> None:
+    """Greet as redis-py does, and ask for the time before anything is done by it."""
+    await connection.on_connect()
+    asked_ns = time.monotonic_ns()
+    await connection.send_command("TIME")
+    seconds, microseconds = await connection.read_response()
+    clock.correct((int(seconds) * 1_000_000 + int(microseconds)) * 1_000, asked_ns)
 
 
 outage: Final = Outage("Redis", quiet_seconds=5.0)

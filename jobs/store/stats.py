@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
+from jobs.clock import clock
 from jobs.ids import made_ms
 from jobs.model.times import now_ms
 from jobs.redis.connection import translate_redis_errors
@@ -31,11 +33,13 @@ class Stats:
 
     async def workers(self, host: str | None = None) -> int:
         """How many workers live, by Redis' clock: those of a host, or all."""
+        asked_ns = time.monotonic_ns()
         with translate_redis_errors():
             pipe = self._redis.pipeline(transaction=True)
             pipe.time()
             pipe.zrange(self._keys.workers, 0, -1, withscores=True)
-            (seconds, _), leases = await pipe.execute()
+            (seconds, microseconds), leases = await pipe.execute()
+        clock.correct((seconds * 1_000_000 + microseconds) * 1_000, asked_ns)
         wanted = b"" if host is None else f"{host}/".encode()
         return sum(until > seconds * 1000 and name.startswith(wanted) for name, until in leases)
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import redis
@@ -11,6 +12,8 @@ from tests.neighbours import free_port, wait_until
 from tests.neighbours.gateway import environment
 from tests.neighbours.redis_server import running_redis
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.fixture
 def server():
@@ -18,14 +21,14 @@ def server():
         yield server
 
 
-def found(url, simulator, folder, **settings):
-    """Of Redis: the texts by their level, and the exit code."""
+def found(url, simulator, folder, about="redis", **settings):
+    """Of Redis, or something else: the texts by their level, and the exit code."""
     command = [sys.executable, "-m", "app.cli", "config", "check", "--json"]
     told = environment(url, simulator, str(folder), 8000, **settings)
     child = subprocess.run(command, env=told, capture_output=True, text=True, check=False, timeout=100)
     levels = {"ok": [], "warning": [], "error": []}
     for finding in json.loads(child.stdout):
-        if finding["about"] == "redis":
+        if finding["about"] == about:
             levels[finding["level"]].append(finding["text"])
     return levels, child.returncode
 
@@ -73,3 +76,15 @@ def test_it_says_what_a_failover_to_a_replica_can_lose(server, simulator, tmp_pa
     assert any(says in text for text in levels[level])
     assert code == 1
     assert any("is a replica" in text for text in of_the_replica["error"])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "level", "says"), [(0, "ok", "is that of Redis"), (-600, "warning", "600 s behind that of Redis")]
+)
+def test_it_says_by_how_much_the_clock_of_the_host_is_off(server, simulator, tmp_path, *, seconds, level, says):
+    path = f"{ROOT / 'tests/fixtures/clock'}:{ROOT}"
+    shifted = {"PYTHONPATH": path, "CLOCK_SHIFT_SECONDS": str(seconds)}
+    levels, code = found(server.url, simulator, tmp_path, about="clock", **shifted)
+
+    (text,) = levels[level]
+    assert (says in text, code) == (True, 0)
