@@ -158,6 +158,56 @@ async def test_a_retry_after_may_be_a_date(provider):
     assert 20 <= error.retry_after <= 31
 
 
+# --- an account that may buy no more ---
+
+
+QUOTA_ID = "GenerateRequestsPer{}PerProjectPerModel"
+
+
+def google_says(*details):
+    """What Google says in the body beside a 429."""
+    return [{"@type": f"type.googleapis.com/google.rpc.{kind}", **words} for kind, words in details]
+
+
+def violated(period):
+    return ("QuotaFailure", {"violations": [{"quotaId": QUOTA_ID.format(period), "quotaValue": "5"}]})
+
+
+@pytest.mark.parametrize("provider", OPENAI)
+@pytest.mark.parametrize("words", [{"code": "insufficient_quota"}, {"type": "insufficient_quota"}])
+async def test_a_429_for_want_of_money_is_final_and_no_rate_limit(provider, words):
+    error = await failed(provider, response(429, failure(provider, 429, "check your plan", **words), retry_after="7"))
+
+    assert (error.outcome, error.error.details["reason"]) == (Outcome.REFUSED, "provider_unavailable")
+    assert error.retry_after is None
+
+
+async def test_googles_quota_of_the_day_is_final_and_no_rate_limit():
+    body = failure("gemini", 429, "quota", details=google_says(violated("Day"), ("RetryInfo", {"retryDelay": "9s"})))
+
+    error = await failed("gemini", response(429, body))
+
+    assert (error.outcome, error.error.details["reason"]) == (Outcome.REFUSED, "provider_unavailable")
+
+
+@pytest.mark.parametrize(
+    ("details", "headers", "seconds"),
+    [
+        (google_says(violated("Minute"), ("RetryInfo", {"retryDelay": "34.5s"})), {}, 34.5),
+        (google_says(("RetryInfo", {"retryDelay": "34s"})), {"retry_after": "7"}, 7.0),
+        (google_says(("RetryInfo", {"retryDelay": "soon"})), {}, None),
+        (google_says(("RetryInfo", {"retryDelay": "nans"})), {}, None),
+        (google_says(("RetryInfo", {})), {}, None),
+        (["odd", {"@type": 1}, {"violations": "none"}], {}, None),
+        ("odd", {}, None),
+    ],
+)
+async def test_google_says_in_the_body_when_to_come_back(details, headers, seconds):
+    error = await failed("gemini", response(429, failure("gemini", 429, "slow down", details=details), **headers))
+
+    assert (error.outcome, error.retry_after) == (Outcome.THROTTLED, seconds)
+
+
 # --- refused: not charged, final ---
 
 

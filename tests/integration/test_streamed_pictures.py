@@ -20,6 +20,7 @@ A_PNG = Picture(data=PNG, media_type="image/png")
 USAGE = {"input_tokens": 5, "output_tokens": 408, "total_tokens": 413}
 POLICY = {"type": "image_generation_user_error", "code": "moderation_blocked", "message": "no", "param": None}
 BROKEN = {"type": "server_error", "code": "server_error", "message": "sorry"}
+POOR = {"type": "insufficient_quota", "code": "insufficient_quota", "message": "check your plan"}
 FULL = {"type": "tokens", "code": "rate_limit_exceeded", "message": "slow down"}
 WRONG = {"type": "invalid_request_error", "code": "invalid_value", "message": "Invalid size.", "param": "size"}
 
@@ -211,7 +212,11 @@ async def test_fault_found_with_the_request_within_a_stream_names_its_field():
 
 @pytest.mark.parametrize(
     ("said", "outcome", "reason"),
-    [(BROKEN, Outcome.REFUSED, "provider_unavailable"), (FULL, Outcome.THROTTLED, "provider_rate_limited")],
+    [
+        (BROKEN, Outcome.REFUSED, "provider_unavailable"),
+        (FULL, Outcome.THROTTLED, "provider_rate_limited"),
+        (POOR, Outcome.REFUSED, "provider_unavailable"),
+    ],
 )
 async def test_another_error_before_anything_was_drawn_counts_as_the_status_that_it_stands_for(said, outcome, reason):
     error = await failed("openai", stream({"type": "error", "error": said}), partial_images=1)

@@ -14,11 +14,13 @@ from jobs.model.picture import Usage
 from jobs.outside.retry_after import retry_after
 from jobs.pictures.sniff import NotAPicture
 from jobs.providers.base import Answered, Order, Step, Text
+from jobs.providers.google import quota
 from jobs.providers.options import merged
 from jobs.providers.outcomes import (
     BAD_REQUEST,
     bad_response,
     cut,
+    refused_account,
     refused_credential,
     refused_model,
     refused_policy,
@@ -227,7 +229,11 @@ def _answered_failure(status: int, headers: Mapping[str, str], body: bytes) -> P
         return refused_model(status, None)
     if status in BAD_REQUEST:
         return refused_request(said, status, None)
-    return refused_status(status, None, retry_after(headers))
+    limit = quota.read(body)
+    if status == 429 and limit.spent:  # noqa: PLR2004  # of a day: no rate that waiting for a while would meet
+        return refused_account(status, None)
+    after = retry_after(headers)
+    return refused_status(status, None, limit.retry_after if after is None else after)
 
 
 def _said(body: bytes) -> str:

@@ -14,8 +14,10 @@ from jobs.providers.replies import told
 
 _POLICY: Final = frozenset({"content_policy_violation", "moderation_blocked", "contentFilter", "content_filter"})
 _NO_MODEL: Final = frozenset({"DeploymentNotFound", "model_not_found"})
-_ACCOUNT: Final = frozenset({"billing_hard_limit_reached", "billing_not_active", "account_deactivated"})
-"""OpenAI answers 400 and 403 to an account that may not buy: no fault of whoever asked us."""
+_ACCOUNT: Final = frozenset(
+    {"billing_hard_limit_reached", "billing_not_active", "account_deactivated", "insufficient_quota"}
+)
+"""OpenAI answers 400, 403 and 429 to an account that may not buy: no fault of whoever asked us, and no rate limit."""
 
 
 class _TokenDetails(Struct):
@@ -55,12 +57,17 @@ def against_policy(facts: Mapping[str, Any]) -> bool:
     )
 
 
+def against_account(facts: Mapping[str, Any]) -> bool:
+    """Whether an error's words say that our account may buy no more."""
+    return str(facts.get("code")) in _ACCOUNT or str(facts.get("type")) in _ACCOUNT
+
+
 def refused(facts: Mapping[str, Any], status: int, request_id: str | None) -> ProviderError:
     """An error that speaks of what was asked."""
     if against_policy(facts):
         return refused_policy(status, request_id)
     if str(facts.get("code")) in _NO_MODEL:
         return refused_model(status, request_id)
-    if str(facts.get("code")) in _ACCOUNT:
+    if against_account(facts):
         return refused_account(status, request_id)
     return refused_request(facts.get("message"), status, request_id, field=facts.get("param"))

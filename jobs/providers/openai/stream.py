@@ -12,12 +12,12 @@ from msgspec import Raw, Struct
 from jobs.errors import Outcome, ProviderError, ServiceUnavailable
 from jobs.pictures.sniff import NotAPicture
 from jobs.providers.base import PartialImage, Step
-from jobs.providers.openai.errors import against_policy, counted, refused
-from jobs.providers.outcomes import bad_response, cut, refused_status
+from jobs.providers.openai.errors import against_account, against_policy, counted, refused
+from jobs.providers.outcomes import bad_response, cut, refused_account, refused_status
 from jobs.providers.replies import picture, told
 from jobs.providers.sse import data_of
 
-_THROTTLES: Final = frozenset({"rate_limit_exceeded", "insufficient_quota"})
+_THROTTLE: Final = "rate_limit_exceeded"
 _ASKED_WRONGLY: Final = frozenset({"invalid_request_error", "image_generation_user_error"})
 _log = structlog.get_logger()
 
@@ -102,4 +102,6 @@ def _failed(event: _Event, drawn: int, request_id: str | None) -> ProviderError:
         message = "the provider gave up after it had begun to draw: it may have billed what it drew"
         error = ServiceUnavailable(message, reason="outcome_unknown")
         return ProviderError(Outcome.UNKNOWN, error, provider_status=200, provider_request_id=request_id)
-    return refused_status(429 if str(facts.get("code")) in _THROTTLES else 500, request_id, None)
+    if against_account(facts):
+        return refused_account(200, request_id)
+    return refused_status(429 if facts.get("code") == _THROTTLE else 500, request_id, None)

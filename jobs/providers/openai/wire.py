@@ -17,13 +17,14 @@ from jobs.outside.retry_after import retry_after
 from jobs.pictures.sniff import NotAPicture
 from jobs.providers.base import Answered, Order, Step, Warned
 from jobs.providers.openai import stream as openai_stream
-from jobs.providers.openai.errors import counted, refused
+from jobs.providers.openai.errors import against_account, counted, refused
 from jobs.providers.options import merged
 from jobs.providers.outcomes import (
     BAD_REQUEST,
     bad_response,
     connect_seconds,
     cut,
+    refused_account,
     refused_status,
 )
 from jobs.providers.replies import decoded, picture, told
@@ -190,9 +191,11 @@ def _failure(error: Exception) -> ProviderError:
 def _answered_failure(error: Any) -> ProviderError:
     status: int = error.status_code
     headers = error.response.headers
+    facts = error.body if isinstance(error.body, dict) else {}
+    if status == 429 and against_account(facts):  # noqa: PLR2004  # HTTP
+        return refused_account(status, _request_id(headers))
     if status not in BAD_REQUEST:
         return refused_status(status, _request_id(headers), retry_after(headers))
-    facts = error.body if isinstance(error.body, dict) else {}
     return refused(facts, status, _request_id(headers))
 
 
