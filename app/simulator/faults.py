@@ -56,6 +56,12 @@ class Bench:
     def __init__(self, delay: float) -> None:
         self.delay = delay
         self.jitter = 0.0
+        self.rate = 0
+        """Calls that are served in any one second; the rest are refused with 429. 0: all of them."""
+        self.retry_after: int | None = 1
+        """What those are told, in seconds."""
+        self._served: deque[float] = deque()
+        """When the calls of the last second were, by the monotonic clock."""
         self._journal: deque[Call] = deque(maxlen=20_000)
         self._counts: Counter[str] = Counter()
         self._faults: Counter[tuple[str, str]] = Counter()
@@ -64,7 +70,7 @@ class Bench:
         self, wire: str, model: str, prompt: str, client_request_id: str, fields: dict[str, Any]
     ) -> tuple[Call, Fault | None]:
         """Write a call down, and say what is to go wrong with it."""
-        fault = self._fault(prompt)
+        fault = self._fault(prompt) or self._over_rate()
         call = Call(
             nonce=secrets.token_hex(8),
             wire=wire,
@@ -102,6 +108,15 @@ class Bench:
         self._journal.clear()
         self._counts.clear()
         self._faults.clear()
+
+    def _over_rate(self) -> Fault | None:
+        now = time.monotonic()
+        while self._served and self._served[0] <= now - 1:
+            self._served.popleft()
+        if self.rate and len(self._served) >= self.rate:
+            return Fault("429", self.retry_after)
+        self._served.append(now)
+        return None
 
     def _fault(self, prompt: str) -> Fault | None:
         for found in _FAULT.finditer(prompt):

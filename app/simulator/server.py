@@ -62,10 +62,11 @@ async def calls(request: AnyRequest) -> Response[bytes]:
 
 @post("/_simulator/controls", status_code=200)
 async def control(request: AnyRequest) -> Response[bytes]:
-    """Set `delay` and `jitter`, in seconds."""
+    """Set `delay` and `jitter`, in seconds, and `rate`, the calls that are served in a second (0: all)."""
     told: dict[str, Any] = await request.json()
     desk = bench(request)
     desk.delay, desk.jitter = float(told.get("delay", desk.delay)), float(told.get("jitter", desk.jitter))
+    desk.rate = int(told.get("rate", desk.rate))
     return answer(desk.state())
 
 

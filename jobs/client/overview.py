@@ -28,8 +28,13 @@ class ProviderOverview(Struct, frozen=True, kw_only=True):
     shut_ms: int
     """How long the breaker stays open."""
     running: int
+    """Calls that are open."""
     limit: int | None
-    """How many jobs may run; None: as many as there is room for."""
+    """How many may be; None: as many as there are jobs."""
+    calls_per_second: float | None
+    """How often it is called at the most, learnt from its refusals; None: as often as jobs come."""
+    paused_ms: int
+    """How long it gets no call, by its own word or its pace."""
     seconds: Percentiles | None
     """How long its calls take; None: too few have been measured."""
 
@@ -73,5 +78,7 @@ class Overview:
             shut_ms=health.shut_ms,
             running=health.running,
             limit=self._settings.provider_concurrency.get(name),
+            calls_per_second=health.calls_per_second,
+            paused_ms=health.paused_ms,
             seconds=measured(health.took_ms),
         )

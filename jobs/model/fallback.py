@@ -12,6 +12,8 @@ from jobs.model.request import ImageRequest, Target, Warning_
 
 SHUT: Final = "it has failed too often in a row"
 """Why a job goes on elsewhere before it was tried: the circuit breaker is open."""
+CLOSED: Final = "it takes no calls just now"
+"""The same where a worker finds it so: by the breaker, or by the provider's own word of when to come back."""
 
 
 def allowed(job: Job) -> bool:

@@ -47,6 +47,7 @@ def _paid(job: Job, row: Attempt) -> bool | None:
     return True if {i.index for i in job.images} & set(row.indexes) else row.charged
 
 
+_RATE: Final = "provider_rate_limited"
 RETRIED: Final = frozenset({Outcome.NOT_SENT, Outcome.THROTTLED})
 """Outcomes known not to have been charged: the call may be made again."""
 
@@ -59,6 +60,34 @@ def row_of(job: Job, call: int) -> Attempt:
 def open_rows(job: Job) -> tuple[Attempt, ...]:
     """Calls that were begun and of whose end nobody has written."""
     return tuple(a for a in job.attempts if a.ended_ms is None)
+
+
+def open_call(job: Job, indexes: tuple[int, ...]) -> int:
+    """The number of the open call for these pictures."""
+    return next(a.call for a in open_rows(job) if a.indexes == indexes)
+
+
+def number_for(job: Job, indexes: tuple[int, ...]) -> int:
+    """The number of the next call for these pictures, and of its row.
+
+    Of calls that came too soon for a target only the first keeps its row: a job waits as long as it takes, and
+    nothing can have come of the others under their number.
+    """
+    here = (a for a in job.attempts if a.indexes == indexes and not fallback.left_behind(job, a))
+    soon = [a.call for a in here if came_too_soon(a)]
+    return soon[-1] if len(soon) > 1 else len(job.attempts) + 1
+
+
+def came_too_soon(row: Attempt) -> bool:
+    """Whether a call was refused for its time alone: for our rate, or with word of when to come back."""
+    told = row.failure
+    return row.outcome == Outcome.THROTTLED and told is not None and bool(told.reason == _RATE or told.retry_after)
+
+
+def waits_for_pace(job: Job) -> bool:
+    """Whether all that is missing is missing because its calls came too soon, or have not had their turn."""
+    last = [next((a for a in reversed(job.attempts) if i in a.indexes), None) for i in to_make(job)]
+    return bool(last) and all(a is None or came_too_soon(a) for a in last)
 
 
 def frees_room(before: Job, after: Job) -> bool:
@@ -92,6 +121,9 @@ def with_row(job: Job, call: int, **columns: object) -> Job:
 
 def past_deadline(job: Job) -> Failure:
     """The failure of a job whose `cancelAfter` passed before it had a picture."""
+    refused = [a.failure for a in job.attempts if a.failure is not None and came_too_soon(a)]
+    if refused and waits_for_pace(job):
+        return refused[-1]
     return Failure(
         code="TIMEOUT",
         message="the job's cancelAfter passed before the picture was made",

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from jobs.errors import Outcome
 from jobs.model import fallback
 from jobs.model.job import Attempt, BillingState, Cancel, CancelOutcome, Failure, Job, Phase, Progress, Status
-from jobs.model.ledger import close_open, open_rows, past_deadline, row_of, to_make, with_row
+from jobs.model.ledger import close_open, number_for, open_rows, past_deadline, row_of, to_make, with_row
 from jobs.model.picture import Image, Preview, Usage
 from jobs.model.request import Warning_
 from jobs.model.states import Move, leads
@@ -50,18 +50,14 @@ def start(job: Job, now: int) -> Changed:
 
 def intend(job: Job, now: int, indexes: tuple[int, ...]) -> Changed:
     """Write the ledger row of a paid call, before it leaves."""
-    row = Attempt(
-        call=len(job.attempts) + 1,
-        indexes=indexes,
-        started_ms=now,
-        provider=job.request.provider,
-        model=job.request.model,
-    )
+    number = number_for(job, indexes)
+    asked = job.request
+    row = Attempt(call=number, indexes=indexes, started_ms=now, provider=asked.provider, model=asked.model)
     return Changed(
         replace(
             _moved(job, Move.CALL, now),
             phase=Phase.GENERATING,
-            attempts=(*job.attempts, row),
+            attempts=(*job.attempts[: number - 1], row, *job.attempts[number:]),
             progress=None,
             preview=None if job.preview and job.preview.index in indexes else job.preview,
         )

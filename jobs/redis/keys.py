@@ -132,6 +132,10 @@ class Keys:
         """Hash of `BreakerField`."""
         return f"{self.prefix}breaker:{provider}"
 
+    def pace(self, provider: str) -> str:
+        """Hash of `PaceField`: how often a provider that has refused calls for their rate may be called."""
+        return f"{self.prefix}pace:{provider}"
+
     def times_of_provider(self, provider: str) -> str:
         """List: milliseconds of its last good calls, newest first."""
         return f"{self.prefix}times_of_provider:{provider}"
@@ -259,6 +263,21 @@ class BreakerField(StrEnum):
     """One try is under way; of a receiver, which delivery it is."""
     TRIPS = "trips"
     """How often it has shut since the last success."""
+
+
+class PaceField(StrEnum):
+    """Of the pace of a provider. Times in Unix milliseconds."""
+
+    OPENS_AT = "opens_at"
+    """When the next call may begin."""
+    INTERVAL = "interval"
+    """Milliseconds from one call's begin to the next; none: as they come."""
+    SLOWED_AT = "slowed_at"
+    """When a refusal last made it slower."""
+    STEP = "step"
+    """Calls a second that each call which is served makes it faster; none before the second refusal."""
+    WAKES_AT = "wakes_at"
+    """The `OPENS_AT` at which a worker has taken it upon itself to ask for a turn."""
 
 
 class DeliveryField(StrEnum):

@@ -6,7 +6,17 @@ import inspect
 from enum import StrEnum
 from typing import Final
 
-from jobs.redis.keys import ELSEWHERE, BreakerField, DeliveryField, JobField, Keys, LimitField, RoomNeed, UseField
+from jobs.redis.keys import (
+    ELSEWHERE,
+    BreakerField,
+    DeliveryField,
+    JobField,
+    Keys,
+    LimitField,
+    PaceField,
+    RoomNeed,
+    UseField,
+)
 
 
 def lua(script: str) -> str:
@@ -17,7 +27,7 @@ def lua(script: str) -> str:
     return "\n".join(["local keys = {}", *lines, *tables, f"local ELSEWHERE = '{ELSEWHERE}'", ""])
 
 
-_FIELDS: Final = (JobField, RoomNeed, LimitField, UseField, BreakerField, DeliveryField)
+_FIELDS: Final = (JobField, RoomNeed, LimitField, UseField, BreakerField, PaceField, DeliveryField)
 _MARK: Final = "\0"
 """Stands around the variable parts of a key while it is turned into Lua."""
 _LUA_KEYS: Final = Keys(f"{_MARK}ARGV[1]{_MARK}")

@@ -141,7 +141,12 @@ class ProviderSettings(BaseSettings):
         le=86400,
     )
     absorb_seconds: int = variable(
-        "DARKROOM_ABSORB_SECONDS", default=60, about="how long a job backs off on 429/503", example="60", ge=0, le=86400
+        "DARKROOM_ABSORB_SECONDS",
+        default=60,
+        about="how long a job backs off on 503 and while its provider is out of reach",
+        example="60",
+        ge=0,
+        le=86400,
     )
     provider_concurrency: Counts = variable(
         "DARKROOM_PROVIDER_CONCURRENCY",

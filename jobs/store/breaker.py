@@ -1,4 +1,4 @@
-"""The circuit breaker of a provider, shared by all workers, and its health as they see it."""
+"""The circuit breaker and the pace of a provider, shared by all workers, and its health as they see it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from jobs.model.times import now_ms
 from jobs.redis.connection import translate_redis_errors
-from jobs.redis.keys import BreakerField, Keys
+from jobs.redis.keys import BreakerField, Keys, PaceField
 from jobs.redis.scripts import Scripts
 from jobs.store.arguments import Arguments
 
@@ -19,6 +19,19 @@ if TYPE_CHECKING:
     from jobs.settings import Settings
 
 MAX_OPEN_MS: Final = 300_000
+MAX_PAUSE_SECONDS: Final = 3_600
+"""What a provider says at the most of when it is to be asked again."""
+PACE: Final = {
+    "first_interval_ms": 500,
+    "max_interval_ms": 60_000,
+    "wave_ms": 1_000,
+    "first_step": 0.5,
+    "step": 0.05,
+    "keep_ms": 3_600_000,
+}
+"""From one call to the next after a provider's first refusal for our rate, and at the most; calls that began so soon
+after the last refusal that counted say nothing new. Calls a second that each call served adds, before the second
+refusal; after it: by which share of the pace that was refused. How long the pace is kept after the last refusal."""
 KEEP_ROOMS_MS: Final = 600_000
 """How long a room is remembered whose lease has lapsed: a worker that only slept comes back and goes on in it."""
 MAX_TIMES: Final = 200
@@ -45,15 +58,20 @@ class BreakerState(StrEnum):
     """One job tries it out."""
 
 
-class Health(Struct, frozen=True):
+class Health(Struct, frozen=True, kw_only=True):
     """A provider as all workers see it."""
 
     breaker: BreakerState
     shut_ms: int
     """How long it stays open."""
     running: int
+    """Calls that are open."""
     took_ms: tuple[int, ...]
     """Its last good calls, newest first."""
+    calls_per_second: float | None
+    """How often it is called at the most, learnt from its refusals; None: as often as jobs come."""
+    paused_ms: int
+    """How long it gets no call, by its own word or its pace."""
 
 
 class Breaker:
@@ -72,11 +90,24 @@ class Breaker:
             "max_open_ms": MAX_OPEN_MS,
             "keep_times_ms": KEEP_TIMES_MS,
             "keep_rooms_ms": KEEP_ROOMS_MS,
+            "pace": PACE,
         }
 
-    def ended_call(self, provider: str, model: str, verdict: Verdict, took_ms: int) -> Arguments:
-        """A provider's call that has ended, to be told by itself (`record_call`) or with a move of its job."""
-        return {"provider": provider, "model": model, "verdict": verdict, "took_ms": took_ms, **self._bounds}
+    def ended_call(
+        self, provider: str, model: str, verdict: Verdict, took_ms: int, retry_after: float | None = None
+    ) -> Arguments:
+        """A provider's call that has ended, to be told by itself (`record_call`) or with a move of its job.
+
+        For `retry_after` seconds the provider gets no other, an hour at most.
+        """
+        return {
+            "provider": provider,
+            "model": model,
+            "verdict": verdict,
+            "took_ms": took_ms,
+            "retry_after_ms": round(1000 * min(retry_after or 0, MAX_PAUSE_SECONDS)),
+            **self._bounds,
+        }
 
     async def record_call(self, call: Arguments) -> None:
         """Tell of it by itself."""
@@ -88,17 +119,29 @@ class Breaker:
         with translate_redis_errors():
             pipe = self._redis.pipeline(transaction=True)
             pipe.hmget(self._keys.breaker(provider), [BreakerField.SHUT_UNTIL, BreakerField.PROBE])
+            pipe.hmget(self._keys.pace(provider), [PaceField.INTERVAL, PaceField.OPENS_AT])
             pipe.zcount(self._keys.running_at_provider(provider), now, "+inf")
             pipe.lrange(self._keys.times_of_provider(provider), 0, MAX_TIMES - 1)
-            (until, probe), running, took = await pipe.execute()
-        shut_ms = max(0, int(float(until)) - now) if until else 0
-        return Health(_state(until, probe, shut_ms), shut_ms, running, tuple(int(ms) for ms in took))
+            (until, probe), (interval, opens_at), running, took = await pipe.execute()
+        shut_ms = _left(until, now)
+        return Health(
+            breaker=_state(until, probe, shut_ms),
+            shut_ms=shut_ms,
+            running=running,
+            took_ms=tuple(int(ms) for ms in took),
+            calls_per_second=1000 / float(interval) if interval else None,
+            paused_ms=_left(opens_at, now),
+        )
 
 
 def circuit_breaker(redis: Redis, settings: Settings) -> Breaker:
     """The breaker that the settings ask for."""
     failures, open_ms = settings.breaker_failures, settings.breaker_seconds * 1000
     return Breaker(redis, settings.redis_prefix, max_failures=failures, open_ms=open_ms)
+
+
+def _left(until: bytes | None, now: int) -> int:
+    return max(0, int(float(until)) - now) if until else 0
 
 
 def _state(until: bytes | None, probe: bytes | None, shut_ms: int) -> BreakerState:

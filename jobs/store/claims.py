@@ -44,11 +44,20 @@ class Claim(Struct, frozen=True):
     fence: int
     turn: str
     room: bool = True
+    wake_ms: int | None = None
+    """In so many milliseconds this worker is to ask for a turn: others wait for the pace of the job's provider."""
 
     @property
     def name(self) -> str:
         """The claim, told from an earlier one of the same job."""
         return f"{self.job.id}/{self.fence}"
+
+
+class Paced(Struct, frozen=True):
+    """No job may be claimed just now; some wait for their provider's pace."""
+
+    wake_ms: int
+    """In so many milliseconds this worker is to ask for a turn."""
 
 
 class Renewal(Struct, frozen=True):
@@ -75,8 +84,8 @@ class Claims:
         self._limits = dict(limits or {})
         self.rooms = Rooms(redis, prefix, self._limits)
 
-    async def claim_next(self, turn: str, worker: str, lease_ms: int) -> Claim | None:
-        """The next job that is this turn's to run; with `None` the turn has been given back."""
+    async def claim_next(self, turn: str, worker: str, lease_ms: int) -> Claim | Paced | None:
+        """The next job that is this turn's to run; without one the turn has been given back."""
         told = {
             "turn": turn,
             "worker": worker,
@@ -90,8 +99,10 @@ class Claims:
             if answer is None:
                 return None
             match answer:
-                case [fence, document, room]:
-                    claim = Claim(unpack(document), fence, turn, bool(room))
+                case int(wake_ms):
+                    return Paced(wake_ms)
+                case [fence, document, room, wake_ms]:
+                    claim = Claim(unpack(document), fence, turn, bool(room), wake_ms if wake_ms >= 0 else None)
                     self.rooms.hold(claim)
                     return claim
                 case [job_id, schema]:

@@ -10,7 +10,7 @@ from jobs.model import fallback
 from jobs.model.job import Job
 from jobs.model.times import now_ms
 from jobs.redis.connection import translate_redis_errors
-from jobs.redis.keys import BreakerField, JobField, Keys, LimitField, lane
+from jobs.redis.keys import BreakerField, JobField, Keys, LimitField, PaceField, lane
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -31,7 +31,7 @@ class QueuePosition(Struct, frozen=True, kw_only=True):
     provider_running: int
     provider_limit: int | None
     shut_ms: int
-    """How long the provider's breaker stays open."""
+    """How long the provider gets no call: by its breaker, or by its own word."""
     taken: bool = False
     """A worker has the job, or has had it, since it was looked at: it waits no more."""
 
@@ -50,8 +50,9 @@ async def queue_position(redis: Redis, prefix: str, job: Job, provider_limit: in
     """
     keys, now = Keys(prefix), now_ms()
     with translate_redis_errors():
-        job_now, rank, lanes, limit, until, *counts = await _look(redis, keys, job, now)
+        job_now, rank, lanes, limit, until, opens_at, *counts = await _look(redis, keys, job, now)
         status, score, lease = job_now
+        shut_until = max((float(time) for time in (until, opens_at) if time), default=0)
         others = {keys.ready(job.org, each.decode()) for each in lanes} - (set() if rank is None else {_own(keys, job)})
         ahead = (rank or 0) + await _count(redis, others, "+inf" if score is None else f"({score.decode()}")
     orgs, running, slots, org_running, provider_running = counts
@@ -64,7 +65,7 @@ async def queue_position(redis: Redis, prefix: str, job: Job, provider_limit: in
         org_limit=None if limit is None else int(limit),
         provider_running=provider_running,
         provider_limit=provider_limit,
-        shut_ms=max(0, int(float(until)) - now) if until else 0,
+        shut_ms=max(0, int(shut_until) - now),
         taken=status not in {None, b"queued"} or int(lease or 0) > now,
     )
 
@@ -81,6 +82,7 @@ async def _look(redis: Redis, keys: Keys, job: Job, now: int) -> list[Any]:
     pipe.smembers(keys.lanes_of_org(org))
     pipe.hget(keys.limits(org), LimitField.MAX_RUNNING)
     pipe.hget(keys.breaker(provider), BreakerField.SHUT_UNTIL)
+    pipe.hget(keys.pace(provider), PaceField.OPENS_AT)
     for members in (keys.ready_orgs, keys.claimed):
         pipe.zcard(members)
     for leased in (keys.slots, keys.running_of_org(org), keys.running_at_provider(provider)):

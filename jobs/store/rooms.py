@@ -49,6 +49,12 @@ class Rooms:
         self._held[claim.name] += taken
         return taken
 
+    async def take_place(self, claim: Claim) -> bool:
+        """Whether another call may go out in a room of the claim, by the provider's pace. With Redis away: it may."""
+        with contextlib.suppress(ServiceUnavailable):
+            return bool(await self._scripts.run("take_place", {"provider": _provider(claim)}))
+        return True
+
     async def give_back(self, claim: Claim, *rooms: str) -> None:
         """Their calls have ended. With Redis away they end with their leases, which nobody renews any more."""
         held = self._held.get(claim.name, [])
@@ -64,7 +70,7 @@ class Rooms:
         del self._held[claim.name]
 
 
-_SCRIPTS: Final = ("take_rooms",)
+_SCRIPTS: Final = ("take_rooms", "take_place")
 
 
 def _provider(claim: Claim) -> str:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from jobs.blobs.store import BlobStoreDown
 from jobs.errors import DarkroomError, Outcome, ProviderError, ProviderRateLimited, ServiceUnavailable, TimedOut
-from jobs.model import moves, together
+from jobs.model import ledger, moves, together
 from jobs.model.job import Failure, Progress
 from jobs.model.picture import Picture, Usage
 from jobs.model.request import Warning_
@@ -102,7 +102,7 @@ class ProviderCall:
         with contextlib.suppress(moves.MoveRefused):
             await until_replicated(self._context.replication, self._job)
             begun = await self._job.apply(together.start_if_queued, partial(moves.intend, indexes=self._indexes))
-            self._number, began = len(begun.attempts), now_ms()
+            self._number, began = ledger.open_call(begun, self._indexes), now_ms()
             try:
                 await require_replicated(self._context.replication, self._job)
             except ProviderError as error:
@@ -111,7 +111,7 @@ class ProviderCall:
             try:
                 await self._exchange()
             except ProviderError as error:
-                await self._settle_failed(error, self._ended_call(verdict_on(error), began))
+                await self._settle_failed(error, self._ended_call(verdict_on(error), began, error.retry_after))
             except BlobStoreDown as error:
                 await self._settle_failed(_not_stored(error), None)
             except (moves.MoveRefused, Fenced):
@@ -225,9 +225,9 @@ class ProviderCall:
         telling = (self._context.writer.record_stored(self._job, each) for each in self._unrecorded)
         await asyncio.gather(*telling, return_exceptions=True)
 
-    def _ended_call(self, verdict: Verdict, began_ms: int) -> Arguments:
-        asked = self._job.now.request
-        return self._context.breaker.ended_call(asked.provider, asked.model, verdict, now_ms() - began_ms)
+    def _ended_call(self, verdict: Verdict, began_ms: int, retry_after: float | None = None) -> Arguments:
+        asked, took_ms = self._job.now.request, now_ms() - began_ms
+        return self._context.breaker.ended_call(asked.provider, asked.model, verdict, took_ms, retry_after)
 
     async def _settle(self, call: Arguments) -> None:
         report = self._report

@@ -70,7 +70,8 @@ class JobLoop:
         self._lost: frozenset[str] = frozenset()
         self._tasks: list[asyncio.Task[None]] = []
         self._chores: asyncio.Task[None] | None = None
-        self._cancels: set[asyncio.Task[None]] = set()
+        self._asides: set[asyncio.Task[None]] = set()
+        """Cancels, and turns to be asked for."""
 
     async def __aenter__(self) -> Self:
         self._trust_later()
@@ -83,7 +84,7 @@ class JobLoop:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await cancel(*self._tasks, self._chores, *self._cancels)
+        await cancel(*self._tasks, self._chores, *self._asides)
         with contextlib.suppress(DarkroomError, TimeoutError):
             async with asyncio.timeout(FAREWELL_SECONDS):
                 await self._claims.release(self.name, self._slots, [])
@@ -95,7 +96,9 @@ class JobLoop:
         try:
             while not self.draining and clock() < end:
                 claim = await self._claims.claim_next(turn, self.name, self._lease_ms)
-                if claim is None:
+                if claim is not None and claim.wake_ms is not None:
+                    self._ring_later(claim.wake_ms)
+                if not isinstance(claim, Claim):
                     return
                 await self._hold(claim)
             await self._claims.release(self.name, 0, [turn])
@@ -121,9 +124,11 @@ class JobLoop:
             self._cancel(job_id.decode())
 
     def _cancel(self, job_id: str) -> None:
-        task = asyncio.create_task(self._runner.cancel(job_id))
-        self._cancels.add(task)
-        task.add_done_callback(self._cancels.discard)
+        self._keep(asyncio.create_task(self._runner.cancel(job_id)))
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._asides.add(task)
+        task.add_done_callback(self._asides.discard)
 
     async def _beat_on(self) -> None:
         while True:
@@ -166,6 +171,16 @@ class JobLoop:
             return  # the next beat begins them anew
         except Exception as error:  # noqa: BLE001  # as does it then
             _log.error("chores failed", exc_info=error)
+
+    def _ring_later(self, wake_ms: int) -> None:
+        """A provider limits our rate: when it may be called again, somebody has to be there."""
+
+        async def ring() -> None:
+            await asyncio.sleep(wake_ms / 1000)
+            with contextlib.suppress(ServiceUnavailable):  # the heartbeat asks for turns, too
+                await self._claims.missing_turns(self._slots)
+
+        self._keep(asyncio.create_task(ring()))
 
     def _trust_later(self) -> None:
         """Leases may have lapsed because Redis was away: the next one of our own is everybody's time to renew them."""

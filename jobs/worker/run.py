@@ -31,7 +31,7 @@ _log = structlog.get_logger()
 
 
 class Runner:
-    """Runs claimed jobs. `absorb_seconds`: how long one backs off in all on 429 and 503."""
+    """Runs claimed jobs. `absorb_seconds`: how long one backs off in all on 503 and while nothing can be sent."""
 
     def __init__(  # noqa: PLR0913  # the composition root hands over each part by name
         self,
@@ -77,7 +77,7 @@ class Runner:
     async def _run(self, job: LeasedJob, claim: Claim) -> None:
         try:
             if not claim.room and job.now.status is Status.QUEUED and not ledger.open_rows(job.now):
-                await self._fall_back(job, fallback.SHUT)
+                await self._fall_back(job, fallback.CLOSED)
                 return
             await self._begin(job, room=claim.room)
             if claim.room:
@@ -147,9 +147,12 @@ class Runner:
                 raise trouble
 
     async def _call_in(self, claim: Claim, room: str, calls: list[ProviderCall]) -> None:
+        """The first call has its place in the provider's pace with the room; what finds none waits in the lane."""
         try:
             while calls:
                 await calls.pop(0).make()
+                if calls and not await self._rooms.take_place(claim):
+                    return
         finally:
             if room != claim.name:  # that one goes with the job's end
                 await self._rooms.give_back(claim, room)
@@ -185,6 +188,8 @@ class Runner:
             await job.apply(lambda j, now: moves.back_off(j, now, 0, Phase.QUEUED))
         elif fallback.allowed(job.now):
             await self._fall_back(job, _final(job.now).message)
+        elif ledger.waits_for_pace(job.now):  # its turn comes when the provider's lane opens, at no cost of its own
+            await job.apply(lambda j, now: moves.back_off(j, now, 0, Phase.THROTTLED))
         elif ledger.to_make(job.now) and (delay_ms := self._delay_ms(job.now)) is not None:
             await job.apply(lambda j, now: moves.back_off(j, now, delay_ms))
         elif job.now.images:
@@ -198,10 +203,11 @@ class Runner:
         _log.info("job goes on elsewhere", left=left.provider, to=job.now.request.provider, why=why)
 
     def _delay_ms(self, job: Job) -> int | None:
-        """How long to back off before the next call, by the provider's word first; None: no more tries."""
-        tries = sum(a.outcome in ledger.RETRIED and not fallback.left_behind(job, a) for a in job.attempts)
-        told = max((a.failure.retry_after or 0 for a in job.attempts[-1:] if a.failure), default=0)
-        delay_ms = round(1000 * (told or min(30, 2 ** max(0, tries - 1)) * random.uniform(0.8, 1.2)))  # noqa: S311  # jitter
+        """How long to back off before the next call; None: no more tries."""
+        here = [a for a in job.attempts if not fallback.left_behind(job, a) and not ledger.came_too_soon(a)]
+        tries = sum(a.outcome in ledger.RETRIED for a in here)
+        seconds: float = min(30, 2 ** max(0, tries - 1))
+        delay_ms = round(1000 * seconds * random.uniform(0.8, 1.2))  # noqa: S311  # jitter
         if job.backed_off_ms + delay_ms > self._absorb_ms or now_ms() + delay_ms >= job.cancel_at_ms:
             return None
         return delay_ms

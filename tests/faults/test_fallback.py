@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 
 from app.main import create_app
@@ -10,6 +11,7 @@ from jobs.client.submission import Submission
 from jobs.model.choices import OnAmbiguous
 from jobs.model.job import Options
 from jobs.model.request import ImageRequest
+from jobs.redis.keys import Keys
 from jobs.settings import Settings
 from jobs.store.breaker import Breaker
 from tests.neighbours import free_port, wait_until
@@ -29,6 +31,14 @@ ROUTES = (
 def gateway(far_end):
     with running_redis() as redis, running_gateway(redis.url, far_end, DARKROOM_ROUTES=ROUTES) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _no_pace_yet(gateway):
+    """Nobody has refused a call for its rate, or said when to come back."""
+    keys = Keys("{darkroom}:")
+    with SyncRedis.from_url(gateway.environment["REDIS_URL"]) as known:
+        known.delete(*(keys.pace(provider) for provider in ("azure-openai", "openai", "gemini")))
 
 
 @pytest.fixture(scope="module")

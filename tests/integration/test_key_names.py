@@ -17,7 +17,7 @@ FAMILIES = {
     for name, method in inspect.getmembers(Keys, inspect.isfunction)
     if not name.startswith("_")
 }
-FIELDS = (keys.JobField, keys.LimitField, keys.UseField, keys.BreakerField, keys.DeliveryField)
+FIELDS = (keys.JobField, keys.LimitField, keys.UseField, keys.BreakerField, keys.PaceField, keys.DeliveryField)
 
 
 async def evaluated(redis, expression):

@@ -72,8 +72,15 @@ SCHEMAS: Final[dict[str, Any]] = {
                                 "type": "object",
                                 "properties": {"state": {"enum": ["closed", "open", "half_open"]}},
                             },
-                            "running": {"type": "integer"},
+                            "running": {"type": "integer", "description": "calls that are open"},
                             "limit": {"type": ["integer", "null"]},
+                            "rateLimit": {
+                                "type": "object",
+                                "properties": {
+                                    "callsPerSecond": {"type": "number"},
+                                    "retryAfterSeconds": {"type": "integer"},
+                                },
+                            },
                         },
                     },
                 }

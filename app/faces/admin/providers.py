@@ -12,6 +12,7 @@ from app.http.problems import answer
 from app.http.query import only_query
 from app.services import AnyRequest, services
 from jobs.client.estimates import seconds_json
+from jobs.model.json import present
 
 if TYPE_CHECKING:
     from jobs.client.overview import ProviderOverview
@@ -37,9 +38,19 @@ def _provider_json(provider: ProviderOverview) -> dict[str, Any]:
     }
     if provider.missing is not None:
         shown["missing"] = provider.missing
+    if provider.calls_per_second is not None or provider.paused_ms:
+        shown["rateLimit"] = _rate_limit_json(provider)
     if provider.seconds is not None:
         shown["seconds"] = seconds_json(provider.seconds)
     return shown
+
+
+def _rate_limit_json(provider: ProviderOverview) -> dict[str, Any]:
+    rate = provider.calls_per_second
+    return present(
+        callsPerSecond=None if rate is None else round(rate, 3),
+        retryAfterSeconds=-(-provider.paused_ms // 1000) or None,
+    )
 
 
 def _breaker_json(provider: ProviderOverview) -> dict[str, Any]:

@@ -70,6 +70,18 @@ local function next_job()
   end
 end
 
+-- In how many milliseconds this worker should ask for a turn again, for the sake of what waits for a provider's pace.
+local function first_opening()
+  local first
+  for _, lane in ipairs(redis.call('SMEMBERS', keys.lanes)) do
+    if paced(provider_of(lane), now) == 0 then
+      local opens_in = wake_in(provider_of(lane), now)
+      first = opens_in and math.min(opens_in, first or opens_in) or first
+    end
+  end
+  return first or false
+end
+
 for _ = 1, 100 do
   local lost = redis.call('ZPOPMIN', keys.lost)[1]
   local id = lost or next_job()
@@ -81,7 +93,7 @@ for _ = 1, 100 do
     if redis.call('EXISTS', keys.ready_orgs, keys.claimed) == 0 then
       redis.call('DEL', keys.tags)  -- nobody waits and nothing runs: all begin alike again
     end
-    return false
+    return first_opening()
   end
   local key = keys.job(id)
   local job = read(key, JobField.status, JobField.lease_until, JobField.document, JobField.deadline, JobField.org,
@@ -104,15 +116,17 @@ for _ = 1, 100 do
     redis.call('HSET', key, JobField.fence, fence, JobField.lease_until, lease_until, JobField.worker, args.worker)
     redis.call('ZADD', keys.due, math.min(tonumber(job.deadline), lease_until), id)
     redis.call('ZADD', keys.claimed, now, id)
+    local wake_ms
     if room then
       redis.call('ZADD', keys.running_at_provider(job.provider), lease_until, room_of(id, fence))
+      wake_ms = count_call(job.provider, now) and wake_in(job.provider, now)
     end
     redis.call('ZADD', keys.running_of_org(job.org), lease_until, id)
     redis.call('ZADD', keys.turns, lease_until, args.turn)
     if room and probing then  -- one job tries it out
       redis.call('HSET', breaker, BreakerField.shut_until, now + args.probe_ms, BreakerField.probe, 1)
     end
-    return {fence, job.document, room and 1 or 0}
+    return {fence, job.document, room and 1 or 0, wake_ms or -1}
   end
 end
 return {}

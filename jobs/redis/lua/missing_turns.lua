@@ -13,9 +13,13 @@ local budget = {orgs = 50}
 local work = redis.call('ZCARD', keys.lost) + redis.call('ZCOUNT', keys.backing_off, '-inf', now)
 for _, lane in ipairs(redis.call('SMEMBERS', keys.lanes)) do
   if work < #args.turns and may_claim(room_at, lane) then
+    local most = #args.turns
+    if room_at(provider_of(lane)) == 'free' then
+      most = math.min(most, work + paced(provider_of(lane), now))
+    end
     each_org(lane, now, budget, function(org)
-      work = work + redis.call('ZCARD', keys.ready(org, lane))
-      return work >= #args.turns
+      work = math.min(most, work + redis.call('ZCARD', keys.ready(org, lane)))
+      return work >= most
     end)
   end
 end

@@ -8,5 +8,6 @@ local taken = 0
 while until_ms and taken < #args.rooms and rooms(args.limits, now)(args.provider) == 'free' do
   taken = taken + 1
   redis.call('ZADD', key, until_ms, args.rooms[taken])
+  count_call(args.provider, now)
 end
 return taken

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from jobs.errors import Outcome
 from jobs.model import ledger, moves, states
 from jobs.model.choices import OnAmbiguous
-from jobs.model.job import BillingState, Failure, Options, Status
+from jobs.model.job import BillingState, Failure, Options, Phase, Status
 from jobs.model.json import billing_json
 from jobs.model.picture import Image, Preview
 from jobs.model.request import Fallback, Target
@@ -131,6 +131,40 @@ def test_each_picture_is_paid_for_as_often_as_the_job_says_and_no_more():
         job = moves.settle(job, 3, len(job.attempts), outcome=Outcome.UNKNOWN, charged=None).job
 
     assert ledger.to_make(job) == (1,)
+
+
+def refused(job, reason="provider_rate_limited", retry_after=None):
+    """The job after a call that its provider refused with 429 or 503."""
+    job = moves.start(job, 1).job
+    job = moves.intend(job, 2, (0,)).job
+    failure = Failure(code="SERVICE_UNAVAILABLE", message="m", reason=reason, retry_after=retry_after)
+    call = ledger.open_call(job, (0,))
+    job = moves.settle(job, 3, call, outcome=Outcome.THROTTLED, charged=False, failure=failure).job
+    return moves.back_off(job, 4, 0, Phase.THROTTLED).job
+
+
+def test_a_job_that_waits_for_its_provider_s_pace_grows_by_no_row_and_backs_off_at_no_cost():
+    job = NEW
+    for _ in range(50):
+        job = refused(job)
+
+    assert [a.call for a in job.attempts] == [1, 2]
+    assert (job.backed_off_ms, job.phase) == (0, Phase.THROTTLED)
+    assert moves.overdue(job, 900_001).job.failure.reason == "provider_rate_limited"
+
+
+@pytest.mark.parametrize(
+    ("reason", "retry_after", "waits"),
+    [
+        ("provider_rate_limited", None, True),
+        ("provider_rate_limited", 7.0, True),
+        ("provider_unavailable", 7.0, True),
+        ("provider_unavailable", 0.0, False),
+        ("provider_unavailable", None, False),
+    ],
+)
+def test_a_job_waits_for_its_time_alone_where_that_is_all_that_the_provider_has_against_it(reason, retry_after, waits):
+    assert ledger.waits_for_pace(refused(NEW, reason, retry_after)) is waits
 
 
 @pytest.mark.parametrize(

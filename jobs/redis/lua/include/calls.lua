@@ -1,27 +1,79 @@
 -- A provider's call has ended: 'good', 'bad' or 'busy', and how long it took. Enough bad ones in a row open the
 -- breaker, longer each time; one good one closes it. Times are kept of the provider and of each of its models, the newest
 -- 200 and at most twenty more.
-local function record_call(call)
+-- The provider's pace is halved by a call that was refused for its rate ('busy'), and grows by a step with each that was
+-- served while others waited for theirs (additive increase, multiplicative decrease). For `retry_after_ms` it gets no call.
+
+-- The milliseconds from one call to the next from now on. Calls of one wave, which are refused together, slow it once.
+local function slow_down(call, pace, now)
+  local interval = tonumber(pace.interval or '0')
+  if now - call.took_ms < tonumber(pace.slowed_at or '0') + call.pace.wave_ms then
+    return interval
+  end
+  local pace_key = keys.pace(call.provider)
+  local slower = interval > 0 and math.min(2 * interval, call.pace.max_interval_ms) or call.pace.first_interval_ms
+  redis.call('HSET', pace_key, PaceField.interval, slower, PaceField.slowed_at, now)
+  if interval > 0 then
+    redis.call('HSET', pace_key, PaceField.step, call.pace.step * 1000 / interval)
+  end
+  return slower
+end
+
+local function speed_up(call, pace, now)
+  local interval = tonumber(pace.interval or '0')
+  if interval > 0 and tonumber(pace.wakes_at or '0') > now - call.took_ms then
+    local faster = 1000 / (1000 / interval + tonumber(pace.step or call.pace.first_step))
+    redis.call('HSET', keys.pace(call.provider), PaceField.interval, faster)
+  end
+end
+
+local function pause(call, pace, now, ms)
+  ms = math.ceil(ms)
+  local pace_key = keys.pace(call.provider)
+  redis.call('HSET', pace_key, PaceField.opens_at, math.max(tonumber(pace.opens_at or '0'), now + ms))
+  redis.call('PEXPIRE', pace_key, call.pace.keep_ms + ms)
+end
+
+local function keep_time(call)
+  for _, times in ipairs({keys.times_of_provider(call.provider), keys.times_of_model(call.provider, call.model)}) do
+    if redis.call('LPUSH', times, call.took_ms) % 20 == 1 then
+      redis.call('LTRIM', times, 0, 199)
+      redis.call('PEXPIRE', times, call.keep_times_ms)
+    end
+  end
+end
+
+local function count_failure(call, now)
   local key = keys.breaker(call.provider)
-  local dead = now_ms() - call.keep_rooms_ms
+  local failures = redis.call('HINCRBY', key, BreakerField.failures, 1)
+  local state = read(key, BreakerField.shut_until, BreakerField.probe)
+  if failures >= call.max_failures and (not state.shut_until or state.probe) then
+    local trips = redis.call('HINCRBY', key, BreakerField.trips, 1)
+    local pause_ms = math.min(call.open_ms * 2 ^ (trips - 1), call.max_open_ms)
+    redis.call('HSET', key, BreakerField.shut_until, now + pause_ms)
+    redis.call('HDEL', key, BreakerField.probe)
+  end
+  redis.call('PEXPIRE', key, 2 * call.max_open_ms)
+end
+
+local function record_call(call)
+  local now = now_ms()
+  local pace = read(
+    keys.pace(call.provider),
+    PaceField.opens_at, PaceField.interval, PaceField.slowed_at, PaceField.step, PaceField.wakes_at
+  )
+  local dead = now - call.keep_rooms_ms
   redis.call('ZREMRANGEBYSCORE', keys.running_at_provider(call.provider), '-inf', dead)  -- rooms of workers that died
   if call.verdict == 'good' then
-    for _, times in ipairs({keys.times_of_provider(call.provider), keys.times_of_model(call.provider, call.model)}) do
-      if redis.call('LPUSH', times, call.took_ms) % 20 == 1 then
-        redis.call('LTRIM', times, 0, 199)
-        redis.call('PEXPIRE', times, call.keep_times_ms)
-      end
-    end
-    redis.call('DEL', key)
+    keep_time(call)
+    redis.call('DEL', keys.breaker(call.provider))
+    speed_up(call, pace, now)
   elseif call.verdict == 'bad' then
-    local failures = redis.call('HINCRBY', key, BreakerField.failures, 1)
-    local state = read(key, BreakerField.shut_until, BreakerField.probe)
-    if failures >= call.max_failures and (not state.shut_until or state.probe) then
-      local trips = redis.call('HINCRBY', key, BreakerField.trips, 1)
-      local pause_ms = math.min(call.open_ms * 2 ^ (trips - 1), call.max_open_ms)
-      redis.call('HSET', key, BreakerField.shut_until, now_ms() + pause_ms)
-      redis.call('HDEL', key, BreakerField.probe)
-    end
-    redis.call('PEXPIRE', key, 2 * call.max_open_ms)
+    count_failure(call, now)
+  end
+  if call.verdict == 'busy' then
+    pause(call, pace, now, math.max(call.retry_after_ms, slow_down(call, pace, now)))
+  elseif call.retry_after_ms > 0 then
+    pause(call, pace, now, math.max(1000, call.retry_after_ms))
   end
 end

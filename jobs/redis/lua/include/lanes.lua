@@ -118,14 +118,57 @@ local function room_of(id, fence)
   return string.format('%s/%.0f', id, fence)
 end
 
--- Whether a provider may be given another job: 'free', 'full' (as many calls as its limit are open) or 'shut' (by its breaker).
--- `limits` are those of the providers that have one.
+-- How far a provider's pace is made good that was not kept, as when nobody was awake just then; and how long a pause
+-- has to be for a job that may leave to leave.
+local BEHIND_MS, LONG_PAUSE_MS = 500, 2000
+
+-- How many calls a provider's pace lets begin now, and when the one after them may.
+local function paced(provider, now)
+  local pace = read(keys.pace(provider), PaceField.opens_at, PaceField.interval)
+  local opens_at, interval = tonumber(pace.opens_at or '0'), tonumber(pace.interval or '0')
+  if opens_at > now then
+    return 0, opens_at
+  elseif interval == 0 then
+    return math.huge
+  end
+  opens_at = math.max(opens_at, now - BEHIND_MS)
+  local calls = 1 + math.floor((now - opens_at) / interval)
+  return calls, opens_at + calls * interval
+end
+
+-- A call is about to begin: the next one waits for its time. Answers whether it does: whether the provider has a pace.
+local function count_call(provider, now)
+  local pace = read(keys.pace(provider), PaceField.opens_at, PaceField.interval)
+  if pace.interval then
+    local opens_at = math.max(tonumber(pace.opens_at or '0'), now - BEHIND_MS)
+    redis.call('HSET', keys.pace(provider), PaceField.opens_at, opens_at + pace.interval)
+    return true
+  end
+end
+
+-- In how many milliseconds a worker should ask for a turn, for a provider's pace holds up jobs: of each such time one
+-- worker is told. None: there are no such jobs, or another worker does it.
+local function wake_in(provider, now)
+  if redis.call('EXISTS', keys.orgs_in_lane(provider), keys.orgs_in_lane(leaving_lane(provider))) > 0 then
+    local pace = read(keys.pace(provider), PaceField.opens_at, PaceField.wakes_at)
+    if pace.opens_at and pace.opens_at ~= pace.wakes_at then
+      redis.call('HSET', keys.pace(provider), PaceField.wakes_at, pace.opens_at)
+      return math.max(0, math.ceil(tonumber(pace.opens_at) - now))
+    end
+  end
+end
+
+-- Whether a provider may be given another job: 'free', 'full' (as many calls as its limit are open), 'paced' (not just yet),
+-- or 'shut' (by its breaker, or for a while by its own word). `limits` are those of the providers that have one.
 local function rooms(limits, now)
   local known = {}
   return function(provider)
     if known[provider] == nil then
+      local calls, opens_at = paced(provider, now)
       if tonumber(redis.call('HGET', keys.breaker(provider), BreakerField.shut_until) or '0') > now then
         known[provider] = 'shut'
+      elseif calls == 0 then
+        known[provider] = opens_at - now > LONG_PAUSE_MS and 'shut' or 'paced'
       elseif limits[provider] and redis.call('ZCOUNT', keys.running_at_provider(provider), '(' .. now, '+inf') >= limits[provider] then
         known[provider] = 'full'
       else
