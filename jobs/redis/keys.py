@@ -221,6 +221,8 @@ class JobField(StrEnum):
     FENCE = "fence"
     LEASE_UNTIL = "lease_until"
     WORKER = "worker"
+    ASTRAY = "astray"
+    """1: its lease ran out, and it was put into a lane or among the lost."""
     ADOPTABLE_UNTIL = "adoptable_until"
 
 

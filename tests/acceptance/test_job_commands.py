@@ -4,6 +4,7 @@ import pytest
 import redis
 
 from jobs.redis.keys import Keys
+from tests.batch_calls import ask, named
 from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_monitor import TIMED, monitored
@@ -12,13 +13,14 @@ KEYS = Keys("{darkroom}:")
 LEFT_OUT = TIMED | {"ZCARD", "ECHO"}
 """The last two are the tests' own."""
 CALLS = 10
+ITEMS = 40
 HARE = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview", "prompt": "A hare"}
 
 
 @pytest.fixture(scope="module")
 def gateway(redis_server, far_end):
     redis_server.flush()
-    with running_gateway(redis_server.url, far_end) as gateway:
+    with running_gateway(redis_server.url, far_end, DARKROOM_WORKER_SLOTS="4") as gateway:
         yield gateway
 
 
@@ -33,6 +35,18 @@ def alone(gateway):
             if not number:
                 monitor.counts()  # Redis has the scripts from here on
         return [{name: n / CALLS for name, n in each.items() if name not in LEFT_OUT} for each in monitor.counts()]
+
+
+@pytest.fixture(scope="module")
+def batch(gateway, alone, far_end):  # noqa: ARG001  # Redis has the scripts by then
+    """The same of a job in a batch, from the request to its end."""
+    url = gateway.environment["REDIS_URL"]
+    with gateway.client() as client, monitored(url) as monitor, redis.Redis.from_url(url) as store:
+        far_end.bench.reset()
+        ask(client, named(ITEMS)).raise_for_status()
+        wait_until(lambda: len(far_end.bench.calls()) == ITEMS, what="the calls")
+        wait_until(lambda: not store.zcard(KEYS.turns), what="the end of the turns")
+        return [{name: n / ITEMS for name, n in each.items() if name not in LEFT_OUT} for each in monitor.counts()]
 
 
 def test_a_call_that_waits_reads_its_job_twice(alone):
@@ -51,3 +65,15 @@ def test_a_call_that_waits_asks_fifteen_commands_at_most(alone):
     outside, _ = alone
 
     assert sum(outside.values()) <= 15
+
+
+def test_a_job_in_a_batch_asks_eight_commands_at_most(batch):
+    outside, _ = batch
+
+    assert sum(outside.values()) <= 8
+
+
+def test_a_job_in_a_batch_comes_to_seventy_commands_at_most_with_those_in_scripts(batch):
+    outside, inside = batch
+
+    assert sum(outside.values()) + sum(inside.values()) <= 70

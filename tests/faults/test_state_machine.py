@@ -650,13 +650,13 @@ MUTATIONS = {
     ),
     "begun anew": ("make_ready(org, provider, id, held.score)", "", "stranded"),
     "end": (
-        "redis.call('ZREM', keys.ready(org, held.provider), id)\n    redis.call('HDEL'",
-        "redis.call('HDEL'",
+        "redis.call('ZREM', keys.ready(org, provider), id)",
+        "",
         "and among the ready",
     ),
     "the way out": (
-        "redis.call('ZREM', keys.ready(org, leaving_lane(held.provider)), id)\n  redis.call('ZREM', keys.lost, id)",
-        "redis.call('ZREM', keys.lost, id)",
+        "redis.call('ZREM', keys.ready(org, leaving_lane(provider)), id)",
+        "",
         "among the ready|two lanes",
     ),
     "key": ("local known = redis.call('GET', idempotency.key)", "local known = false", "one key, one job"),

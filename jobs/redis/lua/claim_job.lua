@@ -32,12 +32,12 @@ local function next_org()
 end
 
 -- The lane whose first job is next of an org's: by priority and age, whatever its provider; none without room.
-local function lane_of(org)
+local function lane_of(org, lanes)
   local chosen, least
-  for _, lane in ipairs(redis.call('SMEMBERS', keys.lanes_of_org(org))) do
-    local first = redis.call('ZRANGE', keys.ready(org, lane), 0, 0, 'WITHSCORES')
-    if first[1] and (not least or tonumber(first[2]) < least) and may_claim(room_at, lane) then
-      chosen, least = lane, tonumber(first[2])
+  for _, lane in ipairs(lanes) do
+    local first, score = first_in(org, lane)
+    if first and (not least or score < least) and may_claim(room_at, lane) then
+      chosen, least = lane, score
     end
   end
   return chosen
@@ -46,27 +46,27 @@ end
 -- An org's tag grows by what the job is expected to take of the workers' time, divided by the org's weight: so orgs
 -- share the workers by weight, whatever the size of their jobs and the depth of their queues. A job that only goes on
 -- elsewhere takes next to nothing, and yet a thousand of them hold up nobody.
-local function pay(org, tag, id, room)
-  local seconds = room == 'shut' and 0.1 or tonumber(redis.call('HGET', keys.job(id), JobField.expected_seconds) or '1')
-  local weight = tonumber(redis.call('HGET', keys.limits(org), LimitField.weight) or '1')
-  local after = tag + seconds / weight
-  redis.call('SET', keys.virtual_time, tag)
-  redis.call('ZADD', keys.tags, after, org)
-  redis.call('ZREMRANGEBYSCORE', keys.tags, '-inf', tag)  -- who comes back begins at the virtual time anyway
-  redis.call('ZADD', keys.ready_orgs, after, org)
-  for _, lane in ipairs(redis.call('SMEMBERS', keys.lanes_of_org(org))) do
-    redis.call('ZADD', keys.orgs_in_lane(lane), after, org)
+local function pay(turn, expected_seconds)
+  local seconds = room_at(provider_of(turn.lane)) == 'shut' and 0.1 or tonumber(expected_seconds or '1')
+  local after = turn.tag + seconds / tonumber(limits_of(turn.org).weight or '1')
+  redis.call('SET', keys.virtual_time, turn.tag)
+  if turn.last then
+    keep_tag(turn.org, after, turn.tag)
+  end
+  redis.call('ZADD', keys.ready_orgs, after, turn.org)
+  for _, lane in ipairs(turn.lanes) do
+    redis.call('ZADD', keys.orgs_in_lane(lane), after, turn.org)
   end
 end
 
+-- The next job, and whose turn that is.
 local function next_job()
   local org, tag = next_org()
   if org and budget.orgs > 0 then
-    local lane = lane_of(org)
-    local id = redis.call('ZPOPMIN', keys.ready(org, lane))[1]
-    redis.call('ZREM', keys.ready_jobs, id)
-    pay(org, tag, id, room_at(provider_of(lane)))
-    return id
+    local lanes = redis.call('SMEMBERS', keys.lanes_of_org(org))
+    local lane = lane_of(org, lanes)
+    local id, last = take_first(org, lane)
+    return id, {org = org, tag = tag, lane = lane, lanes = lanes, last = last}
   end
 end
 
@@ -84,7 +84,10 @@ end
 
 for _ = 1, 100 do
   local lost = redis.call('ZPOPMIN', keys.lost)[1]
-  local id = lost or next_job()
+  local id, turn = lost, nil
+  if not lost then
+    id, turn = next_job()
+  end
   if not id and budget.orgs <= 0 then
     return {}  -- it has passed over as many as one script should: the next one goes on
   end
@@ -97,7 +100,11 @@ for _ = 1, 100 do
   end
   local key = keys.job(id)
   local job = read(key, JobField.status, JobField.lease_until, JobField.document, JobField.deadline, JobField.org,
-    JobField.provider, JobField.fence, JobField.schema)
+    JobField.provider, JobField.fence, JobField.schema, JobField.expected_seconds,
+    JobField.astray)
+  if turn then
+    pay(turn, job.expected_seconds)
+  end
   local live = job.status == 'queued' or job.status == 'running' or job.status == 'canceling'
   local free = live and tonumber(job.lease_until or '0') <= now
   if free and tonumber(job.schema or '1') > args.schema then
@@ -105,15 +112,18 @@ for _ = 1, 100 do
     return {id, job.schema}
   end
   if free then
-    local breaker = keys.breaker(job.provider)
-    local probing = redis.call('HEXISTS', breaker, BreakerField.shut_until) == 1
-    local room = room_at(job.provider) ~= 'shut'
+    local state, probing = room_at(job.provider)
+    local room = state ~= 'shut'
     if lost then
-      room = room_at(job.provider) == 'free' and not probing and not runs_enough(job.org, now)
+      room = state == 'free' and not probing and not runs_enough(job.org, now)
+    end
+    if lost and job.astray == '1' then  -- it was queued when its lease ran out first
+      leave_lanes(job.org, job.provider, id)
     end
     -- Above the clock: a replica that takes over without the last claim cannot give its number out again.
     local fence = math.max(tonumber(job.fence or '0') + 1, now)
-    redis.call('HSET', key, JobField.fence, fence, JobField.lease_until, lease_until, JobField.worker, args.worker)
+    redis.call('HSET', key, JobField.fence, fence, JobField.lease_until, lease_until, JobField.worker, args.worker,
+      JobField.astray, 0)
     redis.call('ZADD', keys.due, math.min(tonumber(job.deadline), lease_until), id)
     redis.call('ZADD', keys.claimed, now, id)
     local wake_ms
@@ -124,7 +134,7 @@ for _ = 1, 100 do
     redis.call('ZADD', keys.running_of_org(job.org), lease_until, id)
     redis.call('ZADD', keys.turns, lease_until, args.turn)
     if room and probing then  -- one job tries it out
-      redis.call('HSET', breaker, BreakerField.shut_until, now + args.probe_ms, BreakerField.probe, 1)
+      redis.call('HSET', keys.breaker(job.provider), BreakerField.shut_until, now + args.probe_ms, BreakerField.probe, 1)
     end
     return {fence, job.document, room and 1 or 0, wake_ms or -1}
   end

@@ -5,7 +5,7 @@
 local id, org, status, provider = args.id, args.org, args.status, args.provider
 local key = keys.job(id)
 local held = read(key, JobField.version, JobField.fence, JobField.document, JobField.lease_until, JobField.provider,
-  JobField.score)
+  JobField.score, JobField.deadline, JobField.astray)
 if not held.version then
   return 'missing'
 end
@@ -21,7 +21,14 @@ end
 if status == 'queued' and not args.fence and tonumber(held.lease_until or '0') > now_ms() then
   return 'stale'  -- it was claimed just now: whoever holds it is about to begin
 end
-redis.call('HSET', key, JobField.document, ARGV[3], JobField.version, args.version, JobField.status, status)
+local live = status == 'queued' or status == 'running' or status == 'canceling'
+if live then
+  redis.call('HSET', key, JobField.document, ARGV[3], JobField.version, args.version, JobField.status, status,
+    JobField.deadline, args.deadline_ms, JobField.expected_seconds, args.expected_seconds,
+    JobField.provider, provider, JobField.room_need, args.room_need, JobField.schema, args.schema)
+else
+  redis.call('HSET', key, JobField.document, ARGV[3], JobField.version, args.version, JobField.status, status)
+end
 local events = {}
 for place, version in ipairs(args.events) do
   events[2 * place - 1], events[2 * place] = version, ARGV[3 + place]
@@ -29,28 +36,28 @@ end
 if events[1] then
   redis.call('ZADD', keys.events(id), unpack(events))
 end
-local live = status == 'queued' or status == 'running' or status == 'canceling'
-if live then
-  redis.call('HSET', key, JobField.deadline, args.deadline_ms, JobField.expected_seconds, args.expected_seconds,
-    JobField.provider, provider, JobField.room_need, args.room_need, JobField.schema, args.schema)
-end
 if live and status ~= 'queued' then
-  redis.call('ZADD', keys.due, math.min(args.deadline_ms, tonumber(held.lease_until or args.deadline_ms)), id)
-elseif held.provider then  -- a record that had ended stands nowhere
-  redis.call('HDEL', key, JobField.lease_until, JobField.worker)
-  redis.call('ZREM', keys.claimed, id)
-  redis.call('ZREM', keys.ready_jobs, id)
-  redis.call('ZREM', keys.backing_off, id)
-  redis.call('ZREM', keys.ready(org, leaving_lane(held.provider)), id)
-  redis.call('ZREM', keys.lost, id)  -- a lapsed lease had put it there
-  if args.frees_room and held.fence then
-    redis.call('ZREM', keys.running_at_provider(held.provider), room_of(id, held.fence))
+  local lease_until = tonumber(held.lease_until or math.huge)
+  if math.min(args.deadline_ms, lease_until) ~= math.min(tonumber(held.deadline or 0), lease_until) then
+    redis.call('ZADD', keys.due, math.min(args.deadline_ms, lease_until), id)
   end
-  redis.call('ZREM', keys.running_of_org(org), id)
-  let_in(org)
+elseif held.provider then  -- a record that had ended stands nowhere
+  if held.lease_until then
+    redis.call('ZREM', keys.claimed, id)
+    if args.frees_room and held.fence then
+      redis.call('ZREM', keys.running_at_provider(held.provider), room_of(id, held.fence))
+    end
+    redis.call('ZREM', keys.running_of_org(org), id)
+    let_in(org)
+  end
+  if not held.lease_until or held.astray == '1' then
+    leave_lanes(org, held.provider, id)
+    redis.call('ZREM', keys.backing_off, id)
+    redis.call('ZREM', keys.lost, id)
+  end
   if status == 'queued' then
+    redis.call('HDEL', key, JobField.lease_until, JobField.worker, JobField.astray)
     redis.call('ZADD', keys.due, args.deadline_ms, id)
-    redis.call('ZREM', keys.ready(org, held.provider), id)  -- a lapsed lease had put it there
     if args.not_before_ms then
       redis.call('ZADD', keys.backing_off, args.not_before_ms, id)
     else
@@ -58,9 +65,8 @@ elseif held.provider then  -- a record that had ended stands nowhere
     end
   else
     redis.call('ZREM', keys.due, id)
-    redis.call('ZREM', keys.ready(org, held.provider), id)
     redis.call('HDEL', key, JobField.provider, JobField.score, JobField.expected_seconds, JobField.deadline,
-      JobField.room_need, JobField.schema)
+      JobField.room_need, JobField.schema, JobField.lease_until, JobField.worker, JobField.astray)
     redis.call('PEXPIREAT', key, args.expires_ms)
     redis.call('PEXPIREAT', keys.events(id), args.expires_ms)
     redis.call('ZADD', keys.index_ends, args.expires_ms, index_entry('job', id, org))

@@ -1,19 +1,20 @@
 -- The queue in numbers: ready, running, deferred, turns, slots, workers, and the oldest of the ready.
--- A version of us that does not know `ready_jobs` leaves there what it claims: that is taken out when it is the oldest.
+-- A version of us that does not know `ready_jobs` leaves there what it claims: that is taken out when it has
+-- ended and is the oldest.
 local now = now_ms()
 local oldest
 for _ = 1, 100 do
   oldest = redis.call('ZRANGE', keys.ready_jobs, 0, 0)[1]
-  if not oldest or redis.call('HGET', keys.job(oldest), JobField.status) == 'queued' then
+  if not oldest or redis.call('HEXISTS', keys.job(oldest), JobField.provider) == 1 then  -- it lives
     break
   end
   redis.call('ZREM', keys.ready_jobs, oldest)
 end
 local counts = {}
-for _, members in ipairs({keys.ready_jobs, keys.claimed, keys.backing_off, keys.turns}) do
+for _, members in ipairs({keys.ready_jobs, keys.claimed, keys.backing_off}) do
   counts[#counts + 1] = redis.call('ZCARD', members)
 end
-for _, leased in ipairs({keys.slots, keys.workers}) do
+for _, leased in ipairs({keys.turns, keys.slots, keys.workers}) do
   counts[#counts + 1] = redis.call('ZCOUNT', leased, '(' .. now, '+inf')
 end
 return {counts, oldest or ''}

@@ -82,9 +82,12 @@ redis.call('ZADD', keys.jobs_of_org(org), 0, id)
 redis.call('ZADD', keys.due, args.deadline_ms, id)
 make_ready(org, provider, id, args.score)
 for _, counter in ipairs(used) do
-  redis.call('HINCRBY', counter, UseField.images, args.images)
-  redis.call('HINCRBY', counter, UseField.cost, args.cost)
-  redis.call('PEXPIRE', counter, args.keep_use_ms)
+  if redis.call('HINCRBY', counter, UseField.images, args.images) == args.images then  -- the first of the day
+    redis.call('PEXPIRE', counter, args.keep_use_ms)
+  end
+  if args.cost ~= 0 then
+    redis.call('HINCRBY', counter, UseField.cost, args.cost)
+  end
 end
 if adoption then
   redis.call('HSET', keys.job(id), JobField.adoptable_until, now + adoption.keep_ms)

@@ -23,15 +23,14 @@ for _, delivery in ipairs(redis.call('LRANGE', keys.deliveries_of_job(id), 0, -1
   end
 end
 if held.provider then
-  redis.call('ZREM', keys.ready(org, held.provider), id)
-  redis.call('ZREM', keys.ready(org, leaving_lane(held.provider)), id)
+  leave_lanes(org, held.provider, id)
   redis.call('ZREM', keys.running_of_org(org), id)
   let_in(org)
 end
 redis.call('DEL', keys.job(id), keys.events(id), keys.deliveries_of_job(id))
 redis.call('ZREM', keys.jobs_of_org(org), id)
 redis.call('ZREM', keys.index_ends, index_entry('job', id, org))
-for _, index in ipairs({keys.due, keys.ready_jobs, keys.backing_off, keys.claimed, keys.lost, keys.pending_salvage}) do
+for _, index in ipairs({keys.due, keys.backing_off, keys.claimed, keys.lost, keys.pending_salvage}) do
   redis.call('ZREM', index, id)
 end
 redis.call('SET', keys.tombstone(id), org, 'PX', args.keep_tombstone_ms)

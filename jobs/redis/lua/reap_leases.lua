@@ -26,6 +26,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', keys.due, '-inf', now, 'LIMIT', 
     elseif not redis.call('ZSCORE', keys.backing_off, id) then
       make_ready(job.org, job.provider, id, job.score)
     end
+    redis.call('HSET', keys.job(id), JobField.astray, 1)
     redis.call('ZADD', keys.due, math.min(deadline, now + 15000), id)
   end
 end

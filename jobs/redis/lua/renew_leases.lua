@@ -11,7 +11,9 @@ if args.slots > 0 then
   redis.call('ZADD', keys.slots, unpack(offered))
 end
 redis.call('ZADD', keys.workers, lease_until, args.worker)
-redis.call('ZREMRANGEBYSCORE', keys.workers, '-inf', now)
+for _, ended in ipairs({keys.workers, keys.slots, keys.turns}) do
+  redis.call('ZREMRANGEBYSCORE', ended, '-inf', now)
+end
 local lost, canceling = {}, {}
 for place, claim in ipairs(args.claims) do
   local key = keys.job(claim.id)

@@ -26,24 +26,41 @@ end
 -- Each lane knows its orgs by their tags: a hundred that wait for one provider are in nobody's way to another.
 -- A call whose picture lies on a disk somewhere needs no room: its job waits for whoever has the disk, like a lost one.
 local function make_ready(org, provider, id, score)
-  local need = redis.call('HGET', keys.job(id), JobField.room_need)
+  local need = args.room_need or redis.call('HGET', keys.job(id), JobField.room_need)
   if need == RoomNeed.none then
     redis.call('ZADD', keys.lost, 'NX', now_ms(), id)
     return
   end
   local lane = need == RoomNeed.room_or_elsewhere and leaving_lane(provider) or provider
+  local ready = keys.ready(org, lane)
+  redis.call('ZADD', ready, score, id)
+  redis.call('ZADD', keys.ready_jobs, 0, id)
+  if redis.call('ZCARD', ready) > 1 then
+    return  -- the org stands there already, or has been set aside
+  end
   local tag = redis.call('ZSCORE', keys.ready_orgs, org)
   if not tag then
     local time = tonumber(redis.call('GET', keys.virtual_time) or '0')
     tag = math.max(time, tonumber(redis.call('ZSCORE', keys.tags, org) or '0'))
     redis.call('ZADD', keys.ready_orgs, tag, org)
   end
-  redis.call('ZADD', keys.ready(org, lane), score, id)
-  redis.call('ZADD', keys.ready_jobs, 0, id)
   redis.call('SADD', keys.lanes_of_org(org), lane)
   if not redis.call('ZSCORE', keys.throttled_orgs, org) then
     stand_in(lane, org, tag)
   end
+end
+
+-- Take a job out of whichever lane of its provider it stands in.
+local function leave_lanes(org, provider, id)
+  redis.call('ZREM', keys.ready_jobs, id)
+  redis.call('ZREM', keys.ready(org, provider), id)
+  redis.call('ZREM', keys.ready(org, leaving_lane(provider)), id)
+end
+
+-- Keep the tag of an org that has nothing ready any more. Those that virtual time has passed begin there anyway.
+local function keep_tag(org, tag, virtual_time)
+  redis.call('ZADD', keys.tags, tag, org)
+  redis.call('ZREMRANGEBYSCORE', keys.tags, '-inf', virtual_time)
 end
 
 -- An org has nothing left in a lane.
@@ -51,13 +68,24 @@ local function leave_lane(org, lane)
   stand_out(lane, org)
   redis.call('SREM', keys.lanes_of_org(org), lane)
   if redis.call('EXISTS', keys.lanes_of_org(org)) == 0 then
+    local tag = redis.call('ZSCORE', keys.ready_orgs, org)
     redis.call('ZREM', keys.ready_orgs, org)
+    if tag then
+      keep_tag(org, tag, redis.call('GET', keys.virtual_time) or '0')
+    end
   end
+end
+
+-- How many jobs an org may run, and its weight; read once a script.
+local known_limits = {}
+local function limits_of(org)
+  known_limits[org] = known_limits[org] or read(keys.limits(org), LimitField.max_running, LimitField.weight)
+  return known_limits[org]
 end
 
 -- Whether an org runs as many jobs as it may.
 local function runs_enough(org, now)
-  local limit = redis.call('HGET', keys.limits(org), LimitField.max_running)
+  local limit = limits_of(org).maxRunning
   return limit and redis.call('ZCOUNT', keys.running_of_org(org), '(' .. now, '+inf') >= tonumber(limit)
 end
 
@@ -87,6 +115,24 @@ local function let_in_due(now)
   end
 end
 
+-- The first of an org's jobs in a lane, and its score; read once a script, with the second one.
+local known_first = {}
+local function first_in(org, lane)
+  local ready = keys.ready(org, lane)
+  known_first[ready] = known_first[ready] or redis.call('ZRANGE', ready, 0, 1, 'WITHSCORES')
+  return known_first[ready][1], tonumber(known_first[ready][2])
+end
+
+-- Take the first, and whether it was the last.
+local function take_first(org, lane)
+  local ready = keys.ready(org, lane)
+  local id, _, second = unpack(known_first[ready])
+  known_first[ready] = nil
+  redis.call('ZREM', ready, id)
+  redis.call('ZREM', keys.ready_jobs, id)
+  return id, not second
+end
+
 -- Show the orgs whose jobs wait in a lane, the next one first, until `enough` has seen what it wants. What is passed over
 -- on the way is met once: orgs that run as many as they may, or that have nothing left there. More than `budget.orgs` of
 -- them are left to the next script.
@@ -98,7 +144,7 @@ local function each_org(lane, now, budget, enough)
       return
     end
     for i = 1, #orgs, 2 do
-      if redis.call('EXISTS', keys.ready(orgs[i], lane)) == 0 then
+      if not first_in(orgs[i], lane) then
         leave_lane(orgs[i], lane)
         budget.orgs = budget.orgs - 1
       elseif runs_enough(orgs[i], now) then
@@ -159,13 +205,16 @@ local function wake_in(provider, now)
 end
 
 -- Whether a provider may be given another job: 'free', 'full' (as many calls as its limit are open), 'paced' (not just yet),
--- or 'shut' (by its breaker, or for a while by its own word). `limits` are those of the providers that have one.
+-- or 'shut' (by its breaker, or for a while by its own word); and whether it is to be tried out. `limits` are those of the
+-- providers that have one.
 local function rooms(limits, now)
-  local known = {}
+  local known, probing = {}, {}
   return function(provider)
     if known[provider] == nil then
       local calls, opens_at = paced(provider, now)
-      if tonumber(redis.call('HGET', keys.breaker(provider), BreakerField.shut_until) or '0') > now then
+      local shut_until = redis.call('HGET', keys.breaker(provider), BreakerField.shut_until)
+      probing[provider] = shut_until and true or false
+      if tonumber(shut_until or '0') > now then
         known[provider] = 'shut'
       elseif calls == 0 then
         known[provider] = opens_at - now > LONG_PAUSE_MS and 'shut' or 'paced'
@@ -175,7 +224,7 @@ local function rooms(limits, now)
         known[provider] = 'free'
       end
     end
-    return known[provider]
+    return known[provider], probing[provider]
   end
 end
 
