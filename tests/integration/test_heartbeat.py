@@ -1,0 +1,23 @@
+"""What a heartbeat asks of Redis for each job in a worker's hands; on a real one."""
+
+import pytest
+
+from jobs.ids import new_id
+from tests.jobs import claims_of, new_job
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_heartbeat_asks_two_commands_for_each_further_job_in_hand(store, redis):
+    costs, held = [], []
+    await claims_of(store).renew("worker", 15_000, 1, held)  # Redis has the script from here on
+    for jobs in (1, 100):
+        while len(held) < jobs:
+            await store.create(new_job())
+            held.append(await claims_of(store).claim_next(new_id("turn"), "worker", 15_000))
+        await redis.config_resetstat()
+        assert not (await claims_of(store).renew("worker", 15_000, 100, held)).lost
+        stats = await redis.info("commandstats")
+        costs.append(sum(each["calls"] for name, each in stats.items() if name != "cmdstat_config|resetstat"))
+
+    assert costs[1] - costs[0] == 2 * 99
