@@ -7,18 +7,7 @@ from typing import Literal
 
 from pydantic_settings import BaseSettings
 
-from jobs.settings.fields import (
-    BaseUrl,
-    Counts,
-    Hosts,
-    Names,
-    Networks,
-    RootKey,
-    Routes,
-    Seconds,
-    Secret,
-    variable,
-)
+from jobs.settings.fields import BaseUrl, Counts, Hosts, Names, Networks, RootKey, Routes, Seconds, Secret, variable
 
 
 class RedisSettings(BaseSettings):

@@ -12,9 +12,9 @@ import structlog
 from msgspec import Struct
 
 from jobs.blobs.store import BlobStoreDown
-from jobs.errors import DarkroomError, Outcome, ProviderError, ProviderRateLimited, ServiceUnavailable, TimedOut
+from jobs.errors import Outcome, ProviderError, ServiceUnavailable, TimedOut
 from jobs.model import ledger, moves, together
-from jobs.model.job import Failure, Progress
+from jobs.model.job import Progress
 from jobs.model.picture import Picture, Usage
 from jobs.model.request import Warning_
 from jobs.model.times import now_ms
@@ -22,6 +22,7 @@ from jobs.providers.base import Accepted, Answered, Order, PartialImage, Progres
 from jobs.providers.outcomes import bad_response
 from jobs.store.breaker import Verdict
 from jobs.store.outcomes import Fenced
+from jobs.worker.call_report import CallReport, failure_of, not_stored, verdict_on
 from jobs.worker.replicas import require_replicated, until_replicated
 from jobs.worker.results import ResultWriter, Stored
 
@@ -60,18 +61,6 @@ class CallContext(Struct, frozen=True, kw_only=True):
     catalog: Catalog
     providers: Mapping[str, Provider]
     provider_seconds: float
-
-
-class CallReport:
-    """What a provider call has brought so far, beside its pictures."""
-
-    def __init__(self) -> None:
-        self.pictures = 0
-        self.status: int | None = None
-        self.request_id: str | None = None
-        self.usage: Usage | None = None
-        self.text: str | None = None
-        self.warnings: list[Warning_] = []
 
 
 class ProviderCall:
@@ -113,7 +102,7 @@ class ProviderCall:
             except ProviderError as error:
                 await self._settle_failed(error, self._ended_call(verdict_on(error), began, error.retry_after))
             except BlobStoreDown as error:
-                await self._settle_failed(_not_stored(error), None)
+                await self._settle_failed(not_stored(error), None)
             except (moves.MoveRefused, Fenced):
                 await self._record_each()
                 raise
@@ -255,7 +244,7 @@ class ProviderCall:
     async def _settle_failed(self, error: ProviderError, call: Arguments | None) -> None:
         report = self._report
         charged = CHARGED[error.outcome] if not report.pictures else True
-        failure = _failure(error, self._job.now.request.provider, report, safe_to_retry=charged is False)
+        failure = failure_of(error, self._job.now.request.provider, report, safe_to_retry=charged is False)
         _log.warning(
             "provider call failed",
             call=self._number,
@@ -277,33 +266,3 @@ class ProviderCall:
             warnings=tuple(report.warnings),
         )
         await self._apply(call, settle)
-
-
-def verdict_on(error: ProviderError) -> Verdict:
-    """What a failed call says of the provider's health: a refusal of what was asked is an answer like any other."""
-    if isinstance(error.error, ProviderRateLimited):
-        return Verdict.BUSY
-    ours = error.outcome is Outcome.BAD_RESPONSE or not isinstance(error.error, ServiceUnavailable | TimedOut)
-    return Verdict.GOOD if ours else Verdict.BAD
-
-
-def _not_stored(error: DarkroomError) -> ProviderError:
-    """A picture that was paid for and that the blob store did not take."""
-    error.details["reason"] = "upload_failed"
-    return ProviderError(Outcome.BAD_RESPONSE, error)
-
-
-def _failure(error: ProviderError, provider: str, report: CallReport, *, safe_to_retry: bool) -> Failure:
-    """How a call failed, as the record keeps it."""
-    return Failure(
-        code=error.error.code,
-        message=error.error.message,
-        reason=error.error.reason,
-        field=error.error.details.get("field"),
-        provider=provider,
-        provider_status=error.provider_status or report.status,
-        provider_request_id=error.provider_request_id or report.request_id,
-        retryable=error.error.retryable,
-        safe_to_retry=safe_to_retry,
-        retry_after=error.retry_after,
-    )
