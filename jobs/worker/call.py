@@ -235,9 +235,7 @@ class ProviderCall:
             charged=True,
             provider_status=report.status,
             provider_request_id=report.request_id,
-            usage=report.usage,
-            text=report.text,
-            warnings=tuple(report.warnings),
+            **report.columns(),
         )
         await self._apply(call, settle, together.succeed_if_complete)
 
@@ -261,8 +259,6 @@ class ProviderCall:
             failure=failure,
             provider_status=failure.provider_status,
             provider_request_id=failure.provider_request_id,
-            usage=report.usage,
-            text=report.text,
-            warnings=tuple(report.warnings),
+            **report.columns(),
         )
         await self._apply(call, settle)

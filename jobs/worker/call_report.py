@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from jobs.errors import DarkroomError, Outcome, ProviderError, ProviderRateLimited, ServiceUnavailable, TimedOut
 from jobs.model.job import Failure
 from jobs.model.picture import Usage
@@ -19,6 +21,10 @@ class CallReport:
         self.usage: Usage | None = None
         self.text: str | None = None
         self.warnings: list[Warning_] = []
+
+    def columns(self) -> dict[str, Any]:
+        """What the call's row in the ledger has of it, however the call ended."""
+        return {"usage": self.usage, "text": self.text, "warnings": tuple(self.warnings)}
 
 
 def verdict_on(error: ProviderError) -> Verdict:
