@@ -168,9 +168,22 @@ end
 -- has to be for a job that may leave to leave.
 local BEHIND_MS, LONG_PAUSE_MS = 500, 2000
 
+-- A provider's pace; read once a script, unless it is written.
+local known_paces = {}
+local function pace_of(provider)
+  known_paces[provider] = known_paces[provider]
+    or read(keys.pace(provider), PaceField.opens_at, PaceField.interval, PaceField.wakes_at)
+  return known_paces[provider]
+end
+
+local function set_pace(provider, field, value)
+  known_paces[provider] = nil
+  redis.call('HSET', keys.pace(provider), field, value)
+end
+
 -- How many calls a provider's pace lets begin now, and when the one after them may.
 local function paced(provider, now)
-  local pace = read(keys.pace(provider), PaceField.opens_at, PaceField.interval)
+  local pace = pace_of(provider)
   local opens_at, interval = tonumber(pace.opens_at or '0'), tonumber(pace.interval or '0')
   if opens_at > now then
     return 0, opens_at
@@ -184,10 +197,10 @@ end
 
 -- A call is about to begin: the next one waits for its time. Answers whether it does: whether the provider has a pace.
 local function count_call(provider, now)
-  local pace = read(keys.pace(provider), PaceField.opens_at, PaceField.interval)
+  local pace = pace_of(provider)
   if pace.interval then
     local opens_at = math.max(tonumber(pace.opens_at or '0'), now - BEHIND_MS)
-    redis.call('HSET', keys.pace(provider), PaceField.opens_at, opens_at + pace.interval)
+    set_pace(provider, PaceField.opens_at, opens_at + pace.interval)
     return true
   end
 end
@@ -196,9 +209,9 @@ end
 -- worker is told. None: there are no such jobs, or another worker does it.
 local function wake_in(provider, now)
   if redis.call('EXISTS', keys.orgs_in_lane(provider), keys.orgs_in_lane(leaving_lane(provider))) > 0 then
-    local pace = read(keys.pace(provider), PaceField.opens_at, PaceField.wakes_at)
+    local pace = pace_of(provider)
     if pace.opens_at and pace.opens_at ~= pace.wakes_at then
-      redis.call('HSET', keys.pace(provider), PaceField.wakes_at, pace.opens_at)
+      set_pace(provider, PaceField.wakes_at, pace.opens_at)
       return math.max(0, math.ceil(tonumber(pace.opens_at) - now))
     end
   end
