@@ -67,7 +67,7 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="module")
-def far_end() -> Iterator[Simulator]:
+def shared_simulator() -> Iterator[Simulator]:
     """The far ends, one journal a module."""
     with running_simulator() as simulator:
         yield simulator

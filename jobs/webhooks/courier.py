@@ -121,9 +121,9 @@ class Courier:
 
     async def _post(self, delivery: Delivery, endpoint: Endpoint | None) -> None:
         secrets = filter(None, [delivery.secret]) if endpoint is None else endpoint.signing(now_ms())
-        attempt, patience = await self._poster.post(delivery, tuple(secrets))
+        attempt, retry_after = await self._poster.post(delivery, tuple(secrets))
         spread = random.uniform(0.9, 1.1)  # noqa: S311  # keeps receivers from being met by all at once
-        after = after_attempt(delivery, attempt, self._schedule, spread=spread, patience=patience)
+        after = after_attempt(delivery, attempt, self._schedule, spread=spread, retry_after=retry_after)
         pause_ms = max(0, (after.next_ms or 0) - now_ms())
         await _until_kept(lambda: self._outbox.settle(delivery, after, pause_ms, good=delivered(attempt)))
         facts = {"delivery": after.id, "job": after.job_id, "status": attempt.status, "error": attempt.error}

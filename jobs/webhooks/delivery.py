@@ -143,11 +143,11 @@ def deliveries(job: Job, event: Event, endpoints: Sequence[Endpoint] = ()) -> tu
 
 
 def after_attempt(
-    delivery: Delivery, attempt: DeliveryAttempt, schedule: Sequence[int], *, spread: float, patience: float | None
+    delivery: Delivery, attempt: DeliveryAttempt, schedule: Sequence[int], *, spread: float, retry_after: float | None
 ) -> Delivery:
     """The delivery after one more attempt. `schedule`: seconds before each; `spread` stretches the pause.
 
-    `patience` is the receiver's own `Retry-After` in seconds. 410 (Gone) ends it at once, as Standard Webhooks says.
+    `retry_after` is the receiver's own `Retry-After` in seconds. 410 (Gone) ends it at once, as Standard Webhooks says.
     """
     tries, status = delivery.tries + 1, attempt.status or 0
     after = replace(delivery, attempts=(*delivery.attempts, attempt)[-MAX_ATTEMPTS:], tries=tries)
@@ -155,7 +155,7 @@ def after_attempt(
         return replace(after, state=DeliveryState.DELIVERED, next_ms=None)
     if status == 410 or tries >= len(schedule):  # noqa: PLR2004  # RFC 9110 15.5.11
         return replace(after, state=DeliveryState.DEAD, next_ms=None)
-    heeded = min(patience or 0.0, MAX_PAUSE_SECONDS) if status in {429, 503} else 0.0
+    heeded = min(retry_after or 0.0, MAX_PAUSE_SECONDS) if status in {429, 503} else 0.0
     pause = max(schedule[tries] * spread, heeded)
     return replace(after, next_ms=attempt.at_ms + attempt.took_ms + round(pause * 1000))
 

@@ -32,13 +32,15 @@ BODY = {"model": "openai/gpt-image-2", "prompt": "Noise", "n": PICTURES, "respon
 def main() -> int:
     """Measure with a local folder and with Azurite, print, and hold the bound."""
     worst = 0.0
-    with running_redis() as redis, running_simulator() as simulator, noise() as far_end:
+    with running_redis() as redis, running_simulator() as simulator, noise() as shared_simulator:
         stores: list[tuple[str, dict[str, str]]] = [("local folder", {})]
         with contextlib.ExitStack() as more:
             azurite = more.enter_context(running_azurite())
             stores.append(("Azurite", {"AZURE_STORAGE_CONNECTION_STRING": azurite.connection_string}))
             for name, settings in stores:
-                with running_gateway(redis.url, simulator, OPENAI_BASE_URL=f"{far_end}/v1", **settings) as gateway:
+                with running_gateway(
+                    redis.url, simulator, OPENAI_BASE_URL=f"{shared_simulator}/v1", **settings
+                ) as gateway:
                     one_round(gateway)
                     rounds = [one_round(gateway) for _ in range(ROUNDS)]
                 grown = max(rounds)

@@ -13,7 +13,7 @@ from pathlib import Path
 from app.simulator.server import running_simulator
 from tests.neighbours.gateway import Gateway, running_gateway, token
 from tests.neighbours.redis_server import running_redis
-from tests.neighbours.socket_client import Ear, listening
+from tests.neighbours.socket_client import SocketListener, listening
 
 SOCKETS = 500
 SETTINGS = {"DARKROOM_STREAMS": str(4 * SOCKETS)}  # they are one caller's, who has a quarter
@@ -43,10 +43,10 @@ async def _measure(asked: Gateway, listening_to: Gateway) -> int:
         ears = [await stack.enter_async_context(each) for each in hanging]
         during = _megabytes(listening_to)
         beside = await _busy(asked, listening_to)
-        others = sum(len(ear.heard) for ear in ears)
+        others = sum(len(listener.heard) for listener in ears)
         job_id, submitted = await _submitted(asked)
-        came = sorted([await _first(ear, job_id) - submitted for ear in ears])
-        ends = [(await ear.until("completed", job_id))[-1][0] for ear in ears]
+        came = sorted([await _first(listener, job_id) - submitted for listener in ears])
+        ends = [(await listener.until("completed", job_id))[-1][0] for listener in ears]
     rows = {
         "memory of the idle process, MB": f"{before:.1f}",
         f"with {SOCKETS} sockets, MB": f"{during:.1f}   (bound {MOST_MEGABYTES} more)",
@@ -83,9 +83,9 @@ async def _submitted(asked: Gateway) -> tuple[str, float]:
         return answer.json()["data"]["id"], began
 
 
-async def _first(ear: Ear, job_id: str) -> float:
-    await ear.until("progress", job_id)
-    return ear.at[0]
+async def _first(listener: SocketListener, job_id: str) -> float:
+    await listener.until("progress", job_id)
+    return listener.at[0]
 
 
 def _megabytes(gateway: Gateway) -> float:

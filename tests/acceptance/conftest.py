@@ -18,7 +18,7 @@ MUG = {
 
 
 @pytest.fixture(scope="module")
-def gateway(far_end: Simulator) -> Iterator[Gateway]:
+def gateway(shared_simulator: Simulator) -> Iterator[Gateway]:
     """One gateway a module, on a Redis and a far end of its own."""
-    with running_redis() as redis, running_gateway(redis.url, far_end) as running:
+    with running_redis() as redis, running_gateway(redis.url, shared_simulator) as running:
         yield running

@@ -38,7 +38,7 @@ def error_of(answer):
     return answer.status_code, error["code"], error["details"].get("field")
 
 
-def test_thirty_mixed_items_end_and_their_results_are_in_the_order_asked(gateway, client, far_end):
+def test_thirty_mixed_items_end_and_their_results_are_in_the_order_asked(gateway, client, shared_simulator):
     prompts = [f"{prompt} [delay={0.3 if i % 5 == 0 else 0.01}]" for i, prompt in enumerate(named(30))]
     items = [{**KINDS[i % 3], "prompt": prompt} for i, prompt in enumerate(prompts)]
 
@@ -52,7 +52,9 @@ def test_thirty_mixed_items_end_and_their_results_are_in_the_order_asked(gateway
     assert (batch["status"], batch["metadata"], batch["clientReference"]) == ("finished", {"project": "atlas"}, "mixed")
     assert [(line["index"], line["status"]) for line in told] == [(i, "succeeded") for i in range(30)]
     pictures = [hashlib.sha256(httpx.get(line["result"]["url"]).content).hexdigest() for line in told]
-    assert [[sha256] for sha256 in pictures] == [far_end.bench.calls(prompt)[0]["pictures"] for prompt in prompts]
+    assert [[sha256] for sha256 in pictures] == [
+        shared_simulator.bench.calls(prompt)[0]["pictures"] for prompt in prompts
+    ]
     listed = client.get(f"{JOBS}?batchId={batch['id']}&limit=100").json()["data"]["jobs"]
     assert {job["id"] for job in listed} == {line["jobId"] for line in told}
     assert {job["batchId"] for job in listed} == {batch["id"]}
@@ -75,7 +77,7 @@ def test_what_an_item_says_holds_against_the_defaults_and_those_against_the_batc
     assert ended(client, plain)["status"] == "finished"
 
 
-def test_items_that_cannot_be_accepted_are_listed_and_cost_nothing(client, far_end):
+def test_items_that_cannot_be_accepted_are_listed_and_cost_nothing(client, shared_simulator):
     prompt, failing = named(2)
     reference = {"b64": "AAAA", "mimeType": "image/png"}
     items = [
@@ -110,10 +112,10 @@ def test_items_that_cannot_be_accepted_are_listed_and_cost_nothing(client, far_e
     assert [line.get("error") for line in told] == [item.get("error") for item in batch["items"]]
     assert ["jobId" in line for line in told] == [True, *[False] * 6, True]
     assert told[7]["error"]["details"]["jobId"] == told[7]["jobId"]
-    assert len(far_end.bench.calls(prompt)) == 1
+    assert len(shared_simulator.bench.calls(prompt)) == 1
 
 
-def test_one_bad_item_refuses_an_atomic_batch_and_nothing_is_created(gateway, far_end):
+def test_one_bad_item_refuses_an_atomic_batch_and_nothing_is_created(gateway, shared_simulator):
     prompt, png = named(1)[0], {"url": "https://169.254.169.254/x.png", "mimeType": "image/png"}
     items = [{"prompt": prompt}] * 3 + [{"prompt": prompt, "referenceImage": png}, {"prompt": prompt, "n": 0}]
     with gateway.client("atoms") as client:
@@ -125,7 +127,7 @@ def test_one_bad_item_refuses_an_atomic_batch_and_nothing_is_created(gateway, fa
     assert error_of(refused) == (400, "VALIDATION_ERROR", "items[3].referenceImage.url")
     assert left == ([], [])
     assert nonzero(batch) == {"total": 3, "accepted": 3, "succeeded": 3}
-    assert len(far_end.bench.calls(prompt)) == 3
+    assert len(shared_simulator.bench.calls(prompt)) == 3
 
 
 @pytest.mark.parametrize(
@@ -158,17 +160,17 @@ def test_a_body_that_cannot_be_read_is_refused_with_the_place(gateway, body, fie
         assert client.get(BATCHES).json()["data"]["batches"] == []
 
 
-def test_what_holds_for_every_item_is_bounded_by_their_number(gateway, far_end):
-    before = len(far_end.bench.calls())
+def test_what_holds_for_every_item_is_bounded_by_their_number(gateway, shared_simulator):
+    before = len(shared_simulator.bench.calls())
     with gateway.client("spreaders") as client:
         answer = client.post(BATCHES, json={"items": [FOX] * 500, "defaults": {"negativePrompt": "n" * 100_000}})
 
         assert error_of(answer) == (413, "PAYLOAD_TOO_LARGE", "defaults")
         assert client.get(BATCHES).json()["data"]["batches"] == []
-    assert len(far_end.bench.calls()) == before
+    assert len(shared_simulator.bench.calls()) == before
 
 
-def test_the_same_key_and_body_is_the_same_batch_and_another_body_is_refused(client, far_end):
+def test_the_same_key_and_body_is_the_same_batch_and_another_body_is_refused(client, shared_simulator):
     prompts, key = named(4), str(uuid.uuid4())
 
     first = ask(client, prompts, key=key)
@@ -184,10 +186,10 @@ def test_the_same_key_and_body_is_the_same_batch_and_another_body_is_refused(cli
     assert {a.json()["data"]["id"] for a in (*again, late)} == {batch["id"]}
     assert late.json()["data"]["counts"] == batch["counts"]
     assert error_of(other)[:2] == (422, "IDEMPOTENCY_KEY_REUSED")
-    assert [len(far_end.bench.calls(prompt)) for prompt in prompts] == [1] * 4
+    assert [len(shared_simulator.bench.calls(prompt)) for prompt in prompts] == [1] * 4
 
 
-def test_the_same_key_sent_many_times_at_once_makes_one_batch(client, far_end):
+def test_the_same_key_sent_many_times_at_once_makes_one_batch(client, shared_simulator):
     prompts, key = named(10), str(uuid.uuid4())
 
     with ThreadPoolExecutor(8) as pool:
@@ -197,10 +199,10 @@ def test_the_same_key_sent_many_times_at_once_makes_one_batch(client, far_end):
     assert sorted(a.status_code for a in answers) == [200] * 7 + [202]
     assert {a.json()["data"]["id"] for a in answers} == {batch["id"]}
     assert nonzero(batch) == {"total": 10, "accepted": 10, "succeeded": 10}
-    assert [len(far_end.bench.calls(prompt)) for prompt in prompts] == [1] * 10
+    assert [len(shared_simulator.bench.calls(prompt)) for prompt in prompts] == [1] * 10
 
 
-def test_an_erased_job_is_gone_from_its_batch_and_the_key_does_not_buy_it_again(client, far_end):
+def test_an_erased_job_is_gone_from_its_batch_and_the_key_does_not_buy_it_again(client, shared_simulator):
     prompts, key = named(2), str(uuid.uuid4())
     batch = ended(client, ask(client, prompts, key=key).json()["data"])
 
@@ -209,7 +211,7 @@ def test_an_erased_job_is_gone_from_its_batch_and_the_key_does_not_buy_it_again(
 
     assert [item["status"] for item in again["items"]] == ["gone", "succeeded"]
     assert again["status"] == "finished"
-    assert [len(far_end.bench.calls(prompt)) for prompt in prompts] == [1, 1]
+    assert [len(shared_simulator.bench.calls(prompt)) for prompt in prompts] == [1, 1]
 
 
 def test_an_item_that_finds_the_queue_full_is_refused_for_good_and_alone(idle):
@@ -227,14 +229,14 @@ def test_an_item_that_finds_the_queue_full_is_refused_for_good_and_alone(idle):
     assert again["items"] == batch["items"]
 
 
-def test_cancel_ends_what_has_not_ended_and_the_key_brings_nothing_back(client, far_end):
+def test_cancel_ends_what_has_not_ended_and_the_key_brings_nothing_back(client, shared_simulator):
     prompts, key = [f"{prompt} [delay=3]" for prompt in named(40)], str(uuid.uuid4())
     batch = ask(client, prompts, key=key).json()["data"]
     wait_until(lambda: look(client, batch)["counts"]["running"] > 0, what="the first calls")
 
     answer = client.post(f"{BATCHES}/{batch['id']}/cancel")
     after = ended(client, batch)
-    calls = sum(len(far_end.bench.calls(prompt)) for prompt in prompts)
+    calls = sum(len(shared_simulator.bench.calls(prompt)) for prompt in prompts)
     again = ask(client, prompts, key=key).json()["data"]
     repeated = client.post(f"{BATCHES}/{batch['id']}/cancel")
 
@@ -242,7 +244,7 @@ def test_cancel_ends_what_has_not_ended_and_the_key_brings_nothing_back(client, 
     assert nonzero(after) == {"total": 40, "accepted": 40, "canceled": 40}
     assert (after["status"], again["counts"], repeated.status_code) == ("canceled", after["counts"], 200)
     assert 1 <= calls <= 20
-    assert sum(len(far_end.bench.calls(prompt)) for prompt in prompts) == calls
+    assert sum(len(shared_simulator.bench.calls(prompt)) for prompt in prompts) == calls
     assert {line["status"] for line in lines(client, batch)} == {"canceled"}
 
 

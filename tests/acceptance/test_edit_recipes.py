@@ -96,10 +96,10 @@ def host():
 
 
 @pytest.fixture(scope="module")
-def gateway(far_end):
+def gateway(shared_simulator):
     """One that may fetch from loopback."""
     outside = {"IMAGE_REF_ALLOWED_HOSTS": "127.0.0.1", "IMAGE_REF_ALLOWED_NETWORKS": "127.0.0.0/8"}
-    with running_redis() as redis, running_gateway(redis.url, far_end, **outside) as running:
+    with running_redis() as redis, running_gateway(redis.url, shared_simulator, **outside) as running:
         yield running
 
 

@@ -98,17 +98,17 @@ def test_a_mask_may_be_a_picture_of_ours_by_its_link(gateway):
         assert answer.json()["error"]["details"]["field"] == "mask"
 
 
-def test_what_the_provider_gets_is_the_picture_that_was_sent(gateway, far_end):
+def test_what_the_provider_gets_is_the_picture_that_was_sent(gateway, shared_simulator):
     prompt = "Exactly these pixels"
     with gateway.client() as client:
         for kind in (SEPIA, TABLE):
             body = {**kind, "prompt": prompt, "referenceImage": {"b64": b64(REFERENCE), "mimeType": "image/png"}}
             assert client.post(AGENTS, json=body).status_code == 200
 
-    assert [len(call["inputs"]) for call in far_end.bench.calls(prompt)] == [1, 1]
+    assert [len(call["inputs"]) for call in shared_simulator.bench.calls(prompt)] == [1, 1]
 
 
-def test_several_reference_images_reach_the_model(gateway, far_end):
+def test_several_reference_images_reach_the_model(gateway, shared_simulator):
     several = [{"b64": b64(png(colour=(c, c, c, 255))), "mimeType": "image/png"} for c in (10, 120, 240)]
     with gateway.client() as client:
         for kind in (SEPIA, TABLE, {**TABLE, "provider": "openai"}):
@@ -116,7 +116,7 @@ def test_several_reference_images_reach_the_model(gateway, far_end):
             job = client.post(JOBS, json=body, headers={"Prefer": "wait=60"}).json()["data"]
             assert job["status"] == "succeeded", job
 
-    assert [len(call["inputs"]) for call in far_end.bench.calls("Three greys")] == [3, 3, 3]
+    assert [len(call["inputs"]) for call in shared_simulator.bench.calls("Three greys")] == [3, 3, 3]
 
 
 def test_staged_bytes_are_deleted_when_the_job_ends_and_kept_where_asked(gateway):
@@ -144,7 +144,7 @@ def test_with_store_inputs_false_prompt_and_inputs_are_gone_when_the_job_ends(ga
     assert gateway.redis_keys_holding("A secret wish") == []
 
 
-def test_another_orgs_picture_and_one_that_never_was_are_told_apart_by_nobody(gateway, far_end):
+def test_another_orgs_picture_and_one_that_never_was_are_told_apart_by_nobody(gateway, shared_simulator):
     with gateway.client("owner") as owner:
         theirs = owner.post(AGENTS, json=MUG).json()["data"]["url"]
     never = theirs.rpartition("/")[0] + "/00000000-0000-0000-0000-000000000000.png"
@@ -158,7 +158,7 @@ def test_another_orgs_picture_and_one_that_never_was_are_told_apart_by_nobody(ga
     assert {(a["code"], a["message"]) for a in answers} == {
         ("VALIDATION_ERROR", "referenceImage.url: there is no picture of yours at this address")
     }
-    assert far_end.bench.calls("Steal it") == []
+    assert shared_simulator.bench.calls("Steal it") == []
 
 
 def test_dall_e_3_takes_no_reference_and_says_what_does(gateway):

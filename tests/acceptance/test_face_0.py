@@ -76,11 +76,11 @@ def test_a_size_in_pixels_is_mapped_to_geminis_nearest_ratio_and_said(gateway):
     assert data["width"] / data["height"] == pytest.approx(16 / 9, rel=0.05)
 
 
-def test_geminis_negative_prompt_arrives_in_words(gateway, far_end):
+def test_geminis_negative_prompt_arrives_in_words(gateway, shared_simulator):
     with gateway.client() as client:
         client.post(AGENTS, json={**FOX, "prompt": "A negative heron", "negativePrompt": "no text, no logo"})
 
-    assert [c["prompt"] for c in far_end.bench.calls("negative heron")] == [
+    assert [c["prompt"] for c in shared_simulator.bench.calls("negative heron")] == [
         "A negative heron\n\nAvoid: no text, no logo"
     ]
 
@@ -220,7 +220,7 @@ def test_a_caller_without_the_right_is_refused_before_the_body_is_read(gateway, 
 )
 @pytest.mark.parametrize("kind", [MUG, FOX], ids=["azure", "gemini"])
 def test_what_the_provider_does_is_told_with_its_money_and_the_call_is_never_repeated(
-    gateway, far_end, kind, mark, status, code, reason, billing
+    gateway, shared_simulator, kind, mark, status, code, reason, billing
 ):
     prompt = f"{mark} {kind['provider']}"
     with gateway.client() as client:
@@ -231,12 +231,12 @@ def test_what_the_provider_does_is_told_with_its_money_and_the_call_is_never_rep
         job = client.get(f"/api/v1/jobs/{answer.headers['x-job-id']}").json()["data"]
     assert (job["billing"]["state"], job["billing"]["providerCalls"]) == (billing, 1)
     assert error["details"]["safeToRetry"] is (billing == "none")
-    assert len(far_end.bench.calls(prompt)) == 1
+    assert len(shared_simulator.bench.calls(prompt)) == 1
 
 
 @pytest.mark.parametrize("kind", [MUG, FOX], ids=["azure", "gemini"])
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_provider_that_is_busy_is_asked_again_inside_the_job(gateway, far_end, kind, status):
+def test_a_provider_that_is_busy_is_asked_again_inside_the_job(gateway, shared_simulator, kind, status):
     prompt = f"[{status}x1] [retry-after=1] {kind['provider']}"
     with gateway.client() as client:
         answer = client.post(AGENTS, json={**kind, "prompt": prompt})
@@ -244,7 +244,7 @@ def test_a_provider_that_is_busy_is_asked_again_inside_the_job(gateway, far_end,
         assert answer.status_code == 200
         job = client.get(f"/api/v1/jobs/{answer.headers['x-job-id']}").json()["data"]
     assert [(a["outcome"], a["charged"]) for a in job["attempts"]] == [("throttled", False), ("succeeded", True)]
-    assert len(far_end.bench.calls(prompt)) == 2
+    assert len(shared_simulator.bench.calls(prompt)) == 2
 
 
 def test_an_unknown_model_is_the_providers_word_and_400(gateway):

@@ -32,9 +32,9 @@ UPGRADE = (
 
 
 @pytest.fixture(scope="module")
-def gateway(far_end):
+def gateway(shared_simulator):
     room = {"DARKROOM_STREAMS": str(4 * STREAMS)}  # of which a caller has a quarter
-    with running_redis() as redis, running_gateway(redis.url, far_end, workers=0, **room) as running:
+    with running_redis() as redis, running_gateway(redis.url, shared_simulator, workers=0, **room) as running:
         yield running
 
 

@@ -25,8 +25,8 @@ from tests.raw_calls import (
 
 
 @pytest.fixture(scope="module")
-def gateway(far_end):
-    with running_redis() as redis, running_gateway(redis.url, far_end, workers=0) as running:
+def gateway(shared_simulator):
+    with running_redis() as redis, running_gateway(redis.url, shared_simulator, workers=0) as running:
         yield running
 
 

@@ -18,9 +18,9 @@ HARE = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview", "prompt
 
 
 @pytest.fixture(scope="module")
-def gateway(redis_server, far_end):
+def gateway(redis_server, shared_simulator):
     redis_server.flush()
-    with running_gateway(redis_server.url, far_end, DARKROOM_WORKER_SLOTS="4") as gateway:
+    with running_gateway(redis_server.url, shared_simulator, DARKROOM_WORKER_SLOTS="4") as gateway:
         yield gateway
 
 
@@ -38,13 +38,13 @@ def alone(gateway):
 
 
 @pytest.fixture(scope="module")
-def batch(gateway, alone, far_end):  # noqa: ARG001  # Redis has the scripts by then
+def batch(gateway, alone, shared_simulator):  # noqa: ARG001  # Redis has the scripts by then
     """The same of a job in a batch, from the request to its end."""
     url = gateway.environment["REDIS_URL"]
     with gateway.client() as client, monitored(url) as monitor, redis.Redis.from_url(url) as store:
-        far_end.bench.reset()
+        shared_simulator.bench.reset()
         ask(client, named(ITEMS)).raise_for_status()
-        wait_until(lambda: len(far_end.bench.calls()) == ITEMS, what="the calls")
+        wait_until(lambda: len(shared_simulator.bench.calls()) == ITEMS, what="the calls")
         wait_until(lambda: not store.zcard(KEYS.turns), what="the end of the turns")
         return [{name: n / ITEMS for name, n in each.items() if name not in LEFT_OUT} for each in monitor.counts()]
 

@@ -48,7 +48,7 @@ def test_prefer_wait_answers_200_with_the_finished_job(gateway):
     assert answer.json()["data"]["status"] == "succeeded"
 
 
-def test_four_pictures_are_one_job_with_as_many_calls_as_the_model_needs(gateway, far_end):
+def test_four_pictures_are_one_job_with_as_many_calls_as_the_model_needs(gateway, shared_simulator):
     prompt = f"four {uuid.uuid4()}"
     with gateway.client() as client:
         gemini = _new(client, {"Prefer": "wait=30"}, prompt=prompt, n=4).json()["data"]
@@ -59,10 +59,10 @@ def test_four_pictures_are_one_job_with_as_many_calls_as_the_model_needs(gateway
     assert [i["index"] for i in gemini["result"]["images"]] == [0, 1, 2, 3]
     assert len({i["url"] for i in gemini["result"]["images"] + azure["result"]["images"]}) == 8
     assert (gemini["billing"]["providerCalls"], azure["billing"]["providerCalls"]) == (4, 1)
-    assert len(far_end.bench.calls(prompt)) == 5
+    assert len(shared_simulator.bench.calls(prompt)) == 5
 
 
-def test_a_wait_that_ends_first_is_504_for_the_plain_caller_and_the_job_goes_on(gateway, far_end):
+def test_a_wait_that_ends_first_is_504_for_the_plain_caller_and_the_job_goes_on(gateway, shared_simulator):
     body = {**FOX, "prompt": "[delay=3] slow"}
     with gateway.client() as client:
         answer = client.post("/api/v1/agents/images", json=body, headers={"Prefer": "wait=1"})
@@ -72,7 +72,7 @@ def test_a_wait_that_ends_first_is_504_for_the_plain_caller_and_the_job_goes_on(
         assert answer.headers["preference-applied"] == "wait=1"
         assert client.get(f"{JOBS}/{job_id}/result").status_code == 202
         assert _ended(client, job_id)["status"] == "succeeded"
-    assert len(far_end.bench.calls("[delay=3] slow")) == 1
+    assert len(shared_simulator.bench.calls("[delay=3] slow")) == 1
 
 
 def test_an_etag_that_still_holds_is_304_without_a_body(gateway):
@@ -99,7 +99,7 @@ def test_a_long_poll_is_held_until_the_job_changes(gateway):
     assert 0.5 < took < 30
 
 
-def test_the_same_idempotency_key_attaches_and_another_body_is_422(gateway, far_end):
+def test_the_same_idempotency_key_attaches_and_another_body_is_422(gateway, shared_simulator):
     key, prompt = str(uuid.uuid4()), f"once {uuid.uuid4()}"
     with gateway.client() as client:
         first = _new(client, {"Idempotency-Key": key}, prompt=prompt)
@@ -114,7 +114,7 @@ def test_the_same_idempotency_key_attaches_and_another_body_is_422(gateway, far_
     assert through_face_0.headers["idempotency-replayed"] == "true"
     assert (other.status_code, other.json()["error"]["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
     assert other.json()["error"]["details"]["jobId"] == job_id
-    assert len(far_end.bench.calls(prompt)) == 1
+    assert len(shared_simulator.bench.calls(prompt)) == 1
 
 
 def test_another_orgs_job_is_not_found_by_any_verb(gateway):

@@ -166,17 +166,17 @@ def test_a_key_that_reads_cannot_write(gateway, admin):
 
 
 @pytest.mark.parametrize("path", [ASK, "/api/v1/jobs"])
-def test_a_key_for_some_providers_or_models_makes_no_job_of_others(gateway, admin, far_end, path):
+def test_a_key_for_some_providers_or_models_makes_no_job_of_others(gateway, admin, shared_simulator, path):
     by_provider = _made(admin, subject="by-provider", scopes={"providerIds": ["gemini"]})
     by_model = _made(admin, scopes={"modelIds": ["gpt-image-2"]})
-    before = len(far_end.bench.calls())
+    before = len(shared_simulator.bench.calls())
 
     with _holder(gateway, by_provider["key"]) as holder:
         known = {j["id"] for j in holder.get("/api/v1/jobs?limit=100").json()["data"]["jobs"]}
         _refused(holder.post(path, json=MUG), 403, "FORBIDDEN", "provider")
         _refused(holder.post(path, json={**MUG, "provider": "nobody"}), *_unknown(path))
         assert {j["id"] for j in holder.get("/api/v1/jobs?limit=100").json()["data"]["jobs"]} == known
-        assert len(far_end.bench.calls()) == before
+        assert len(shared_simulator.bench.calls()) == before
         assert holder.post(path, json=FOX, headers={"Prefer": "wait=30"}).status_code == 200
     with _holder(gateway, by_model["key"]) as holder:
         _refused(holder.post(path, json=FOX), 403, "FORBIDDEN", "model")

@@ -8,7 +8,7 @@ from tests.acceptance.conftest import AGENTS, JOBS, MUG
 from tests.acceptance.test_edits import REFERENCE
 from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway, token
-from tests.neighbours.webhook_receiver import running_sink
+from tests.neighbours.webhook_receiver import running_receiver
 
 REQUEST_ID = "canary-request-0001"
 PROMPT = "a wish that is nobody's business"
@@ -22,13 +22,13 @@ def test_one_id_joins_api_worker_and_provider_and_no_secret_prompt_or_picture_is
     picture = base64.b64encode(REFERENCE).decode()
     told = {"DARKROOM_LOG_LEVEL": "debug", "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8", "OPENAI_API_KEY": "sk-canary"}
     with (
-        running_sink(lambda *_: (500, {}, PROMPT.encode())) as sink,
+        running_receiver(lambda *_: (500, {}, PROMPT.encode())) as receiver,
         running_gateway(redis_url, simulator, logs=tmp_path, **told) as gateway,
         gateway.client() as client,
     ):
         headers = {"X-Request-Id": REQUEST_ID, "Prefer": "wait=60"}
         body = {**MUG, "prompt": PROMPT, "referenceImage": {"b64": picture, "mimeType": "image/png"}}
-        webhook = {"url": f"{sink.url}?{QUERY}", "secret": f"whsec_{SECRET}"}
+        webhook = {"url": f"{receiver.url}?{QUERY}", "secret": f"whsec_{SECRET}"}
         body |= {"partialImages": 2, "safetyIdentifier": "a-canary-person"}
         answer = client.post(JOBS, json={**body, "webhook": webhook}, headers=headers)
         client.post(JOBS, json={**body, "provider": "openai", "prompt": f"[500] {PROMPT}"}, headers=headers)
@@ -37,7 +37,7 @@ def test_one_id_joins_api_worker_and_provider_and_no_secret_prompt_or_picture_is
         client.post(AGENTS, content=f'{{"prompt": "{PROMPT}', headers={**headers, "Content-Type": "application/json"})
         client.get(f"{JOBS}?cursor={PROMPT}&{QUERY}")
         client.get(JOBS, headers={"Authorization": f"Bearer {token('acme')}x"})
-        sink.until(1)
+        receiver.until(1)
         wait_until(lambda: "webhook posted" in (tmp_path / "worker.log").read_text(), what="the courier's line")
 
     assert answer.headers["x-request-id"] == REQUEST_ID

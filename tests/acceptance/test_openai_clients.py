@@ -54,14 +54,14 @@ def keys(gateway):
 
 
 @pytest.fixture(scope="module", params=[python_3, python_2, javascript], ids=lambda client: client.__name__)
-def walk(request, gateway, far_end):
+def walk(request, gateway, shared_simulator):
     """What a client found, and what the far end was asked meanwhile."""
     command = request.param()
-    far_end.bench.reset()
+    shared_simulator.bench.reset()
     told = {"url": gateway.url, "picture": b64(PICTURE), "mask": b64(MASK), **keys(gateway)}
     done = subprocess.run(command, input=json.dumps(told), text=True, capture_output=True, check=False, timeout=110)
     assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout), far_end.bench
+    return json.loads(done.stdout), shared_simulator.bench
 
 
 def calls(bench, prompt):

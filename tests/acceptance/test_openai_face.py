@@ -33,11 +33,11 @@ def refused(answer, status, code, param=None):
     assert (answer.status_code, error["code"], error["param"]) == (status, code, param), answer.text
 
 
-def test_base64_is_the_stored_picture_and_the_answer_says_its_length(client, far_end):
+def test_base64_is_the_stored_picture_and_the_answer_says_its_length(client, shared_simulator):
     answer = client.post(GENERATIONS, json={**SMALL, "prompt": "length", "n": 2, "response_format": "b64_json"})
 
     made = [hashlib.sha256(base64.b64decode(image["b64_json"])).hexdigest() for image in answer.json()["data"]]
-    assert made == far_end.bench.calls("length")[-1]["pictures"]
+    assert made == shared_simulator.bench.calls("length")[-1]["pictures"]
     assert int(answer.headers["content-length"]) == len(answer.content)
     assert answer.headers["content-type"] == "application/json"
 
@@ -88,7 +88,7 @@ def test_who_does_not_want_to_wait_gets_the_jobs_address(client, how):
     assert (found["status"], found["face"]) == ("succeeded", "openai")
 
 
-def test_one_key_one_job_also_over_two_faces(client, far_end):
+def test_one_key_one_job_also_over_two_faces(client, shared_simulator):
     body, headers = {**SMALL, "prompt": "one key"}, {"Idempotency-Key": "face-1-key"}
 
     first = client.post(GENERATIONS, json=body, headers=headers)
@@ -98,18 +98,18 @@ def test_one_key_one_job_also_over_two_faces(client, far_end):
     assert first.content == again.content
     assert again.headers["idempotency-replayed"] == "true"
     assert other.headers["x-job-id"] == first.headers["x-job-id"]
-    assert len(far_end.bench.calls("one key")) == 1
+    assert len(shared_simulator.bench.calls("one key")) == 1
     refused(client.post(GENERATIONS, json={**body, "n": 2}, headers=headers), 422, "idempotency_key_reused")
 
 
 @pytest.fixture(scope="module")
-def hasty(far_end):
+def hasty(shared_simulator):
     """A gateway whose waits are over after a second."""
-    with running_redis() as redis, running_gateway(redis.url, far_end, DARKROOM_WAIT_SECONDS="1") as running:
+    with running_redis() as redis, running_gateway(redis.url, shared_simulator, DARKROOM_WAIT_SECONDS="1") as running:
         yield running
 
 
-def test_a_wait_that_ends_first_points_at_the_job_and_the_sdk_does_not_ask_again(hasty, far_end):
+def test_a_wait_that_ends_first_points_at_the_job_and_the_sdk_does_not_ask_again(hasty, shared_simulator):
     with hasty.client("face1") as client:
         token = client.headers["authorization"].removeprefix("Bearer ")
         sdk = OpenAI(base_url=f"{hasty.url}/v1", api_key=token)
@@ -121,10 +121,10 @@ def test_a_wait_that_ends_first_points_at_the_job_and_the_sdk_does_not_ask_again
     assert (late.value.status_code, late.value.code) == (504, "timeout")
     assert late.value.response.headers["x-should-retry"] == "false"
     assert job.json()["data"]["status"] == "succeeded"
-    assert len(far_end.bench.calls("late [delay=3]")) == 1
+    assert len(shared_simulator.bench.calls("late [delay=3]")) == 1
 
 
-def test_an_sdk_that_times_out_and_asks_again_joins_its_own_job(gateway, client, far_end):
+def test_an_sdk_that_times_out_and_asks_again_joins_its_own_job(gateway, client, shared_simulator):
     token = client.headers["authorization"].removeprefix("Bearer ")
     sdk = OpenAI(base_url=f"{gateway.url}/v1", api_key=token, timeout=4.0, max_retries=2)
 
@@ -132,10 +132,12 @@ def test_an_sdk_that_times_out_and_asks_again_joins_its_own_job(gateway, client,
 
     assert found.headers["x-job-adopted"] == "true"
     assert found.parse().data[0].b64_json
-    assert len(far_end.bench.calls("impatient [delay=6]")) == 1
+    assert len(shared_simulator.bench.calls("impatient [delay=6]")) == 1
 
 
-def test_a_picture_whose_answer_was_cut_on_its_way_goes_to_whoever_asks_the_same_again(gateway, client, far_end):
+def test_a_picture_whose_answer_was_cut_on_its_way_goes_to_whoever_asks_the_same_again(
+    gateway, client, shared_simulator
+):
     noise = io.BytesIO()
     Image.frombytes("RGB", (1600, 1600), secrets.token_bytes(1600 * 1600 * 3)).save(noise, "PNG", compress_level=0)
     asked = {
@@ -151,7 +153,7 @@ def test_a_picture_whose_answer_was_cut_on_its_way_goes_to_whoever_asks_the_same
 
     assert int(again.headers["content-length"]) > 15_000_000
     assert again.headers.get("x-job-adopted") == "true"
-    assert len(far_end.bench.calls("cut answer")) == 1
+    assert len(shared_simulator.bench.calls("cut answer")) == 1
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +242,7 @@ def test_an_unknown_path_is_refused_in_openais_words(client):
     refused(client.get(GENERATIONS), 405, "method_not_allowed")
 
 
-def test_twenty_callers_at_once_each_get_their_own_picture(gateway, far_end):
+def test_twenty_callers_at_once_each_get_their_own_picture(gateway, shared_simulator):
     answers = {}
 
     def ask(number):
@@ -256,4 +258,4 @@ def test_twenty_callers_at_once_each_get_their_own_picture(gateway, far_end):
     made = {
         number: hashlib.sha256(base64.b64decode(image["b64_json"])).hexdigest() for number, image in answers.items()
     }
-    assert made == {number: far_end.bench.calls(f"crowd {number}.")[0]["pictures"][0] for number in range(20)}
+    assert made == {number: shared_simulator.bench.calls(f"crowd {number}.")[0]["pictures"][0] for number in range(20)}

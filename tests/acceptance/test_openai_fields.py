@@ -61,36 +61,36 @@ def test_no_field_of_the_sdk_is_forgotten_here():
     ("name", "value", "beside"),
     [(name, value, beside) for name in ARRIVES if name in GENERATE for value, beside in ARRIVES[name]],
 )
-def test_a_generations_field_arrives_at_the_far_end(client, far_end, name, value, beside):
+def test_a_generations_field_arrives_at_the_far_end(client, shared_simulator, name, value, beside):
     prompt = f"generate {name}={value} at {beside['model']}."
 
     answer = client.post(GENERATIONS, json={**beside, "prompt": prompt, name: value})
 
     assert answer.status_code == 200, answer.text
-    assert arrived(far_end, prompt, name, value)
+    assert arrived(shared_simulator, prompt, name, value)
 
 
 @pytest.mark.parametrize(
     ("name", "value", "beside"),
     [(n, v, beside) for n in ARRIVES if n in EDIT for v, beside in ARRIVES[n] if beside["model"] != "dall-e-3"],
 )
-def test_an_edits_field_arrives_at_the_far_end(client, far_end, name, value, beside):
+def test_an_edits_field_arrives_at_the_far_end(client, shared_simulator, name, value, beside):
     prompt = f"edit {name}={value}."
     form = {key: str(sent) for key, sent in {**beside, "prompt": prompt, name: value}.items()}
 
     answer = client.post(EDITS, data=form, files={"image": PICTURE})
 
     assert answer.status_code == 200, answer.text
-    assert arrived(far_end, prompt, name, value)
+    assert arrived(shared_simulator, prompt, name, value)
 
 
-def test_prompt_pictures_and_mask_arrive_and_the_format_is_ours(client, far_end):
+def test_prompt_pictures_and_mask_arrive_and_the_format_is_ours(client, shared_simulator):
     form = {**GPT, "prompt": "all of them.", "response_format": "url"}
     files = [("image[]", PICTURE), ("image[]", PICTURE), ("mask", MASK)]
 
     answer = client.post(EDITS, data=form, files=files)
 
-    (call,) = far_end.bench.calls("all of them.")
+    (call,) = shared_simulator.bench.calls("all of them.")
     assert (len(call["inputs"]), call["mask"] is not None) == (2, True)
     assert "response_format" not in call["fields"]
     assert httpx.get(answer.json()["data"][0]["url"]).status_code == 200
@@ -125,8 +125,8 @@ def test_a_format_is_honoured_also_where_the_model_has_it_not(client, model, wan
     assert answer.json()["output_format"] == wanted
 
 
-def arrived(far_end, prompt, name, value):
+def arrived(shared_simulator, prompt, name, value):
     """Whether the one call of the prompt had the field, as it is or as a form's text."""
-    (call,) = far_end.bench.calls(prompt)
+    (call,) = shared_simulator.bench.calls(prompt)
     seen = call["model"] if name == "model" else call["fields"].get(name)
     return seen == value or str(seen).lower() == str(value).lower()

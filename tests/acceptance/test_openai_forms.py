@@ -27,21 +27,21 @@ def webp():
 
 
 @pytest.mark.parametrize("names", ["image", "image[]", "image[] image[]", "image[0] image[1]", "images", "images[]"])
-def test_a_form_may_call_its_pictures_by_any_name_that_clients_use(client, far_end, names):
+def test_a_form_may_call_its_pictures_by_any_name_that_clients_use(client, shared_simulator, names):
     files = [(name, ("upload", PICTURE, "application/octet-stream")) for name in names.split()]
     prompt = f"parts: {names}."
 
     answer = client.post(EDITS, data={**SMALL, "prompt": prompt}, files=files)
 
     assert answer.status_code == 200, answer.text
-    assert len(far_end.bench.calls(prompt)[0]["inputs"]) == len(names.split())
+    assert len(shared_simulator.bench.calls(prompt)[0]["inputs"]) == len(names.split())
 
 
-def test_a_webp_is_taken_and_sent_as_png(client, far_end):
+def test_a_webp_is_taken_and_sent_as_png(client, shared_simulator):
     answer = client.post(EDITS, data={**SMALL, "prompt": "a webp"}, files={"image": webp()})
 
     assert answer.status_code == 200, answer.text
-    assert len(far_end.bench.calls("a webp")) == 1
+    assert len(shared_simulator.bench.calls("a webp")) == 1
 
 
 def test_text_parts_are_numbers_and_booleans(client):
@@ -111,12 +111,12 @@ def test_a_picture_of_ours_may_be_named_by_its_address(client):
         ({**SMALL, "prompt": "x"}, {"image": PICTURE, "mask": PICTURE}, (400, "invalid_image_file", "mask")),
     ],
 )
-def test_what_is_wrong_with_a_form_is_named(client, far_end, form, files, refusal):
-    before = far_end.bench.state()["total"]
+def test_what_is_wrong_with_a_form_is_named(client, shared_simulator, form, files, refusal):
+    before = shared_simulator.bench.state()["total"]
 
     refused(client.post(EDITS, data=form, files=files), *refusal)
 
-    assert far_end.bench.state()["total"] == before
+    assert shared_simulator.bench.state()["total"] == before
 
 
 def test_a_file_or_a_form_beyond_its_bound_is_413(client):
@@ -146,8 +146,8 @@ def test_a_form_that_cannot_be_read_is_the_callers_fault(client, content_type, b
     assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
 
 
-def test_a_form_has_no_looser_texts_than_json(client, far_end):
-    before = far_end.bench.state()["total"]
+def test_a_form_has_no_looser_texts_than_json(client, shared_simulator):
+    before = shared_simulator.bench.state()["total"]
 
     with_nul = client.post(EDITS, data={**SMALL, "prompt": "a\x00b"}, files={"image": PICTURE})
     answer = client.post(EDITS, data={**SMALL, "prompt": "x", "n" * 3_000: "1"}, files={"image": PICTURE})
@@ -155,4 +155,4 @@ def test_a_form_has_no_looser_texts_than_json(client, far_end):
     refused(with_nul, 400, "invalid_value", "prompt")
     assert answer.status_code == 400
     assert len(answer.content) < 1_000
-    assert far_end.bench.state()["total"] == before
+    assert shared_simulator.bench.state()["total"] == before

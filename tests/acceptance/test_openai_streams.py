@@ -50,27 +50,27 @@ def test_a_model_that_streams_nothing_ends_with_its_picture(client):
     assert [name for name, _ in events(client.post(GENERATIONS, json=body))] == ["image_generation.completed"]
 
 
-def test_a_job_that_fails_after_its_first_preview_ends_the_stream_with_an_error(client, far_end):
+def test_a_job_that_fails_after_its_first_preview_ends_the_stream_with_an_error(client, shared_simulator):
     prompt = "breaks [cut-stream] [delay=0.6]"
 
     told = events(client.post(GENERATIONS, json={**STREAM, "prompt": prompt, "partial_images": 2}))
 
     assert told[0][0] == "image_generation.partial_image"
     assert (told[-1][0], told[-1][1]["error"]["code"]) == ("error", "service_unavailable")
-    assert len(far_end.bench.calls(prompt)) == 1
+    assert len(shared_simulator.bench.calls(prompt)) == 1
 
 
-def test_who_leaves_a_stream_before_its_first_event_gets_the_picture_when_he_asks_again(gateway, far_end):
+def test_who_leaves_a_stream_before_its_first_event_gets_the_picture_when_he_asks_again(gateway, shared_simulator):
     body = {**STREAM, "prompt": "left early [delay=2]"}
     with gateway.asking(GENERATIONS, body, "streams"):
-        wait_until(lambda: far_end.bench.calls("left early [delay=2]") != [], what="the call")
+        wait_until(lambda: shared_simulator.bench.calls("left early [delay=2]") != [], what="the call")
 
     with gateway.client("streams") as client:
         again = client.post(GENERATIONS, json=body)
 
     assert again.headers.get("x-job-adopted") == "true"
     assert events(again)[-1][0] == "image_generation.completed"
-    assert len(far_end.bench.calls("left early [delay=2]")) == 1
+    assert len(shared_simulator.bench.calls("left early [delay=2]")) == 1
 
 
 @pytest.mark.parametrize(
@@ -80,15 +80,15 @@ def test_what_cannot_go_with_a_stream_is_refused(client, more, param):
     refused(client.post(GENERATIONS, json={**STREAM, "prompt": "x", **more}), 400, "invalid_value", param)
 
 
-def test_streams_that_wait_for_their_first_event_are_counted(far_end):
+def test_streams_that_wait_for_their_first_event_are_counted(shared_simulator):
     def held(gateway):
         with gateway.client() as client:
             client.post(GENERATIONS, json={**STREAM, "prompt": "held [delay=2]"})
 
-    with running_redis() as redis, running_gateway(redis.url, far_end, DARKROOM_STREAMS="1") as gateway:
+    with running_redis() as redis, running_gateway(redis.url, shared_simulator, DARKROOM_STREAMS="1") as gateway:
         holder = threading.Thread(target=held, args=(gateway,))
         holder.start()
-        wait_until(lambda: far_end.bench.calls("held [delay=2]"), what="the first stream's call")
+        wait_until(lambda: shared_simulator.bench.calls("held [delay=2]"), what="the first stream's call")
         with gateway.client() as client:
             beside = client.post(GENERATIONS, json={**STREAM, "prompt": "beside"})
             holder.join()

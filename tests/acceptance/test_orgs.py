@@ -18,8 +18,8 @@ GEMINI = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview"}
 
 
 @pytest.fixture(scope="module")
-def gateway(far_end):
-    with running_redis() as redis, running_gateway(redis.url, far_end, DARKROOM_WORKER_SLOTS="4") as running:
+def gateway(shared_simulator):
+    with running_redis() as redis, running_gateway(redis.url, shared_simulator, DARKROOM_WORKER_SLOTS="4") as running:
         yield running
 
 
@@ -40,10 +40,10 @@ async def _submit(gateway, org, count, **body):
         return {answer.status_code for answer in await asyncio.gather(*posts)}
 
 
-def begun(far_end, count):
+def begun(shared_simulator, count):
     """The orgs of the first so many calls, in their order."""
-    wait_until(lambda: len(far_end.bench.calls()) >= count, seconds=60, what=f"{count} calls")
-    return [call["prompt"].partition(" ")[0] for call in far_end.bench.calls()[:count]]
+    wait_until(lambda: len(shared_simulator.bench.calls()) >= count, seconds=60, what=f"{count} calls")
+    return [call["prompt"].partition(" ")[0] for call in shared_simulator.bench.calls()[:count]]
 
 
 def test_one_job_behind_another_orgs_thousand_starts_within_one_round_of_the_slots(redis_url, simulator):
@@ -82,14 +82,14 @@ def test_a_costly_job_counts_for_as_many_as_it_takes(redis_url, simulator):
     assert 30 <= shares["small"] <= 50
 
 
-def test_no_more_of_an_orgs_jobs_run_at_once_than_it_may(gateway, far_end):
+def test_no_more_of_an_orgs_jobs_run_at_once_than_it_may(gateway, shared_simulator):
     limit(gateway, "narrow", maxRunning=2)
     with gateway.client("narrow") as client:
         body = {**GEMINI, "prompt": "[delay=0.6] Narrow"}
         made = [client.post(JOBS, json=body).json()["data"]["id"] for _ in range(6)]
         ended = [client.get(f"{JOBS}/{j}?wait=30&until=terminal").json()["data"]["status"] for j in made]
 
-    starts = sorted(c["started"] for c in far_end.bench.calls("Narrow"))
+    starts = sorted(c["started"] for c in shared_simulator.bench.calls("Narrow"))
     assert set(ended) == {"succeeded"}
     assert max(sum(s <= t < s + 0.55 for s in starts) for t in starts) == 2
 
@@ -199,7 +199,7 @@ def test_the_queue_in_numbers(redis_url, simulator):
     assert stats["here"] == {"waits": 0, "streams": 0}
 
 
-def test_a_dry_run_says_what_a_job_would_be_and_makes_none(gateway, far_end):
+def test_a_dry_run_says_what_a_job_would_be_and_makes_none(gateway, shared_simulator):
     with gateway.client("dry") as client:
         body = {**GEMINI, "prompt": "Only asked", "size": "1000x500", "n": 3, "quality": "high"}
         told = client.post(f"{JOBS}?dryRun=true", json=body)
@@ -213,4 +213,4 @@ def test_a_dry_run_says_what_a_job_would_be_and_makes_none(gateway, far_end):
     assert {w["field"] for w in data["warnings"]} == {"size", "quality"}
     assert data["estimatedSeconds"]["p50"] <= data["estimatedSeconds"]["p90"]
     assert (wrong.status_code, unclear.status_code, listed) == (400, 400, [])
-    assert far_end.bench.calls("Only asked") == []
+    assert shared_simulator.bench.calls("Only asked") == []

@@ -15,7 +15,7 @@ from tests.acceptance.conftest import JOBS
 from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis
-from tests.neighbours.webhook_receiver import running_sink
+from tests.neighbours.webhook_receiver import running_receiver
 
 KEYS = Keys("{darkroom}:")
 
@@ -24,9 +24,9 @@ PREVIEW = "image.job.preview"
 
 
 @pytest.fixture(scope="module")
-def gateway(far_end):
+def gateway(shared_simulator):
     told = {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8", "DARKROOM_LEASE_SECONDS": "3"}
-    with running_redis() as redis_server, running_gateway(redis_server.url, far_end, **told) as running:
+    with running_redis() as redis_server, running_gateway(redis_server.url, shared_simulator, **told) as running:
         yield running
 
 
@@ -55,7 +55,7 @@ def looks(told):
     return [e["data"]["preview"] for e in told if e["type"] == PREVIEW]
 
 
-def test_previews_are_events_with_links_that_open_before_the_picture_is_there(gateway, client, far_end):
+def test_previews_are_events_with_links_that_open_before_the_picture_is_there(gateway, client, shared_simulator):
     prompt = "[delay=1.5] A fox by and by"
     job_id = submitted(client, prompt, outputFormat="jpeg")
 
@@ -76,7 +76,7 @@ def test_previews_are_events_with_links_that_open_before_the_picture_is_there(ga
         picture = Image.open(io.BytesIO(answer.content))
         assert answer.headers["content-type"] == look["mimeType"] == "image/jpeg"
         assert (look["width"], look["height"]) == picture.size == (256, 256)
-    (call,) = far_end.bench.calls(prompt)
+    (call,) = shared_simulator.bench.calls(prompt)
     data = httpx.get(job["result"]["url"]).content
     assert call["pictures"] == [hashlib.sha256(data).hexdigest()]
     assert job["billing"] == {**job["billing"], "state": "billed", "providerCalls": 1}
@@ -101,13 +101,13 @@ def test_a_job_shows_its_latest_preview_while_it_runs_and_none_at_its_end(client
     assert job["request"]["partialImages"] == 2
 
 
-def test_each_picture_of_several_has_its_own_call_and_its_own_previews(client, far_end):
+def test_each_picture_of_several_has_its_own_call_and_its_own_previews(client, shared_simulator):
     prompt = "[delay=1] Three foxes"
     job_id = submitted(client, prompt, n=3)
 
     job, told = ended(client, job_id), events(client, job_id)
 
-    calls = far_end.bench.calls(prompt)
+    calls = shared_simulator.bench.calls(prompt)
     assert [call["fields"]["n"] for call in calls] == [1, 1, 1]
     assert {p["index"] for p in looks(told)} == {0, 1, 2}
     sums = {hashlib.sha256(httpx.get(image["url"]).content).hexdigest() for image in job["result"]["images"]}
@@ -131,7 +131,7 @@ def test_previews_are_deleted_when_their_hour_is_over_and_the_picture_stays(gate
     assert httpx.get(job["result"]["url"]).status_code == 200
 
 
-def test_a_stream_that_is_cut_leaves_an_unknown_outcome_and_is_not_bought_again(client, far_end):
+def test_a_stream_that_is_cut_leaves_an_unknown_outcome_and_is_not_bought_again(client, shared_simulator):
     prompt = "[cut-stream] A fox that ran"
     job_id = submitted(client, prompt)
 
@@ -139,12 +139,12 @@ def test_a_stream_that_is_cut_leaves_an_unknown_outcome_and_is_not_bought_again(
 
     details = job["error"]["details"]
     assert (job["status"], details["reason"], details["safeToRetry"]) == ("failed", "outcome_unknown", False)
-    assert (job["billing"]["state"], len(far_end.bench.calls(prompt))) == ("possibly_billed", 1)
+    assert (job["billing"]["state"], len(shared_simulator.bench.calls(prompt))) == ("possibly_billed", 1)
     assert job.get("preview") is None
     assert len(looks(told)) <= 1
 
 
-def test_where_the_job_asked_for_it_a_cut_stream_is_begun_again_from_its_first_preview(client, far_end):
+def test_where_the_job_asked_for_it_a_cut_stream_is_begun_again_from_its_first_preview(client, shared_simulator):
     prompt = "[cut-streamx1] [delay=1] A fox that came back"
     job_id = submitted(client, prompt, onAmbiguous="retry")
 
@@ -152,7 +152,7 @@ def test_where_the_job_asked_for_it_a_cut_stream_is_begun_again_from_its_first_p
 
     assert [a["outcome"] for a in job["attempts"]] == ["unknown", "succeeded"]
     assert [p["partialIndex"] for p in looks(told)] == [0, 0, 1]
-    assert len(far_end.bench.calls(prompt)) == 2
+    assert len(shared_simulator.bench.calls(prompt)) == 2
 
 
 def test_a_refusal_in_a_stream_is_told_like_any_other(client):
@@ -170,10 +170,10 @@ def test_a_provider_without_previews_makes_the_picture_and_says_so(client):
 
 
 def test_a_webhook_that_asks_for_previews_is_posted_each_as_a_link(client):
-    with running_sink() as sink:
-        webhook = {"url": sink.url, "events": [PREVIEW]}
+    with running_receiver() as receiver:
+        webhook = {"url": receiver.url, "events": [PREVIEW]}
         job_id = submitted(client, "[delay=1] A fox by post", webhook=webhook)
-        posts = sink.until(2)
+        posts = receiver.until(2)
         ended(client, job_id)
 
     assert sorted(p.event["data"]["preview"]["partialIndex"] for p in posts) == [0, 1]

@@ -48,9 +48,9 @@ def test_a_stream_says_within_a_quarter_of_a_minute_that_it_is_alive(client):
 
 @pytest.mark.anyio
 async def test_a_stream_and_a_socket_end_with_the_same_words(gateway, client):
-    async with listening(gateway.url, token("acme")) as ear:
+    async with listening(gateway.url, token("acme")) as listener:
         job_id = client.post(JOBS, json={**MUG, "n": 2}).json()["data"]["id"]
-        by_socket = (await ear.until("completed", job_id))[-1]
+        by_socket = (await listener.until("completed", job_id))[-1]
 
     assert told(client, job_id) == [by_socket]
     assert [picture["index"] for picture in by_socket[1]["data"]] == [0, 1]

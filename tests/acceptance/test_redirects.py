@@ -6,34 +6,34 @@ from tests.acceptance.conftest import JOBS
 from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis
-from tests.neighbours.webhook_receiver import Sink
+from tests.neighbours.webhook_receiver import Receiver
 
 MODELS = {"azure-openai": "gpt-image-2", "openai": "gpt-image-2", "gemini": "gemini-2.5-flash-image"}
 
 
 @pytest.fixture(scope="module")
 def elsewhere():
-    sink = Sink(lambda *_: 200)
-    yield sink
-    sink.close()
+    receiver = Receiver(lambda *_: 200)
+    yield receiver
+    receiver.close()
 
 
 @pytest.fixture(scope="module")
 def moved(elsewhere):
-    sink = Sink(lambda *_: (307, {"Location": elsewhere.url}, b""))
-    yield sink
-    sink.close()
+    receiver = Receiver(lambda *_: (307, {"Location": elsewhere.url}, b""))
+    yield receiver
+    receiver.close()
 
 
 @pytest.fixture(scope="module")
-def gateway(far_end, moved):
+def gateway(shared_simulator, moved):
     base = moved.url.removesuffix("/hook")
     settings = {
         "AZURE_OPENAI_IMAGE_ENDPOINT": base,
         "OPENAI_BASE_URL": f"{base}/v1",
         "GOOGLE_GEMINI_BASE_URL": base,
     }
-    with running_redis() as redis, running_gateway(redis.url, far_end, **settings) as running:
+    with running_redis() as redis, running_gateway(redis.url, shared_simulator, **settings) as running:
         yield running
 
 

@@ -31,9 +31,9 @@ STREAMS = {
 
 
 @pytest.fixture(scope="module")
-def idle(far_end):
+def idle(shared_simulator):
     """A gateway whose jobs nobody makes: its streams go on for ever."""
-    with running_redis() as redis, running_gateway(redis.url, far_end, workers=0) as running:
+    with running_redis() as redis, running_gateway(redis.url, shared_simulator, workers=0) as running:
         yield running
 
 
@@ -122,14 +122,14 @@ WAITS = {
 
 
 @pytest.mark.parametrize("kind", WAITS)
-async def test_a_wait_hands_no_result_to_a_key_that_was_revoked_meanwhile(gateway, far_end, kind):
+async def test_a_wait_hands_no_result_to_a_key_that_was_revoked_meanwhile(gateway, shared_simulator, kind):
     body = {**MUG, "prompt": f"[delay=2] Waited for by {kind}"}
     with gateway.client(scope=ALL) as admin:
         made = key(admin)
         async with calling(gateway, made["key"]) as client:
             job_id = None if kind != "poll" else (await client.post(JOBS, json=body)).json()["data"]["id"]
             wait = asyncio.create_task(WAITS[kind](client, body, job_id))
-            await asyncio.to_thread(wait_until, lambda: far_end.bench.calls(body["prompt"]), 20, "the call")
+            await asyncio.to_thread(wait_until, lambda: shared_simulator.bench.calls(body["prompt"]), 20, "the call")
             assert admin.delete(f"/api/v1/keys/{made['id']}").status_code == 204
             answer = await wait
         newest = admin.get(f"{JOBS}?limit=1").json()["data"]["jobs"][0]["id"]

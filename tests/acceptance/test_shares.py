@@ -21,10 +21,10 @@ BOUNDS = {"caller": 2, "org": 4, "process": 8}
 
 
 @pytest.fixture(scope="module")
-def gateway(far_end):
+def gateway(shared_simulator):
     """One without a worker: what waits goes on waiting."""
     told = {"DARKROOM_STREAMS": str(MOST), "DARKROOM_WAITS": str(MOST)}
-    with running_redis() as redis, running_gateway(redis.url, far_end, workers=0, **told) as running:
+    with running_redis() as redis, running_gateway(redis.url, shared_simulator, workers=0, **told) as running:
         yield running
 
 
@@ -201,8 +201,10 @@ async def test_an_org_holds_half_of_the_waits_and_who_does_not_wait_is_served_al
     await holds(gateway)
 
 
-async def test_a_stream_that_has_ended_leaves_its_place_before_its_caller_can_ask_for_the_next(redis_url, far_end):
-    with running_gateway(redis_url, far_end, workers=0, DARKROOM_STREAMS="1") as gateway:
+async def test_a_stream_that_has_ended_leaves_its_place_before_its_caller_can_ask_for_the_next(
+    redis_url, shared_simulator
+):
+    with running_gateway(redis_url, shared_simulator, workers=0, DARKROOM_STREAMS="1") as gateway:
         async with calling(gateway) as client:
             made = await client.post(JOBS, json=MUG, headers={"Idempotency-Key": "canceled"})
             await client.post(f"{JOBS}/{made.json()['data']['id']}/cancel")

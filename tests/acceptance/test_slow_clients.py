@@ -13,9 +13,9 @@ from tests.neighbours.redis_server import running_redis
 
 
 @pytest.fixture(scope="module")
-def gateway(far_end):
+def gateway(shared_simulator):
     settings = {"DARKROOM_HEADER_SECONDS": "1", "DARKROOM_BODY_SECONDS": "1.5", "DARKROOM_SEND_SECONDS": "2"}
-    with running_redis() as redis, running_gateway(redis.url, far_end, workers=0, **settings) as running:
+    with running_redis() as redis, running_gateway(redis.url, shared_simulator, workers=0, **settings) as running:
         yield running
 
 

@@ -20,9 +20,9 @@ REFUSED = "One or more namespaces failed to connect"
 
 
 @pytest.fixture
-def gateway(redis_url, far_end):
+def gateway(redis_url, shared_simulator):
     told = {"DARKROOM_STREAMS": "3", "DARKROOM_BODY_SECONDS": "1", "DARKROOM_HEADER_SECONDS": "1"}
-    with running_gateway(redis_url, far_end, workers=0, **told) as gateway:
+    with running_gateway(redis_url, shared_simulator, workers=0, **told) as gateway:
         yield gateway
 
 
@@ -71,8 +71,8 @@ async def test_sockets_count_as_streams_and_the_next_is_told_that_there_is_no_ro
         with gateway.client() as client:
             polled = client.get("/socket.io/?EIO=4&transport=polling")
     await freed(gateway)
-    async with listening(gateway.url, token("acme")) as ear:
-        assert ear.client.connected
+    async with listening(gateway.url, token("acme")) as listener:
+        assert listener.client.connected
 
     assert counted == 3
     assert (polled.status_code, polled.json()["error"]["code"]) == (429, "TOO_MANY_STREAMS")
@@ -92,11 +92,11 @@ async def test_event_streams_and_sockets_share_the_room(gateway):
 
 
 async def test_a_socket_outlives_the_deadlines_of_a_request(gateway):
-    async with listening(gateway.url, token("acme")) as ear:
+    async with listening(gateway.url, token("acme")) as listener:
         await asyncio.sleep(2.5)
         with gateway.client() as client:
             job_id = client.post(JOBS, json=MUG).json()["data"]["id"]
-        heard = await ear.until("progress", job_id)
+        heard = await listener.until("progress", job_id)
 
     assert heard
 
@@ -104,10 +104,10 @@ async def test_a_socket_outlives_the_deadlines_of_a_request(gateway):
 async def test_a_hundred_jobs_can_be_subscribed_to_and_room_is_made_by_leaving_one(gateway):
     with gateway.client() as client:
         ids = [client.post(JOBS, json=MUG).json()["data"]["id"] for _ in range(101)]
-    async with listening(gateway.url, token("acme", sub="another")) as ear:
-        answers = [await ear.subscribe(job_id=job_id) for job_id in ids]
-        await ear.unsubscribe(job_id=ids[0])
-        again = await ear.subscribe(job_id=ids[100])
+    async with listening(gateway.url, token("acme", sub="another")) as listener:
+        answers = [await listener.subscribe(job_id=job_id) for job_id in ids]
+        await listener.unsubscribe(job_id=ids[0])
+        again = await listener.subscribe(job_id=ids[100])
 
     assert [answer["ok"] for answer in answers] == [True] * 100 + [False]
     assert answers[100]["error"]["code"] == "INVALID_INPUT"
@@ -168,15 +168,15 @@ async def test_who_does_not_say_who_it_is_and_whose_key_is_revoked_are_cut(gatew
             assert not kept.disconnected.is_set()
 
 
-async def test_an_api_that_stops_lets_its_sockets_go_at_once(redis_url, far_end):
-    with running_gateway(redis_url, far_end, workers=0) as gateway:
+async def test_an_api_that_stops_lets_its_sockets_go_at_once(redis_url, shared_simulator):
+    with running_gateway(redis_url, shared_simulator, workers=0) as gateway:
         async with (
-            listening(gateway.url, token("acme")) as ear,
+            listening(gateway.url, token("acme")) as listener,
             listening(gateway.url, token("acme"), transports=["polling"]) as poller,
         ):
             began = time.monotonic()
             gateway.api.terminate()
-            await asyncio.wait_for(asyncio.gather(ear.disconnected.wait(), poller.disconnected.wait()), 20)
+            await asyncio.wait_for(asyncio.gather(listener.disconnected.wait(), poller.disconnected.wait()), 20)
             status = await asyncio.to_thread(gateway.api.wait, 20)
             took = time.monotonic() - began
 
@@ -184,14 +184,14 @@ async def test_an_api_that_stops_lets_its_sockets_go_at_once(redis_url, far_end)
     assert status in {0, -15}
 
 
-async def test_no_token_is_written_however_it_came(redis_url, far_end, tmp_path):
+async def test_no_token_is_written_however_it_came(redis_url, shared_simulator, tmp_path):
     secret = token("acme", canary="sockets")
-    with running_gateway(redis_url, far_end, workers=0, logs=tmp_path, DARKROOM_LOG_LEVEL="debug") as gateway:
+    with running_gateway(redis_url, shared_simulator, workers=0, logs=tmp_path, DARKROOM_LOG_LEVEL="debug") as gateway:
         ways = [{"token": secret}, {"headers": {"Authorization": f"Bearer {secret}"}}, {"headers": {"api-key": secret}}]
         for way in [*ways, {"query": f"?token={secret}"}]:
             for transports in (["websocket"], ["polling", "websocket"]):
-                async with listening(gateway.url, transports=transports, **way) as ear:
-                    assert ear.client.connected
+                async with listening(gateway.url, transports=transports, **way) as listener:
+                    assert listener.client.connected
         with pytest.raises(Exception, match=REFUSED):
             async with listening(gateway.url, query=f"?token={secret[:-4]}"):
                 pass

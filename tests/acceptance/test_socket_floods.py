@@ -33,8 +33,8 @@ MOST_GROWTH = 60
 
 
 @pytest.fixture(scope="module")
-def gateway(far_end):
-    with running_redis() as redis, running_gateway(redis.url, far_end, DARKROOM_STREAMS="8") as running:
+def gateway(shared_simulator):
+    with running_redis() as redis, running_gateway(redis.url, shared_simulator, DARKROOM_STREAMS="8") as running:
         yield running
 
 
@@ -42,11 +42,11 @@ def gateway(far_end):
 async def others_hear(gateway):
     """Somebody honest who hears of its job from before to after, and of a process that has not grown."""
     before = memory(gateway)
-    async with listening(gateway.url, token("honest")) as ear:
+    async with listening(gateway.url, token("honest")) as listener:
         yield
         async with gateway.async_client("honest") as client:
             job_id = (await client.post(JOBS, json=MUG)).json()["data"]["id"]
-        await ear.until("completed", job_id)
+        await listener.until("completed", job_id)
     assert memory(gateway) - before < MOST_GROWTH
 
 

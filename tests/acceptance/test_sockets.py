@@ -22,12 +22,12 @@ TRANSPORTS = [("websocket",), ("polling", "websocket")]
 
 
 @pytest.fixture(scope="module")
-def pair(far_end):
+def pair(shared_simulator):
     """Two API processes and a worker on one Redis."""
     with (
         running_redis() as redis,
-        running_gateway(redis.url, far_end, DARKROOM_CORS_ORIGINS="https://studio.example") as one,
-        running_gateway(redis.url, far_end, workers=0, PUBLIC_BASE_URL=one.url) as other,
+        running_gateway(redis.url, shared_simulator, DARKROOM_CORS_ORIGINS="https://studio.example") as one,
+        running_gateway(redis.url, shared_simulator, workers=0, PUBLIC_BASE_URL=one.url) as other,
     ):
         yield one, other
 
@@ -73,10 +73,10 @@ def held(heard, job_id):
 
 @pytest.mark.parametrize("transports", TRANSPORTS, ids=" then ".join)
 async def test_a_caller_hears_of_its_job_from_the_queue_to_the_picture_without_asking(gateway, transports):
-    async with listening(gateway.url, token("acme"), transports=transports) as ear:
+    async with listening(gateway.url, token("acme"), transports=transports) as listener:
         job_id = await submitted(gateway, SLOW)
-        heard = await ear.until("completed", job_id)
-        transport = ear.client.transport()
+        heard = await listener.until("completed", job_id)
+        transport = listener.client.transport()
 
     assert transport == transports[-1]
     assert heard[0][1]["status"] == "queued"
@@ -111,9 +111,9 @@ async def test_the_javascript_client_subscribes_to_a_job_of_its_org(gateway):
 
 
 async def test_previews_come_with_their_bytes_before_the_picture(gateway):
-    async with listening(gateway.url, token("acme")) as ear:
+    async with listening(gateway.url, token("acme")) as listener:
         job_id = await submitted(gateway, {**SLOW, "prompt": "[delay=1] A mug that takes shape", "partialImages": 2})
-        heard = await ear.until("completed", job_id)
+        heard = await listener.until("completed", job_id)
     seen = [data for _, data in heard if "preview_url" in data]
 
     assert [(data["n_index"], data["partial_index"]) for data in seen] == [(0, 0), (0, 1)]
@@ -123,9 +123,9 @@ async def test_previews_come_with_their_bytes_before_the_picture(gateway):
 
 async def test_a_socket_at_one_process_hears_of_a_job_that_was_submitted_at_another(pair):
     one, other = pair
-    async with listening(other.url, token("acme")) as ear:
+    async with listening(other.url, token("acme")) as listener:
         job_id = await submitted(one, SLOW)
-        heard = await ear.until("completed", job_id)
+        heard = await listener.until("completed", job_id)
 
     held(heard, job_id)
 
@@ -178,11 +178,11 @@ async def test_who_subscribes_after_the_end_is_told_of_it_at_once_and_once(gatew
 
 
 async def test_a_request_is_found_by_its_id_once_its_job_was_heard_of(gateway):
-    async with listening(gateway.url, token("acme")) as ear:
+    async with listening(gateway.url, token("acme")) as listener:
         job_id = await submitted(gateway, SLOW)
-        (_, first), *_ = await ear.until("progress", job_id)
-        found = await ear.subscribe(request_id=first["request_id"])
-        missing = await ear.subscribe(request_id="req_nobody-sent")
+        (_, first), *_ = await listener.until("progress", job_id)
+        found = await listener.subscribe(request_id=first["request_id"])
+        missing = await listener.subscribe(request_id="req_nobody-sent")
 
     assert (found["ok"], found["data"]["job_id"]) == (True, job_id)
     assert missing["error"]["details"]["field"] == "request_id"
@@ -190,19 +190,19 @@ async def test_a_request_is_found_by_its_id_once_its_job_was_heard_of(gateway):
 
 @pytest.mark.parametrize("said", [{}, None, "job", {"job_id": 7}, [1]])
 async def test_a_subscription_that_names_no_job_is_refused(gateway, said):
-    async with listening(gateway.url, token("acme")) as ear:
-        answer = await ear.client.call("subscribe", said, namespace="/image-progress", timeout=20)
+    async with listening(gateway.url, token("acme")) as listener:
+        answer = await listener.client.call("subscribe", said, namespace="/image-progress", timeout=20)
 
     assert (answer["ok"], answer["error"]["code"]) == (False, "INVALID_INPUT")
 
 
 async def test_an_end_without_a_picture_is_told_with_its_code(gateway):
-    async with listening(gateway.url, token("acme")) as ear:
+    async with listening(gateway.url, token("acme")) as listener:
         broken = await submitted(gateway, {**MUG, "prompt": "[500] A broken mug"})
         stopped = await submitted(gateway, SLOW)
-        await ear.until("progress", stopped)
+        await listener.until("progress", stopped)
         await canceled(gateway, stopped)
-        ends = [(await ear.until("failed", job_id))[-1] for job_id in (broken, stopped)]
+        ends = [(await listener.until("failed", job_id))[-1] for job_id in (broken, stopped)]
 
     assert [(event, data["error"]["code"]) for event, data in ends] == [
         ("failed", "SERVICE_UNAVAILABLE"),
@@ -210,21 +210,21 @@ async def test_an_end_without_a_picture_is_told_with_its_code(gateway):
     ]
 
 
-async def test_a_job_that_no_worker_begins_in_time_fails_by_its_deadline(redis_url, far_end):
-    with running_gateway(redis_url, far_end, workers=0) as gateway:
-        async with listening(gateway.url, token("acme")) as ear:
+async def test_a_job_that_no_worker_begins_in_time_fails_by_its_deadline(redis_url, shared_simulator):
+    with running_gateway(redis_url, shared_simulator, workers=0) as gateway:
+        async with listening(gateway.url, token("acme")) as listener:
             job_id = await submitted(gateway, {**MUG, "startWithin": 1})
-            await ear.subscribe(job_id=job_id)  # without a worker nobody else looks at the clock
-            heard = await ear.until("failed", job_id)
+            await listener.subscribe(job_id=job_id)  # without a worker nobody else looks at the clock
+            heard = await listener.until("failed", job_id)
 
     assert (heard[-1][1]["error"]["code"], heard[-1][1]["error"]["details"]["reason"]) == ("TIMEOUT", "deadline")
 
 
 async def test_a_socket_that_was_cut_comes_back_at_another_process_and_hears_the_end(pair):
     one, other = pair
-    async with listening(one.url, token("acme")) as ear:
+    async with listening(one.url, token("acme")) as listener:
         job_id = await submitted(one, SLOW)
-        await ear.until("progress", job_id)
+        await listener.until("progress", job_id)
     async with listening(other.url, token("acme")) as again:
         state = await again.subscribe(job_id=job_id)
         heard = await again.until("completed", job_id)
@@ -272,8 +272,8 @@ async def test_a_handshake_counts_against_the_keys_own_rate_and_is_refused_beyon
 async def test_websockets_come_from_no_page_from_our_own_or_from_one_that_is_named(gateway):
     own, named = {"Origin": gateway.url}, {"Origin": "https://studio.example"}
     for headers in (own, named):
-        async with listening(gateway.url, token("acme"), headers=headers) as ear:
-            assert ear.client.connected
+        async with listening(gateway.url, token("acme"), headers=headers) as listener:
+            assert listener.client.connected
 
     with pytest.raises(Exception, match="Connection error"):
         async with listening(gateway.url, token("acme"), headers={"Origin": "https://evil.example"}):

@@ -12,9 +12,9 @@ FOX = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview"}
 
 
 @pytest.fixture(scope="module")
-def gateway(far_end):
+def gateway(shared_simulator):
     """One slot: whoever is second waits."""
-    with running_redis() as redis, running_gateway(redis.url, far_end, DARKROOM_WORKER_SLOTS="1") as running:
+    with running_redis() as redis, running_gateway(redis.url, shared_simulator, DARKROOM_WORKER_SLOTS="1") as running:
         yield running
 
 

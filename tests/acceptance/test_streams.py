@@ -8,7 +8,7 @@ from tests.acceptance.conftest import AGENTS, JOBS, MUG
 from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis
-from tests.neighbours.webhook_receiver import running_sink
+from tests.neighbours.webhook_receiver import running_receiver
 
 SSE = {"Accept": "text/event-stream"}
 SLOW = {**MUG, "prompt": "[delay=1] A slow mug", "n": 2}
@@ -44,13 +44,13 @@ def read(client, path, *, most=None, method="GET", body=None, **headers):
 
 
 @pytest.fixture(scope="module")
-def pair(far_end):
+def pair(shared_simulator):
     """Two API processes on one Redis."""
     hooks = {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8"}
     with (
         running_redis() as redis,
-        running_gateway(redis.url, far_end, **hooks) as one,
-        running_gateway(redis.url, far_end, workers=0, PUBLIC_BASE_URL=one.url) as other,
+        running_gateway(redis.url, shared_simulator, **hooks) as one,
+        running_gateway(redis.url, shared_simulator, workers=0, PUBLIC_BASE_URL=one.url) as other,
     ):
         yield one, other
 
@@ -85,9 +85,9 @@ def test_a_post_that_accepts_events_creates_and_follows(client, path):
 
 def test_cut_after_every_event_and_taken_up_at_the_other_process_nothing_is_missing_or_twice(pair):
     one, other = pair
-    with one.client() as here, other.client() as there, running_sink() as sink:
+    with one.client() as here, other.client() as there, running_receiver() as receiver:
         events = [f"image.job.{name}" for name in ("queued", "started", "checkpointed", "succeeded")]
-        webhook = {"url": sink.url, "events": events}
+        webhook = {"url": receiver.url, "events": events}
         job_id = here.post(JOBS, json={**SLOW, "webhook": webhook}).json()["data"]["id"]
         found, last, turn = [], None, 0
         while not found or found[-1]["event"] != "image.job.succeeded":
@@ -97,7 +97,7 @@ def test_cut_after_every_event_and_taken_up_at_the_other_process_nothing_is_miss
             found.append(frame)
             last, turn = frame["id"], turn + 1
         listed = here.get(f"{JOBS}/{job_id}/events").json()["data"]
-        posts = sink.until(len([e for e in listed if e["type"] in events]))
+        posts = receiver.until(len([e for e in listed if e["type"] in events]))
 
     assert [f["data"] for f in found] == listed
     told = {p.event["id"]: p.event for p in posts}
@@ -124,9 +124,9 @@ def test_an_id_that_is_none_of_ours_is_refused(client, last):
     assert (answer.status_code, answer.json()["error"]["details"]["field"]) == (400, "Last-Event-ID")
 
 
-def test_streams_and_waits_are_bounded_and_the_next_is_told_to_come_back(redis_url, far_end):
+def test_streams_and_waits_are_bounded_and_the_next_is_told_to_come_back(redis_url, shared_simulator):
     told = {"DARKROOM_STREAMS": "1", "DARKROOM_WAITS": "1"}
-    with running_gateway(redis_url, far_end, workers=0, **told) as gateway, gateway.client() as client:
+    with running_gateway(redis_url, shared_simulator, workers=0, **told) as gateway, gateway.client() as client:
         job_id = client.post(JOBS, json=MUG).json()["data"]["id"]
         with client.stream("GET", f"{JOBS}/{job_id}/events", headers=SSE) as open_stream:
             lines = open_stream.iter_lines()  # kept: what is let go of is closed
@@ -147,9 +147,12 @@ def _freed(client, job_id):
         return again.status_code == 200
 
 
-def test_an_api_that_stops_ends_its_streams_and_another_goes_on(pair, far_end):
+def test_an_api_that_stops_ends_its_streams_and_another_goes_on(pair, shared_simulator):
     one, _ = pair
-    with running_gateway(one.environment["REDIS_URL"], far_end, workers=0) as leaving, leaving.client() as client:
+    with (
+        running_gateway(one.environment["REDIS_URL"], shared_simulator, workers=0) as leaving,
+        leaving.client() as client,
+    ):
         body = {**MUG, "prompt": "[delay=3] Outlives the stream"}
         job_id = client.post(JOBS, json=body).json()["data"]["id"]
         found = []

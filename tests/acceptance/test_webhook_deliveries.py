@@ -13,13 +13,13 @@ from tests.acceptance.conftest import JOBS, MUG
 from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis
-from tests.neighbours.webhook_receiver import running_sink
+from tests.neighbours.webhook_receiver import running_receiver
 from tests.webhook_calls import HOOKS, LOG, LOOPBACK, finished, made, refused, rows, seen, settled
 
 
 @pytest.fixture(scope="module")
-def gateway(far_end):
-    with running_redis() as server, running_gateway(server.url, far_end, **LOOPBACK) as running:
+def gateway(shared_simulator):
+    with running_redis() as server, running_gateway(server.url, shared_simulator, **LOOPBACK) as running:
         yield running
 
 
@@ -31,8 +31,8 @@ def client(gateway):
 
 
 def test_what_was_given_up_is_a_dead_letter_and_arrives_once_when_it_is_redelivered(client):
-    with running_sink(lambda _, before: (500, {}, b"down " * 500) if before < 3 else 200) as sink:
-        made(client, sink.url)
+    with running_receiver(lambda _, before: (500, {}, b"down " * 500) if before < 3 else 200) as receiver:
+        made(client, receiver.url)
         job = finished(client)
         (dead,) = settled(client, "dead")
         log = client.get(f"{LOG}/{dead['id']}").json()["data"]["log"]
@@ -45,26 +45,26 @@ def test_what_was_given_up_is_a_dead_letter_and_arrives_once_when_it_is_redelive
     starts = [datetime.fromisoformat(a["at"]) for a in log]
     assert all(0.9 <= (later - earlier).total_seconds() < 5 for earlier, later in pairwise(starts))
     assert (again.status_code, again.json()["data"]["state"]) == (202, "pending")
-    assert len(sink.posts) == 4
-    assert len({(p.headers["webhook-id"], p.body) for p in sink.posts}) == 1
+    assert len(receiver.posts) == 4
+    assert len({(p.headers["webhook-id"], p.body) for p in receiver.posts}) == 1
     assert (whole["state"], whole["attempts"], whole["jobId"]) == ("delivered", 4, job["id"])
 
 
 def test_what_was_delivered_for_a_job_is_delivered_once_more_when_the_job_is_named(client):
-    with running_sink() as sink:
-        endpoint = made(client, sink.url)
+    with running_receiver() as receiver:
+        endpoint = made(client, receiver.url)
         jobs = [finished(client)["id"] for _ in range(2)]
         settled(client, "delivered", 2)
         answer = client.post(f"{HOOKS}/{endpoint['id']}/redeliver", json={"jobId": jobs[0]})
-        sink.until(3)
+        receiver.until(3)
 
     assert (answer.status_code, answer.json()["data"]["redelivered"]) == (202, 1)
-    assert [p.event["jobId"] for p in sink.posts].count(jobs[0]) == 2
+    assert [p.event["jobId"] for p in receiver.posts].count(jobs[0]) == 2
 
 
 def test_the_log_is_filtered_and_read_by_pages(gateway, client):
-    with running_sink() as sink, running_sink() as other:
-        endpoint = made(client, sink.url, events=["image.job.queued", "image.job.succeeded"])
+    with running_receiver() as receiver, running_receiver() as other:
+        endpoint = made(client, receiver.url, events=["image.job.queued", "image.job.succeeded"])
         made(client, other.url)
         jobs = [finished(client)["id"] for _ in range(2)]
         settled(client, "delivered", 6)
@@ -87,8 +87,8 @@ def test_the_log_is_filtered_and_read_by_pages(gateway, client):
 
 
 def test_410_disables_an_endpoint_at_once_and_enabling_it_lets_the_dead_be_redelivered(client):
-    with running_sink(lambda _, before: 200 if before else 410) as sink:
-        endpoint = made(client, sink.url)
+    with running_receiver(lambda _, before: 200 if before else 410) as receiver:
+        endpoint = made(client, receiver.url)
         finished(client)
         settled(client, "dead")
         wait_until(lambda: seen(client, endpoint)["status"] == "disabled", what="it to be disabled")
@@ -102,12 +102,12 @@ def test_410_disables_an_endpoint_at_once_and_enabling_it_lets_the_dead_be_redel
 
     assert disabled["reason"] == "the receiver answered 410 Gone"
     assert (enabled["status"], enabled["reason"]) == ("enabled", None)
-    assert len(sink.posts) == 2
+    assert len(receiver.posts) == 2
 
 
 def test_three_days_of_nothing_but_failures_disable_an_endpoint_and_say_so(gateway, client):
-    with running_sink(lambda *_: 500) as sink:
-        endpoint = made(client, sink.url)
+    with running_receiver(lambda *_: 500) as receiver:
+        endpoint = made(client, receiver.url)
         finished(client)
         wait_until(lambda: seen(client, endpoint)["failingSince"], what="the first failure to be noted")
         with redis.Redis.from_url(gateway.environment["REDIS_URL"]) as db:
@@ -123,11 +123,11 @@ def test_three_days_of_nothing_but_failures_disable_an_endpoint_and_say_so(gatew
 
 
 def test_a_delivery_makes_an_endpoint_whole_again(client):
-    with running_sink(lambda _, before: 200 if before else 500) as sink:
-        endpoint = made(client, sink.url)
+    with running_receiver(lambda _, before: 200 if before else 500) as receiver:
+        endpoint = made(client, receiver.url)
         finished(client)
         wait_until(lambda: seen(client, endpoint)["failingSince"], what="the first failure to be noted")
-        sink.until(2)
+        receiver.until(2)
         wait_until(lambda: seen(client, endpoint)["failingSince"] is None, what="it to recover")
 
     assert seen(client, endpoint)["status"] == "enabled"
@@ -138,32 +138,32 @@ def test_a_delivery_makes_an_endpoint_whole_again(client):
     [("delete", "endpoint deleted"), ("disable", "endpoint disabled: by request")],
 )
 def test_what_waits_for_an_endpoint_that_is_deleted_or_disabled_is_dead_at_once(client, end, reason):
-    with running_sink(lambda *_: (503, {"Retry-After": "600"}, b"")) as sink:
-        endpoint = made(client, sink.url)
+    with running_receiver(lambda *_: (503, {"Retry-After": "600"}, b"")) as receiver:
+        endpoint = made(client, receiver.url)
         finished(client)
         wait_until(lambda: rows(client)[0]["attempts"], what="the first attempt to be noted")
         path = f"{HOOKS}/{endpoint['id']}"
         client.delete(path) if end == "delete" else client.patch(path, json={"enabled": False})
         (row,) = settled(client, "dead")
 
-    assert (row["reason"], row["attempts"], len(sink.posts)) == (reason, 1, 1)
+    assert (row["reason"], row["attempts"], len(receiver.posts)) == (reason, 1, 1)
 
 
 def test_a_post_that_fails_after_its_endpoint_was_disabled_is_not_tried_again(client):
     release = threading.Event()
-    with running_sink(lambda *_: release.wait(30) and (503, {"Retry-After": "600"}, b"")) as sink:
-        endpoint = made(client, sink.url)
+    with running_receiver(lambda *_: release.wait(30) and (503, {"Retry-After": "600"}, b"")) as receiver:
+        endpoint = made(client, receiver.url)
         finished(client)
-        sink.until(1)
+        receiver.until(1)
         client.patch(f"{HOOKS}/{endpoint['id']}", json={"enabled": False})
         release.set()
         (row,) = settled(client, "dead")
 
-    assert (row["reason"], row["attempts"], len(sink.posts)) == ("endpoint disabled: by request", 1, 1)
+    assert (row["reason"], row["attempts"], len(receiver.posts)) == ("endpoint disabled: by request", 1, 1)
 
 
 def test_a_new_address_gets_what_still_waits_for_the_old_one(client):
-    with running_sink(lambda *_: (503, {"Retry-After": "600"}, b"")) as old, running_sink() as new:
+    with running_receiver(lambda *_: (503, {"Retry-After": "600"}, b"")) as old, running_receiver() as new:
         endpoint = made(client, old.url)
         finished(client)
         wait_until(lambda: rows(client)[0]["attempts"], what="the first attempt to be noted")
@@ -181,14 +181,16 @@ def test_a_slow_and_a_silent_receiver_hold_up_no_other_even_at_the_same_address(
             release.wait(30)
         return 200
 
-    with running_sink(answer) as sink:
-        made(client, f"http://127.0.0.1:{sink.port}/silent")
-        made(client, f"http://127.0.0.1:{sink.port}/quick")
+    with running_receiver(answer) as receiver:
+        made(client, f"http://127.0.0.1:{receiver.port}/silent")
+        made(client, f"http://127.0.0.1:{receiver.port}/quick")
         jobs = [client.post(JOBS, json=MUG).json()["data"]["id"] for _ in range(8)]
         for job in jobs:
             client.get(f"{JOBS}/{job}?wait=60&until=terminal")
-        wait_until(lambda: [p.path for p in sink.posts].count("/quick") == 8, what="the quick one's posts", seconds=10)
-        held = [p.path for p in sink.posts].count("/silent")
+        wait_until(
+            lambda: [p.path for p in receiver.posts].count("/quick") == 8, what="the quick one's posts", seconds=10
+        )
+        held = [p.path for p in receiver.posts].count("/silent")
         release.set()
 
     assert held == 4
@@ -201,11 +203,11 @@ def test_a_receiver_has_fifteen_seconds_to_answer_and_one_that_takes_longer_or_s
         return lambda _, before: (before or end.wait(seconds), 200)[1]
 
     with (
-        running_sink(first_after(12)) as timely,
-        running_sink(first_after(18)) as late,
-        running_sink(first_after(100)) as silent,
+        running_receiver(first_after(12)) as timely,
+        running_receiver(first_after(18)) as late,
+        running_receiver(first_after(100)) as silent,
     ):
-        sinks = {made(client, sink.url)["id"]: sink for sink in (timely, late, silent)}
+        sinks = {made(client, receiver.url)["id"]: receiver for receiver in (timely, late, silent)}
         finished(client)
         logs = {
             row["endpointId"]: client.get(f"{LOG}/{row['id']}").json()["data"]["log"]
@@ -218,7 +220,7 @@ def test_a_receiver_has_fifteen_seconds_to_answer_and_one_that_takes_longer_or_s
     for log in too_slow:
         assert [(a.get("status"), a.get("error")) for a in log] == [(None, "too slow"), (200, None)]
         assert 14_500 < log[0]["tookMs"] < 17_000
-    assert [len({p.headers["webhook-id"] for p in sink.posts}) for sink in sinks.values()] == [1, 1, 1]
+    assert [len({p.headers["webhook-id"] for p in receiver.posts}) for receiver in sinks.values()] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from tests.acceptance.conftest import JOBS, MUG
 from tests.neighbours import free_port
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis
-from tests.neighbours.webhook_receiver import running_sink
+from tests.neighbours.webhook_receiver import running_receiver
 from tests.webhook_calls import HOOKS, LOG, LOOPBACK, finished, made, refused, rows, settled
 
 ENDS = ["succeeded", "failed", "canceled", "expired", "salvaged"]
@@ -23,8 +23,8 @@ JAVASCRIPT = Path(__file__).parents[1] / "clients/standardwebhooks"
 
 
 @pytest.fixture(scope="module")
-def gateway(far_end):
-    with running_redis() as server, running_gateway(server.url, far_end, **LOOPBACK) as running:
+def gateway(shared_simulator):
+    with running_redis() as server, running_gateway(server.url, shared_simulator, **LOOPBACK) as running:
         yield running
 
 
@@ -96,13 +96,13 @@ def test_an_org_has_at_most_fifty(client):
 
 
 def test_each_endpoint_gets_the_events_that_it_names_of_every_job_once(client):
-    with running_sink() as ends, running_sink() as all_of_it, running_sink() as own:
+    with running_receiver() as ends, running_receiver() as all_of_it, running_receiver() as own:
         first = made(client, ends.url)
         second = made(client, all_of_it.url, events=["image.job.queued", "image.job.succeeded"], include="thin")
         job = finished(client, webhook={"url": own.url})
         other = finished(client)
-        for sink, count in ((ends, 2), (all_of_it, 4), (own, 1)):
-            sink.until(count)
+        for receiver, count in ((ends, 2), (all_of_it, 4), (own, 1)):
+            receiver.until(count)
         settled(client, "delivered", 7)
         shown = client.get(f"{JOBS}/{job['id']}").json()["data"]["delivery"]
 
@@ -110,55 +110,55 @@ def test_each_endpoint_gets_the_events_that_it_names_of_every_job_once(client):
     assert {p.event["type"] for p in all_of_it.posts} == {"image.job.queued", "image.job.succeeded"}
     assert all(set(p.event["data"]) == {"id", "status", "urls"} for p in all_of_it.posts)
     assert (len(ends.posts), len(all_of_it.posts), len(own.posts)) == (2, 4, 1)
-    for endpoint, sink in ((first, ends), (second, all_of_it)):
-        for post in sink.posts:
+    for endpoint, receiver in ((first, ends), (second, all_of_it)):
+        for post in receiver.posts:
             Webhook(endpoint["secret"]).verify(post.body, post.headers)
     assert sorted(str(row.get("endpointId")) for row in shown) == sorted(["None", first["id"], *[second["id"]] * 2])
 
 
 def test_a_job_that_names_an_endpoint_tells_it_once(client):
-    with running_sink() as sink:
-        endpoint = made(client, sink.url)
+    with running_receiver() as receiver:
+        endpoint = made(client, receiver.url)
         job = finished(client, webhook={"endpointId": endpoint["id"]})
         settled(client, "delivered", jobId=job["id"])
 
-    assert len(sink.posts) == 1
+    assert len(receiver.posts) == 1
     assert job["webhook"] == {"endpointId": endpoint["id"]}
 
 
 def test_an_endpoint_that_a_job_names_is_told_even_by_a_worker_that_has_not_heard_of_it(client):
     finished(client)  # now the worker knows that the org has no endpoint
 
-    with running_sink() as sink:
-        endpoint = made(client, sink.url)
+    with running_receiver() as receiver:
+        endpoint = made(client, receiver.url)
         finished(client, webhook={"endpointId": endpoint["id"]})
-        sink.until(1)
+        receiver.until(1)
 
-    assert [p.event["type"] for p in sink.posts] == ["image.job.succeeded"]
+    assert [p.event["type"] for p in receiver.posts] == ["image.job.succeeded"]
 
 
 def test_a_new_endpoint_hears_of_events_within_five_seconds(client):
     finished(client)
 
-    with running_sink() as sink:
-        made(client, sink.url)
+    with running_receiver() as receiver:
+        made(client, receiver.url)
         time.sleep(5.1)
         job = finished(client)
-        (post,) = sink.until(1)
+        (post,) = receiver.until(1)
 
     assert post.event["jobId"] == job["id"]
 
 
 def test_both_secrets_sign_during_the_overlap_and_then_the_new_one_alone(client):
-    with running_sink() as sink:
-        endpoint = made(client, sink.url)
+    with running_receiver() as receiver:
+        endpoint = made(client, receiver.url)
         path = f"{HOOKS}/{endpoint['id']}/rotate-secret"
         second = client.post(path, json={"overlapSeconds": 3600}).json()["data"]
         finished(client)
-        (both,) = sink.until(1)
+        (both,) = receiver.until(1)
         third = client.post(path, json={"overlapSeconds": 0}).json()["data"]
         finished(client)
-        _, alone = sink.until(2)
+        _, alone = receiver.until(2)
 
     assert second["overlapUntil"] is not None
     assert third["overlapUntil"] is None
@@ -180,16 +180,16 @@ def test_a_secret_of_the_callers_own_is_taken_at_creation_and_at_rotation(client
 
 
 def test_a_ping_is_signed_and_answers_with_what_happened(client):
-    with running_sink(lambda _, before: (500, {}, b"x" * 3000) if before else 204) as sink:
-        endpoint = made(client, sink.url)
+    with running_receiver(lambda _, before: (500, {}, b"x" * 3000) if before else 204) as receiver:
+        endpoint = made(client, receiver.url)
         good, bad = (client.post(f"{HOOKS}/{endpoint['id']}/test").json()["data"] for _ in range(2))
     nobody = made(client, f"http://127.0.0.1:{free_port()}/")
     hidden = made(client, "https://localhost:8443/")
     unreached, private = (client.post(f"{HOOKS}/{e['id']}/test").json()["data"] for e in (nobody, hidden))
 
-    Webhook(endpoint["secret"]).verify(sink.posts[0].body, sink.posts[0].headers)
-    assert sink.posts[0].event["type"] == "webhook.test"
-    assert sink.posts[0].event["id"] == sink.posts[0].headers["webhook-id"] == good["eventId"]
+    Webhook(endpoint["secret"]).verify(receiver.posts[0].body, receiver.posts[0].headers)
+    assert receiver.posts[0].event["type"] == "webhook.test"
+    assert receiver.posts[0].event["id"] == receiver.posts[0].headers["webhook-id"] == good["eventId"]
     assert (good["delivered"], good["status"]) == (True, 204)
     assert (bad["delivered"], bad["status"], len(bad["response"])) == (False, 500, 1024)
     assert (unreached["delivered"], unreached["status"]) == (False, None)
@@ -198,14 +198,16 @@ def test_a_ping_is_signed_and_answers_with_what_happened(client):
     assert rows(client) == []
 
 
-def test_an_endpoint_is_pinged_ten_times_a_minute_over_all_processes_and_no_other_is_held_up(gateway, far_end, client):
+def test_an_endpoint_is_pinged_ten_times_a_minute_over_all_processes_and_no_other_is_held_up(
+    gateway, shared_simulator, client
+):
     redis_url = gateway.environment["REDIS_URL"]
     with (
-        running_sink() as sink,
-        running_gateway(redis_url, far_end, workers=0, **LOOPBACK) as second,
+        running_receiver() as receiver,
+        running_gateway(redis_url, shared_simulator, workers=0, **LOOPBACK) as second,
         httpx.Client(base_url=second.url, headers=client.headers, timeout=30, trust_env=False) as there,
     ):
-        endpoint, other = made(client, sink.url), made(client, sink.url)
+        endpoint, other = made(client, receiver.url), made(client, receiver.url)
         asked = [(client, there)[n % 2].post(f"{HOOKS}/{endpoint['id']}/test") for n in range(12)]
         beside = there.post(f"{HOOKS}/{other['id']}/test")
 
@@ -214,7 +216,7 @@ def test_an_endpoint_is_pinged_ten_times_a_minute_over_all_processes_and_no_othe
     assert (error["code"], error["details"]["reason"]) == ("RATE_LIMITED", "ping_limit")
     assert 1 <= int(asked[-1].headers["retry-after"]) <= 60
     assert beside.status_code == 200
-    assert len(sink.posts) == 11
+    assert len(receiver.posts) == 11
 
 
 @pytest.mark.parametrize(
@@ -270,11 +272,11 @@ def test_the_javascript_library_knows_the_signatures_and_no_other(client):
         told = json.dumps({"secret": secret, "body": body, "headers": post.headers})
         return subprocess.run([node, JAVASCRIPT / "verify.js"], input=told, text=True, capture_output=True, check=False)
 
-    with running_sink() as sink:
-        endpoint = made(client, sink.url)
+    with running_receiver() as receiver:
+        endpoint = made(client, receiver.url)
         client.post(f"{HOOKS}/{endpoint['id']}/rotate-secret")
         finished(client)
-        (post,) = sink.until(1)
+        (post,) = receiver.until(1)
     good, changed = verified(endpoint["secret"], post.body.decode()), verified(endpoint["secret"], "{}")
 
     assert (good.returncode, json.loads(good.stdout)) == (0, post.event)

@@ -14,15 +14,15 @@ from tests.acceptance.conftest import JOBS, MUG
 from tests.neighbours import free_port, wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis
-from tests.neighbours.webhook_receiver import running_sink
+from tests.neighbours.webhook_receiver import running_receiver
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes, ok").decode()
 LOOPBACK = {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8", "DARKROOM_WEBHOOK_SCHEDULE": "0,1,1,1"}
 
 
 @pytest.fixture(scope="module")
-def gateway(far_end):
-    with running_redis() as redis, running_gateway(redis.url, far_end, **LOOPBACK) as running:
+def gateway(shared_simulator):
+    with running_redis() as redis, running_gateway(redis.url, shared_simulator, **LOOPBACK) as running:
         yield running
 
 
@@ -48,9 +48,9 @@ def settled(client, job_id, state):
 
 
 def test_a_finished_job_is_posted_once_and_both_libraries_know_the_signature(client):
-    with running_sink() as sink:
-        job = finished(client, {"url": f"{sink.url}?for=me", "secret": SECRET})
-        (post,) = sink.until(1)
+    with running_receiver() as receiver:
+        job = finished(client, {"url": f"{receiver.url}?for=me", "secret": SECRET})
+        (post,) = receiver.until(1)
         (row,) = settled(client, job["id"], "delivered")
 
     Webhook(SECRET).verify(post.body, post.headers)
@@ -62,13 +62,13 @@ def test_a_finished_job_is_posted_once_and_both_libraries_know_the_signature(cli
     assert post.event["data"]["result"] == job["result"]
     assert "request" not in post.event["data"]
     assert len(post.body) <= 20 * 1024
-    assert (row["attempts"], row["lastStatus"], row["url"]) == (1, 200, sink.url)
+    assert (row["attempts"], row["lastStatus"], row["url"]) == (1, 200, receiver.url)
 
 
 def test_what_was_changed_on_the_way_does_not_verify(client):
-    with running_sink() as sink:
-        finished(client, {"url": sink.url, "secret": SECRET})
-        (post,) = sink.until(1)
+    with running_receiver() as receiver:
+        finished(client, {"url": receiver.url, "secret": SECRET})
+        (post,) = receiver.until(1)
 
     for body, headers in (
         (post.body + b" ", post.headers),
@@ -80,9 +80,9 @@ def test_what_was_changed_on_the_way_does_not_verify(client):
 
 
 def test_a_receiver_that_answers_500_gets_the_same_event_again(client):
-    with running_sink(lambda _, before: 500 if before < 2 else 204) as sink:
-        job = finished(client, {"url": sink.url, "secret": SECRET})
-        posts = list(sink.until(3))
+    with running_receiver(lambda _, before: 500 if before < 2 else 204) as receiver:
+        job = finished(client, {"url": receiver.url, "secret": SECRET})
+        posts = list(receiver.until(3))
         (row,) = settled(client, job["id"], "delivered")
 
     assert len({p.headers["webhook-id"] for p in posts}) == 1
@@ -93,9 +93,9 @@ def test_a_receiver_that_answers_500_gets_the_same_event_again(client):
 
 
 def test_without_a_secret_the_post_is_signed_by_the_key_that_the_gateway_publishes(gateway, client):
-    with running_sink() as sink:
-        finished(client, {"url": sink.url})
-        (post,) = sink.until(1)
+    with running_receiver() as receiver:
+        finished(client, {"url": receiver.url})
+        (post,) = receiver.until(1)
     (jwk,) = httpx.get(f"{gateway.url}/.well-known/jwks.json").json()["keys"]
 
     version, _, signature = post.headers["webhook-signature"].partition(",")
@@ -108,20 +108,20 @@ def test_without_a_secret_the_post_is_signed_by_the_key_that_the_gateway_publish
 
 def test_the_events_that_were_asked_for_come_and_thin_ones_say_only_where_to_look(client):
     events = ["image.job.queued", "image.job.started", "image.job.succeeded"]
-    with running_sink() as sink:
-        job = finished(client, {"url": sink.url, "events": events, "include": "thin"})
-        posts = sorted(sink.until(3), key=lambda p: p.event["sequence"])
+    with running_receiver() as receiver:
+        job = finished(client, {"url": receiver.url, "events": events, "include": "thin"})
+        posts = sorted(receiver.until(3), key=lambda p: p.event["sequence"])
 
     assert [p.event["type"] for p in posts] == events
     assert all(set(p.event["data"]) == {"id", "status", "urls"} for p in posts)
-    assert job["webhook"] == {"url": sink.url, "events": events, "include": "thin", "signature": "v1a"}
+    assert job["webhook"] == {"url": receiver.url, "events": events, "include": "thin", "signature": "v1a"}
 
 
 def test_a_failed_job_is_posted_with_its_error(client):
-    with running_sink() as sink:
-        body = {**MUG, "prompt": "[500] A broken mug", "webhook": {"url": sink.url, "secret": SECRET}}
+    with running_receiver() as receiver:
+        body = {**MUG, "prompt": "[500] A broken mug", "webhook": {"url": receiver.url, "secret": SECRET}}
         client.post(JOBS, json=body, headers={"Prefer": "wait=60"})
-        (post,) = sink.until(1)
+        (post,) = receiver.until(1)
 
     assert post.event["type"] == "image.job.failed"
     assert post.event["data"]["error"]["code"] == "SERVICE_UNAVAILABLE"
@@ -129,8 +129,11 @@ def test_a_failed_job_is_posted_with_its_error(client):
 
 @pytest.mark.parametrize("status", [301, 302, 308])
 def test_a_redirect_is_a_failure_and_is_not_followed(client, status):
-    with running_sink() as elsewhere, running_sink(lambda *_: (status, {"Location": elsewhere.url}, b"")) as sink:
-        job = finished(client, {"url": sink.url})
+    with (
+        running_receiver() as elsewhere,
+        running_receiver(lambda *_: (status, {"Location": elsewhere.url}, b"")) as receiver,
+    ):
+        job = finished(client, {"url": receiver.url})
         (row,) = settled(client, job["id"], "dead")
 
         assert (row["attempts"], row["lastStatus"]) == (4, status)
@@ -138,30 +141,32 @@ def test_a_redirect_is_a_failure_and_is_not_followed(client, status):
 
 
 def test_gone_ends_it_at_once(client):
-    with running_sink(lambda *_: 410) as sink:
-        job = finished(client, {"url": sink.url})
+    with running_receiver(lambda *_: 410) as receiver:
+        job = finished(client, {"url": receiver.url})
         (row,) = settled(client, job["id"], "dead")
 
-    assert (row["attempts"], len(sink.posts)) == (1, 1)
+    assert (row["attempts"], len(receiver.posts)) == (1, 1)
 
 
 def test_retry_after_is_heeded(client):
-    with running_sink(lambda _, before: (503, {"Retry-After": "600"}, b"later") if before == 0 else 200) as sink:
-        job = finished(client, {"url": sink.url})
-        sink.until(1)
+    with running_receiver(
+        lambda _, before: (503, {"Retry-After": "600"}, b"later") if before == 0 else 200
+    ) as receiver:
+        job = finished(client, {"url": receiver.url})
+        receiver.until(1)
         wait_until(lambda: "lastStatus" in client.get(f"{JOBS}/{job['id']}").json()["data"]["delivery"][0], what="it")
         shown = client.get(f"{JOBS}/{job['id']}").json()["data"]
 
     assert shown["delivery"][0]["state"] == "pending"
     ended, again = (datetime.fromisoformat(t) for t in (shown["finishedAt"], shown["delivery"][0]["nextAttemptAt"]))
     assert 600 <= (again - ended).total_seconds() < 630
-    assert len(sink.posts) == 1
+    assert len(receiver.posts) == 1
 
 
 def test_the_secret_is_shown_to_nobody_and_kept_nowhere_in_clear(gateway, client):
-    with running_sink() as sink:
-        job = finished(client, {"url": sink.url, "secret": SECRET})
-        sink.until(1)
+    with running_receiver() as receiver:
+        job = finished(client, {"url": receiver.url, "secret": SECRET})
+        receiver.until(1)
         listed = client.get(f"{JOBS}/{job['id']}").text + client.get(JOBS).text + client.get(job["urls"]["events"]).text
 
     assert gateway.redis_keys_holding(SECRET[6:]) == []
@@ -170,7 +175,7 @@ def test_the_secret_is_shown_to_nobody_and_kept_nowhere_in_clear(gateway, client
 
 
 def test_another_webhook_with_the_same_key_makes_no_other_job_and_no_second_post(client):
-    with running_sink() as first, running_sink() as second:
+    with running_receiver() as first, running_receiver() as second:
         headers = {"Idempotency-Key": "one-hook", "Prefer": "wait=60"}
         made = client.post(JOBS, json={**MUG, "webhook": {"url": first.url}}, headers=headers)
         again = client.post(JOBS, json={**MUG, "webhook": {"url": second.url}}, headers=headers)
@@ -183,7 +188,7 @@ def test_another_webhook_with_the_same_key_makes_no_other_job_and_no_second_post
 
 def test_a_hanging_receiver_holds_up_neither_jobs_nor_other_receivers(client):
     release = threading.Event()
-    with running_sink(lambda *_: release.wait(60) and 200) as hanging, running_sink() as healthy:
+    with running_receiver(lambda *_: release.wait(60) and 200) as hanging, running_receiver() as healthy:
         held = [
             client.post(JOBS, json={**MUG, "webhook": {"url": hanging.url}}).json()["data"]["id"] for _ in range(12)
         ]
@@ -231,7 +236,7 @@ def test_without_the_setting_loopback_is_refused_by_address_and_by_name(redis_ur
     port = free_port()
     schedule = {"DARKROOM_WEBHOOK_SCHEDULE": "0"}
     with (
-        running_sink(port=port) as sink,
+        running_receiver(port=port) as receiver,
         running_gateway(redis_url, simulator, **schedule) as gateway,
         gateway.client() as client,
     ):
@@ -241,4 +246,4 @@ def test_without_the_setting_loopback_is_refused_by_address_and_by_name(redis_ur
 
     assert told.status_code == 400
     assert row["lastError"] == "address"
-    assert sink.posts == []
+    assert receiver.posts == []

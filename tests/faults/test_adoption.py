@@ -1,4 +1,4 @@
-"""One wish, one picture: keys join, and a result that nobody got is given to whoever asks the same again."""
+"""One request, one picture: keys join, and a result that nobody got is given to whoever asks the same again."""
 
 import asyncio
 import threading
@@ -16,8 +16,8 @@ GEMINI = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview"}
 
 
 @pytest.fixture(scope="module")
-def gateway(far_end):
-    with running_redis() as redis, running_gateway(redis.url, far_end, DARKROOM_WAIT_SECONDS="2") as running:
+def gateway(shared_simulator):
+    with running_redis() as redis, running_gateway(redis.url, shared_simulator, DARKROOM_WAIT_SECONDS="2") as running:
         yield running
 
 
@@ -27,7 +27,7 @@ def client(gateway):
         yield client
 
 
-def wish(text, delay=4):
+def request_for(text, delay=4):
     return {**GEMINI, "prompt": f"[delay={delay}] {text}"}
 
 
@@ -41,26 +41,28 @@ def finished(client, job_id, status="succeeded"):
     wait_until(there, what="the end")
 
 
-def test_a_wait_that_ended_and_the_same_key_again_give_one_picture(client, far_end):
+def test_a_wait_that_ended_and_the_same_key_again_give_one_picture(client, shared_simulator):
     key = {"Idempotency-Key": "line-one"}
-    first = client.post(AGENTS, json=wish("Keyed"), headers=key)
-    asked = client.post(AGENTS, json=wish("Keyed"), headers={**key, "Prefer": "wait=1"})
+    first = client.post(AGENTS, json=request_for("Keyed"), headers=key)
+    asked = client.post(AGENTS, json=request_for("Keyed"), headers={**key, "Prefer": "wait=1"})
     finished(client, asked.json()["data"]["id"])
-    again = client.post(AGENTS, json=wish("Keyed"), headers=key)
-    once_more = client.post(JOBS, json=wish("Keyed"), headers={**key, "Prefer": "wait=2"})
+    again = client.post(AGENTS, json=request_for("Keyed"), headers=key)
+    once_more = client.post(JOBS, json=request_for("Keyed"), headers={**key, "Prefer": "wait=2"})
 
     assert (first.status_code, asked.status_code, again.status_code) == (504, 202, 200)
     assert asked.headers["preference-applied"] == "wait=1"
     assert again.headers["idempotency-replayed"] == "true"
     assert once_more.json()["data"]["result"] == again.json()["data"]
-    assert len(far_end.bench.calls("Keyed")) == 1
+    assert len(shared_simulator.bench.calls("Keyed")) == 1
 
 
-def test_fifty_at_once_with_one_key_through_two_faces_are_one_job_and_one_call(gateway, far_end):
+def test_fifty_at_once_with_one_key_through_two_faces_are_one_job_and_one_call(gateway, shared_simulator):
     async def all_of_them():
         async with gateway.async_client() as client:
             headers = {"Idempotency-Key": "fifty"}
-            posts = [client.post((AGENTS, JOBS)[i % 2], json=wish("Fifty", 0.2), headers=headers) for i in range(50)]
+            posts = [
+                client.post((AGENTS, JOBS)[i % 2], json=request_for("Fifty", 0.2), headers=headers) for i in range(50)
+            ]
             return await asyncio.gather(*posts)
 
     answers = asyncio.run(all_of_them())
@@ -68,80 +70,84 @@ def test_fifty_at_once_with_one_key_through_two_faces_are_one_job_and_one_call(g
     assert {a.status_code for a in answers[0::2]} == {200}
     assert {a.status_code for a in answers[1::2]} <= {200, 202}
     assert len({a.headers["x-job-id"] for a in answers}) == 1
-    assert len(far_end.bench.calls("Fifty")) == 1
+    assert len(shared_simulator.bench.calls("Fifty")) == 1
 
 
-def test_the_same_call_after_504_gets_the_picture_of_the_first_while_it_runs_or_when_it_is_done(client, far_end):
-    running = client.post(AGENTS, json=wish("Still running", 2.5))
-    joined = client.post(AGENTS, json=wish("Still running", 2.5))
-    done = client.post(AGENTS, json=wish("Done meanwhile", 2.5))
+def test_the_same_call_after_504_gets_the_picture_of_the_first_while_it_runs_or_when_it_is_done(
+    client, shared_simulator
+):
+    running = client.post(AGENTS, json=request_for("Still running", 2.5))
+    joined = client.post(AGENTS, json=request_for("Still running", 2.5))
+    done = client.post(AGENTS, json=request_for("Done meanwhile", 2.5))
     finished(client, done.headers["x-job-id"])
-    got = client.post(AGENTS, json=wish("Done meanwhile", 2.5))
+    got = client.post(AGENTS, json=request_for("Done meanwhile", 2.5))
 
     for first, second in ((running, joined), (done, got)):
         assert (first.status_code, second.status_code) == (504, 200)
         assert second.headers["x-job-adopted"] == "true"
         assert second.headers["x-job-id"] == first.headers["x-job-id"]
-    assert len(far_end.bench.calls("Still running")) == len(far_end.bench.calls("Done meanwhile")) == 1
+    assert (
+        len(shared_simulator.bench.calls("Still running")) == len(shared_simulator.bench.calls("Done meanwhile")) == 1
+    )
 
 
-def test_a_job_is_adopted_once(client, far_end):
-    first = client.post(AGENTS, json=wish("Once", 3))
+def test_a_job_is_adopted_once(client, shared_simulator):
+    first = client.post(AGENTS, json=request_for("Once", 3))
     finished(client, first.headers["x-job-id"])
-    answers = [client.post(AGENTS, json=wish("Once", 3)) for _ in range(2)]
+    answers = [client.post(AGENTS, json=request_for("Once", 3)) for _ in range(2)]
 
     assert [a.headers.get("x-job-adopted") for a in answers] == ["true", None]
-    assert len(far_end.bench.calls("Once")) == 2
+    assert len(shared_simulator.bench.calls("Once")) == 2
 
 
-def test_a_result_that_somebody_has_is_not_given_to_another(client, far_end):
-    first = client.post(AGENTS, json=wish("Had", 0))
-    again = client.post(AGENTS, json=wish("Had", 0))
-    slow = client.post(AGENTS, json=wish("Fetched", 3))
+def test_a_result_that_somebody_has_is_not_given_to_another(client, shared_simulator):
+    first = client.post(AGENTS, json=request_for("Had", 0))
+    again = client.post(AGENTS, json=request_for("Had", 0))
+    slow = client.post(AGENTS, json=request_for("Fetched", 3))
     client.get(f"{JOBS}/{slow.headers['x-job-id']}?wait=20&until=terminal")
-    new = client.post(AGENTS, json=wish("Fetched", 3))
+    new = client.post(AGENTS, json=request_for("Fetched", 3))
 
     assert (first.status_code, again.status_code) == (200, 200)
     assert "x-job-adopted" not in again.headers
     assert "x-job-adopted" not in new.headers
     assert new.headers["x-job-id"] != slow.headers["x-job-id"]
-    assert len(far_end.bench.calls("Had")) == 2
+    assert len(shared_simulator.bench.calls("Had")) == 2
 
 
-def test_eight_equal_calls_at_once_are_eight_pictures(gateway, far_end):
+def test_eight_equal_calls_at_once_are_eight_pictures(gateway, shared_simulator):
     async def all_of_them():
         async with gateway.async_client() as client:
-            return await asyncio.gather(*(client.post(AGENTS, json=wish("Eight", 1)) for _ in range(8)))
+            return await asyncio.gather(*(client.post(AGENTS, json=request_for("Eight", 1)) for _ in range(8)))
 
     answers = asyncio.run(all_of_them())
 
     assert len({a.json()["data"]["url"] for a in answers}) == 8
-    assert len(far_end.bench.calls("Eight")) == 8
+    assert len(shared_simulator.bench.calls("Eight")) == 8
 
 
-def test_a_caller_who_hung_up_gets_the_picture_when_he_calls_again(gateway, client, far_end):
-    with gateway.asking(AGENTS, wish("Hung up", 1)):
-        wait_until(lambda: far_end.bench.calls("Hung up") != [], what="the call")
-    again = client.post(AGENTS, json=wish("Hung up", 1))
+def test_a_caller_who_hung_up_gets_the_picture_when_he_calls_again(gateway, client, shared_simulator):
+    with gateway.asking(AGENTS, request_for("Hung up", 1)):
+        wait_until(lambda: shared_simulator.bench.calls("Hung up") != [], what="the call")
+    again = client.post(AGENTS, json=request_for("Hung up", 1))
 
     assert (again.status_code, again.headers["x-job-adopted"]) == (200, "true")
-    assert len(far_end.bench.calls("Hung up")) == 1
+    assert len(shared_simulator.bench.calls("Hung up")) == 1
 
 
-def test_another_org_another_subject_and_another_wish_adopt_nothing(gateway, client, far_end):
-    client.post(AGENTS, json=wish("Mine", 3))
+def test_another_org_another_subject_and_another_wish_adopt_nothing(gateway, client, shared_simulator):
+    client.post(AGENTS, json=request_for("Mine", 3))
     with gateway.client("other") as other, gateway.client(sub="somebody") as somebody:
         answers = [
-            other.post(AGENTS, json=wish("Mine", 3)),
-            somebody.post(AGENTS, json=wish("Mine", 3)),
-            client.post(AGENTS, json={**wish("Mine", 3), "size": "16:9"}),
-            client.post(AGENTS, json=wish("Mine", 3), headers={"Idempotency-Key": "mine"}),
-            client.post(JOBS, json=wish("Mine", 3)),
+            other.post(AGENTS, json=request_for("Mine", 3)),
+            somebody.post(AGENTS, json=request_for("Mine", 3)),
+            client.post(AGENTS, json={**request_for("Mine", 3), "size": "16:9"}),
+            client.post(AGENTS, json=request_for("Mine", 3), headers={"Idempotency-Key": "mine"}),
+            client.post(JOBS, json=request_for("Mine", 3)),
         ]
 
     assert all("x-job-adopted" not in a.headers for a in answers)
     assert len({a.headers["x-job-id"] for a in answers}) == 5
-    wait_until(lambda: len(far_end.bench.calls("Mine")) == 6, what="six calls")
+    wait_until(lambda: len(shared_simulator.bench.calls("Mine")) == 6, what="six calls")
 
 
 def test_a_failure_is_not_adopted(client):
@@ -153,37 +159,37 @@ def test_a_failure_is_not_adopted(client):
     assert "x-job-adopted" not in again.headers
 
 
-def test_after_a_crash_of_the_api_the_wait_that_it_recorded_has_to_pass(redis_url, far_end):
+def test_after_a_crash_of_the_api_the_wait_that_it_recorded_has_to_pass(redis_url, shared_simulator):
     told = {"DARKROOM_WAIT_SECONDS": "6"}
     with (
-        running_gateway(redis_url, far_end, **told) as gateway,
-        running_gateway(redis_url, far_end, workers=0, **told) as dying,
+        running_gateway(redis_url, shared_simulator, **told) as gateway,
+        running_gateway(redis_url, shared_simulator, workers=0, **told) as dying,
         gateway.client() as client,
         dying.client() as caller,
     ):
-        _kill_in_the_call(dying, far_end)
+        _kill_in_the_call(dying, shared_simulator)
         with pytest.raises(httpx.HTTPError):
-            caller.post(AGENTS, json=wish("Crashed", 1.5))
-        early = client.post(AGENTS, json=wish("Crashed", 1.5))
+            caller.post(AGENTS, json=request_for("Crashed", 1.5))
+        early = client.post(AGENTS, json=request_for("Crashed", 1.5))
         wait_until(lambda: gateway.abandoned(time.time() * 1000) == 1, what="the end of the wait")
-        late = client.post(AGENTS, json=wish("Crashed", 1.5))
+        late = client.post(AGENTS, json=request_for("Crashed", 1.5))
 
     assert "x-job-adopted" not in early.headers
     assert late.headers["x-job-adopted"] == "true"
-    assert len(far_end.bench.calls("Crashed")) == 2
+    assert len(shared_simulator.bench.calls("Crashed")) == 2
 
 
-def _kill_in_the_call(gateway, far_end):
+def _kill_in_the_call(gateway, shared_simulator):
     def kill():
-        wait_until(lambda: far_end.bench.calls("Crashed") != [], what="the call")
+        wait_until(lambda: shared_simulator.bench.calls("Crashed") != [], what="the call")
         gateway.api.kill()
 
     threading.Thread(target=kill, daemon=True).start()
 
 
-def test_where_it_is_switched_off_every_call_is_a_new_picture(redis_url, far_end):
+def test_where_it_is_switched_off_every_call_is_a_new_picture(redis_url, shared_simulator):
     off = {"DARKROOM_ADOPT_UNDELIVERED": "0", "DARKROOM_WAIT_SECONDS": "1"}
-    with running_gateway(redis_url, far_end, **off) as gateway, gateway.client() as client:
-        first, again = [client.post(AGENTS, json=wish("Off", 2)) for _ in range(2)]
+    with running_gateway(redis_url, shared_simulator, **off) as gateway, gateway.client() as client:
+        first, again = [client.post(AGENTS, json=request_for("Off", 2)) for _ in range(2)]
 
     assert first.headers["x-job-id"] != again.headers["x-job-id"]

@@ -18,8 +18,8 @@ SLOW = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview", "prompt
 
 
 @pytest.fixture(scope="module")
-def gateway(far_end):
-    with running_redis() as redis, running_gateway(redis.url, far_end) as running:
+def gateway(shared_simulator):
+    with running_redis() as redis, running_gateway(redis.url, shared_simulator) as running:
         yield running
 
 
@@ -29,16 +29,16 @@ def client(gateway):
         yield client
 
 
-def begun(client, far_end, prompt, **fields):
+def begun(client, shared_simulator, prompt, **fields):
     """A job whose call is open."""
     body = {**SLOW, "prompt": f"[delay=2] {prompt}", **fields}
     job_id = client.post(JOBS, json=body).json()["data"]["id"]
-    wait_until(lambda: far_end.bench.calls(prompt) != [], what="the call")
+    wait_until(lambda: shared_simulator.bench.calls(prompt) != [], what="the call")
     return job_id
 
 
-def test_a_running_job_is_abandoned_at_once_and_its_late_picture_is_salvaged(client, far_end):
-    job_id = begun(client, far_end, "Abandoned")
+def test_a_running_job_is_abandoned_at_once_and_its_late_picture_is_salvaged(client, shared_simulator):
+    job_id = begun(client, shared_simulator, "Abandoned")
 
     canceled = client.post(f"{JOBS}/{job_id}/cancel")
     job = canceled.json()["data"]
@@ -54,11 +54,11 @@ def test_a_running_job_is_abandoned_at_once_and_its_late_picture_is_salvaged(cli
     assert (late["status"], late["billing"]["state"], late["version"]) == ("canceled", "billed", job["version"] + 1)
     assert content.content == httpx.get(late["result"]["url"]).content
     assert events[-2:] == ["image.job.canceled", "image.job.salvaged"]
-    assert len(far_end.bench.calls("Abandoned")) == 1
+    assert len(shared_simulator.bench.calls("Abandoned")) == 1
 
 
-def test_a_second_cancel_changes_nothing(client, far_end):
-    job_id = begun(client, far_end, "Twice")
+def test_a_second_cancel_changes_nothing(client, shared_simulator):
+    job_id = begun(client, shared_simulator, "Twice")
 
     first = client.post(f"{JOBS}/{job_id}/cancel").json()["data"]
     again = client.post(f"{JOBS}/{job_id}/cancel").json()["data"]
@@ -105,20 +105,22 @@ def test_another_orgs_job_can_neither_be_erased_nor_told_from_none(gateway, clie
     assert (answer.status_code, after.status_code) == (404, 404)
 
 
-def test_a_live_job_that_is_erased_leaves_no_picture_when_its_call_ends(gateway, far_end):
+def test_a_live_job_that_is_erased_leaves_no_picture_when_its_call_ends(gateway, shared_simulator):
     with gateway.client("leavers") as leaver:
-        job_id = begun(leaver, far_end, "Erased while it ran")
+        job_id = begun(leaver, shared_simulator, "Erased while it ran")
         assert leaver.delete(f"{JOBS}/{job_id}").status_code == 204
-        wait_until(lambda: far_end.bench.calls("Erased while it ran")[0]["pictures"] != [], what="the late picture")
+        wait_until(
+            lambda: shared_simulator.bench.calls("Erased while it ran")[0]["pictures"] != [], what="the late picture"
+        )
         follower = leaver.post(JOBS, json={**SLOW, "prompt": "After it"}, headers={"Prefer": "wait=30"}).json()["data"]
         leaver.delete(f"{JOBS}/{follower['id']}")
 
     wait_until(lambda: gateway.blobs("images/leavers") == [], what="the deletion")
 
 
-def test_pictures_go_with_the_record_where_the_request_set_its_end(redis_url, far_end):
+def test_pictures_go_with_the_record_where_the_request_set_its_end(redis_url, shared_simulator):
     """An hour is the shortest; so the sweeper is told that the time has come."""
-    with running_gateway(redis_url, far_end) as gateway, gateway.client("shortlived") as client:
+    with running_gateway(redis_url, shared_simulator) as gateway, gateway.client("shortlived") as client:
         kept = client.post(JOBS, json={**SLOW, "prompt": "Kept"}, headers={"Prefer": "wait=30"}).json()["data"]
         short = {**SLOW, "prompt": "Short", "expiresAfter": 3600}
         job = client.post(JOBS, json=short, headers={"Prefer": "wait=30"}).json()["data"]

@@ -21,9 +21,9 @@ ENDS = {f"image.job.{end}" for end in ("succeeded", "failed", "canceled", "expir
 class Race:
     """Jobs on one gateway, each with what its cancel was answered and how it was first seen at its end."""
 
-    def __init__(self, client, far_end):
+    def __init__(self, client, shared_simulator):
         self.client = client
-        self.far_end = far_end
+        self.shared_simulator = shared_simulator
         self.room = asyncio.Semaphore(SLOTS)
 
     async def job(self, job_id, query=""):
@@ -34,7 +34,7 @@ class Race:
         return made.json()["data"]["id"]
 
     async def begun(self, prompt):
-        await asyncio.to_thread(wait_until, lambda: self.far_end.bench.calls(prompt) != [], what="the call")
+        await asyncio.to_thread(wait_until, lambda: self.shared_simulator.bench.calls(prompt) != [], what="the call")
 
     async def undisturbed(self, number):
         """Seconds from the call's start to the job's end."""
@@ -75,8 +75,8 @@ class Race:
         return pairs
 
 
-async def raced(client, far_end):
-    race = Race(client, far_end)
+async def raced(client, shared_simulator):
+    race = Race(client, shared_simulator)
     usual = statistics.median(await asyncio.gather(*(race.undisturbed(number) for number in range(WARM))))
     around = [max(0, usual + 0.3 * (number / FINISHES - 0.5)) for number in range(FINISHES)]
     finishes = [race.canceled(f"Finish {n}.", seconds, from_call=True) for n, seconds in enumerate(around)]
@@ -92,19 +92,19 @@ async def raced(client, far_end):
 
 
 @pytest.fixture(scope="module")
-def stories(far_end):
+def stories(shared_simulator):
     """Of each job: the cancel's answer, the first sight of its end, how it is now, its events, and its calls."""
     with (
         running_redis() as server,
-        running_gateway(server.url, far_end, DARKROOM_WORKER_SLOTS=str(SLOTS)) as gateway,
+        running_gateway(server.url, shared_simulator, DARKROOM_WORKER_SLOTS=str(SLOTS)) as gateway,
     ):
 
         async def run():
             async with gateway.async_client() as client:
-                return await raced(client, far_end)
+                return await raced(client, shared_simulator)
 
         told = asyncio.run(run())
-    calls = Counter(call["client_request_id"] for call in far_end.bench.calls())
+    calls = Counter(call["client_request_id"] for call in shared_simulator.bench.calls())
     return [(*story, calls[story[2]["requestId"]]) for story in told]
 
 

@@ -21,7 +21,7 @@ from tests.neighbours.blob_proxy import running_blob_proxy
 from tests.neighbours.gateway import STARTING_SECONDS, running_gateway
 from tests.neighbours.redis_server import running_redis
 from tests.neighbours.tcp_proxy import running_relay
-from tests.neighbours.webhook_receiver import running_sink
+from tests.neighbours.webhook_receiver import running_receiver
 
 ROOT = Path(__file__).parents[2]
 KILLER = ROOT / "tests/fixtures/killer"
@@ -203,8 +203,8 @@ def chaos(azurite, simulator, tmp_path):
         running_redis() as replica,
         running_relay(port(primary.url)) as relay,
         running_blob_proxy(azurite.port) as store,
-        running_sink() as good,
-        running_sink(lambda _, before: (500, 200, 404, 200)[before % 4]) as bad,
+        running_receiver() as good,
+        running_receiver(lambda _, before: (500, 200, 404, 200)[before % 4]) as bad,
     ):
         with redis.Redis.from_url(replica.url) as client:
             client.replicaof("127.0.0.1", port(primary.url))

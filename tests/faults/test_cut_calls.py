@@ -14,13 +14,13 @@ KINDS = {
 
 
 @pytest.fixture(scope="module")
-def gateway(far_end):
-    with running_redis() as redis, running_gateway(redis.url, far_end) as running:
+def gateway(shared_simulator):
+    with running_redis() as redis, running_gateway(redis.url, shared_simulator) as running:
         yield running
 
 
 @pytest.mark.parametrize("provider", KINDS)
-def test_a_call_that_was_cut_is_of_unknown_outcome_and_is_not_made_again(gateway, far_end, provider):
+def test_a_call_that_was_cut_is_of_unknown_outcome_and_is_not_made_again(gateway, shared_simulator, provider):
     prompt = f"[drop] Cut by {provider}"
     with gateway.client() as client:
         body = {**KINDS[provider], "prompt": prompt}
@@ -29,11 +29,11 @@ def test_a_call_that_was_cut_is_of_unknown_outcome_and_is_not_made_again(gateway
     details = job["error"]["details"]
     assert (job["status"], details["reason"], details["safeToRetry"]) == ("failed", "outcome_unknown", False)
     assert (job["billing"]["state"], job["billing"]["providerCalls"]) == ("possibly_billed", 1)
-    assert len(far_end.bench.calls(f"Cut by {provider}")) == 1
+    assert len(shared_simulator.bench.calls(f"Cut by {provider}")) == 1
 
 
 @pytest.mark.parametrize("provider", KINDS)
-def test_where_the_job_asked_for_it_another_call_is_made_and_both_are_listed(gateway, far_end, provider):
+def test_where_the_job_asked_for_it_another_call_is_made_and_both_are_listed(gateway, shared_simulator, provider):
     prompt = f"[dropx1] Cut once by {provider}"
     with gateway.client() as client:
         body = {**KINDS[provider], "prompt": prompt, "onAmbiguous": "retry"}
@@ -41,11 +41,13 @@ def test_where_the_job_asked_for_it_another_call_is_made_and_both_are_listed(gat
 
     assert job["status"] == "succeeded"
     assert [(a["outcome"], a.get("charged")) for a in job["attempts"]] == [("unknown", None), ("succeeded", True)]
-    assert len(far_end.bench.calls(f"Cut once by {provider}")) == 2
+    assert len(shared_simulator.bench.calls(f"Cut once by {provider}")) == 2
 
 
 @pytest.mark.parametrize(("asked", "calls"), [({}, 2), ({"maxCalls": 1}, 1), ({"maxCalls": 4}, 4)])
-def test_a_provider_that_cuts_every_call_is_paid_for_as_many_as_the_request_allows(gateway, far_end, asked, calls):
+def test_a_provider_that_cuts_every_call_is_paid_for_as_many_as_the_request_allows(
+    gateway, shared_simulator, asked, calls
+):
     prompt = f"[drop] Cut at {calls}"
     body = {**KINDS["openai"], "prompt": prompt, "quality": "high", "onAmbiguous": "retry", **asked}
     with gateway.client() as client:
@@ -55,6 +57,6 @@ def test_a_provider_that_cuts_every_call_is_paid_for_as_many_as_the_request_allo
 
     billing = job["billing"]
     assert (job["status"], job["error"]["details"]["reason"]) == ("failed", "outcome_unknown")
-    assert len(far_end.bench.calls(f"Cut at {calls}")) == billing["providerCalls"] == calls
+    assert len(shared_simulator.bench.calls(f"Cut at {calls}")) == billing["providerCalls"] == calls
     assert estimate == billing["estimatedCost"] == billing["actualCostAtMost"] > 0
     assert "actualCost" not in billing

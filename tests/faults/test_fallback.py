@@ -28,8 +28,8 @@ ROUTES = (
 
 
 @pytest.fixture(scope="module")
-def gateway(far_end):
-    with running_redis() as redis, running_gateway(redis.url, far_end, DARKROOM_ROUTES=ROUTES) as running:
+def gateway(shared_simulator):
+    with running_redis() as redis, running_gateway(redis.url, shared_simulator, DARKROOM_ROUTES=ROUTES) as running:
         yield running
 
 
@@ -42,10 +42,13 @@ def _no_pace_yet(gateway):
 
 
 @pytest.fixture(scope="module")
-def broken(far_end):
+def broken(shared_simulator):
     """Nobody listens where Azure should be, and OpenAI does not know our key."""
     wrong = {"AZURE_OPENAI_IMAGE_ENDPOINT": f"http://127.0.0.1:{free_port()}", "OPENAI_API_KEY": "wrong"}
-    with running_redis() as redis, running_gateway(redis.url, far_end, DARKROOM_ROUTES=ROUTES, **wrong) as running:
+    with (
+        running_redis() as redis,
+        running_gateway(redis.url, shared_simulator, DARKROOM_ROUTES=ROUTES, **wrong) as running,
+    ):
         yield running
 
 
@@ -84,15 +87,15 @@ def told(job):
     return [(a["provider"], a["model"], a["outcome"], a.get("charged")) for a in job["attempts"]]
 
 
-def called(far_end, prompt):
-    return [call["wire"] for call in far_end.bench.calls(prompt)]
+def called(shared_simulator, prompt):
+    return [call["wire"] for call in shared_simulator.bench.calls(prompt)]
 
 
 @pytest.mark.parametrize(
     ("fault", "outcome"),
     [("[503x1] [retry-after=60]", "throttled"), ("[429x1] [retry-after=60]", "throttled"), ("[500x1]", "refused")],
 )
-def test_a_provider_that_answers_that_it_cannot_is_left_at_once_for_the_next(gateway, far_end, fault, outcome):
+def test_a_provider_that_answers_that_it_cannot_is_left_at_once_for_the_next(gateway, shared_simulator, fault, outcome):
     prompt = f"{fault} A fox that goes on"
     job = run(gateway, "pair", prompt)
 
@@ -101,7 +104,7 @@ def test_a_provider_that_answers_that_it_cannot_is_left_at_once_for_the_next(gat
         ("azure-openai", "gpt-image-2", outcome, False),
         ("gemini", "gemini-3-pro-image", "succeeded", True),
     ]
-    assert called(far_end, prompt) == ["azure-openai", "gemini"]
+    assert called(shared_simulator, prompt) == ["azure-openai", "gemini"]
     assert (job["request"]["provider"], job["result"]["provider"], job["billing"]["state"]) == (
         "gemini", "gemini", "billed",
     )  # fmt: skip
@@ -111,42 +114,46 @@ def test_a_provider_that_answers_that_it_cannot_is_left_at_once_for_the_next(gat
 
 
 @pytest.mark.parametrize(("route", "outcome"), [("pair", "not_sent"), ("keyless", "refused")])
-def test_a_provider_out_of_reach_and_one_that_refuses_our_key_are_left_for_the_next(broken, far_end, route, outcome):
+def test_a_provider_out_of_reach_and_one_that_refuses_our_key_are_left_for_the_next(
+    broken, shared_simulator, route, outcome
+):
     prompt = f"A fox behind {route}"
     job = run(broken, route, prompt)
 
     assert job["status"] == "succeeded"
     assert [a[2:] for a in told(job)] == [(outcome, False), ("succeeded", True)]
-    assert called(far_end, prompt) == ["gemini"]
+    assert called(shared_simulator, prompt) == ["gemini"]
 
 
 @pytest.mark.parametrize("fault", ["drop", "502", "504", "badjson"])
-def test_after_a_call_of_unknown_outcome_nobody_else_is_called(gateway, far_end, fault):
+def test_after_a_call_of_unknown_outcome_nobody_else_is_called(gateway, shared_simulator, fault):
     prompt = f"[{fault}x1] A fox that may have been bought"
     job = run(gateway, "pair", prompt)
 
     assert (job["status"], job["error"]["details"]["reason"]) == ("failed", "outcome_unknown")
-    assert called(far_end, prompt) == ["azure-openai"]
+    assert called(shared_simulator, prompt) == ["azure-openai"]
 
 
-def test_an_unknown_outcome_that_may_be_tried_again_is_tried_where_it_was(gateway, far_end):
+def test_an_unknown_outcome_that_may_be_tried_again_is_tried_where_it_was(gateway, shared_simulator):
     prompt = "[dropx1] A fox to be tried again"
     job = run(gateway, "pair", prompt, Options(on_ambiguous=OnAmbiguous.RETRY))
 
     assert job["status"] == "succeeded"
-    assert called(far_end, prompt) == ["azure-openai", "azure-openai"]
+    assert called(shared_simulator, prompt) == ["azure-openai", "azure-openai"]
 
 
 @pytest.mark.parametrize(("fault", "reason"), [("refuse", "content_policy"), ("empty", "provider_bad_response")])
-def test_what_a_provider_refuses_to_draw_or_has_charged_for_goes_to_nobody_else(gateway, far_end, fault, reason):
+def test_what_a_provider_refuses_to_draw_or_has_charged_for_goes_to_nobody_else(
+    gateway, shared_simulator, fault, reason
+):
     prompt = f"[{fault}x1] A fox that stays"
     job = run(gateway, "pair", prompt)
 
     assert (job["status"], job["error"]["details"]["reason"]) == ("failed", reason)
-    assert called(far_end, prompt) == ["azure-openai"]
+    assert called(shared_simulator, prompt) == ["azure-openai"]
 
 
-def test_a_target_that_has_no_such_model_is_left_for_the_next(gateway, far_end):
+def test_a_target_that_has_no_such_model_is_left_for_the_next(gateway, shared_simulator):
     prompt = "A fox of another deployment"
     job = run(gateway, "misnamed", prompt)
 
@@ -155,24 +162,24 @@ def test_a_target_that_has_no_such_model_is_left_for_the_next(gateway, far_end):
         ("azure-openai", "refused"),
         ("gemini", "succeeded"),
     ]
-    assert called(far_end, prompt) == ["gemini"]
+    assert called(shared_simulator, prompt) == ["gemini"]
 
 
-def test_at_the_last_target_a_job_backs_off_as_ever(gateway, far_end):
+def test_at_the_last_target_a_job_backs_off_as_ever(gateway, shared_simulator):
     prompt = "[429x2] A fox that waits at last"
     job = run(gateway, "pair", prompt)
 
     assert job["status"] == "succeeded"
-    assert called(far_end, prompt) == ["azure-openai", "gemini", "gemini"]
+    assert called(shared_simulator, prompt) == ["azure-openai", "gemini", "gemini"]
 
 
-def test_when_none_can_serve_it_the_job_fails_with_what_the_last_one_said(gateway, far_end):
+def test_when_none_can_serve_it_the_job_fails_with_what_the_last_one_said(gateway, shared_simulator):
     prompt = "[500] A fox that nobody makes"
     job = run(gateway, "three", prompt)
 
     assert (job["status"], job["error"]["details"]["provider"]) == ("failed", "openai")
     assert job["billing"]["state"] == "none"
-    assert called(far_end, prompt) == ["azure-openai", "gemini", "openai"]
+    assert called(shared_simulator, prompt) == ["azure-openai", "gemini", "openai"]
 
 
 def test_each_target_gets_the_request_in_its_own_words(gateway):
@@ -190,12 +197,12 @@ def test_each_target_gets_the_request_in_its_own_words(gateway):
     assert said(third) == [("fallback", None), ("fallback", None)]
 
 
-def test_a_target_that_cannot_take_the_request_is_left_out(gateway, far_end):
+def test_a_target_that_cannot_take_the_request_is_left_out(gateway, shared_simulator):
     prompt = "[503x1] A fox to the letter"
     job = run(gateway, "small", prompt, size="1536x1024")
 
     assert job["status"] == "succeeded"
-    assert called(far_end, prompt) == ["azure-openai", "gemini"]
+    assert called(shared_simulator, prompt) == ["azure-openai", "gemini"]
 
 
 def test_the_price_is_that_of_where_the_picture_was_made(gateway):

@@ -6,7 +6,7 @@ import redis
 from tests.neighbours import free_port, wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis
-from tests.neighbours.webhook_receiver import running_sink
+from tests.neighbours.webhook_receiver import running_receiver
 
 FOX = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview", "prompt": "A red fox"}
 LOOPBACK = {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8", "DARKROOM_WEBHOOK_SCHEDULE": "0" + ",1" * 60}
@@ -47,14 +47,14 @@ def test_every_task_of_a_worker_outlives_a_redis_that_refuses_and_callers_are_to
     mended = []
     with (
         running_redis() as server,
-        running_sink(lambda _, __: 200 if mended else 500) as sink,
+        running_receiver(lambda _, __: 200 if mended else 500) as receiver,
         running_gateway(server.url, simulator, DARKROOM_LEASE_SECONDS="4", **LOOPBACK) as gateway,
         gateway.client() as client,
         redis.Redis.from_url(server.url) as admin,
     ):
-        told = {**FOX, "webhook": {"url": sink.url}}
+        told = {**FOX, "webhook": {"url": receiver.url}}
         before = client.post("/api/v1/jobs", json=told).json()["data"]["id"]
-        sink.until(1)
+        receiver.until(1)
         mend = broken(admin, tmp_path)
         refused = client.post("/api/v1/jobs", json=FOX)
         enough = refusals(admin) + REFUSALS
@@ -62,7 +62,7 @@ def test_every_task_of_a_worker_outlives_a_redis_that_refuses_and_callers_are_to
         mend()
         mended.append(True)
         after = client.post("/api/v1/jobs", json=told).json()["data"]["id"]
-        wait_until(lambda: posted(sink) >= {before, after}, what="the webhooks of both jobs")
+        wait_until(lambda: posted(receiver) >= {before, after}, what="the webhooks of both jobs")
         alive = [gateway.api.poll(), gateway.workers[0].poll()]
 
     error = refused.json()["error"]
@@ -75,5 +75,5 @@ def refusals(admin):
     return admin.info("stats")["total_error_replies"]
 
 
-def posted(sink):
-    return {post.event["data"]["id"] for post in sink.posts if post.event["type"] == "image.job.succeeded"}
+def posted(receiver):
+    return {post.event["data"]["id"] for post in receiver.posts if post.event["type"] == "image.job.succeeded"}

@@ -12,7 +12,7 @@ from jobs.redis.keys import Keys
 from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis
-from tests.neighbours.webhook_receiver import running_sink
+from tests.neighbours.webhook_receiver import running_receiver
 
 KEYS = Keys("{darkroom}:")
 
@@ -23,7 +23,7 @@ AWAKE_SECONDS = 3
 """Longer than an upload and three heartbeats: whatever a woken worker would do is done by then."""
 
 
-def seen(gateway, client, far_end, sink, job_ids):
+def seen(gateway, client, shared_simulator, receiver, job_ids):
     """Everything of the jobs that anybody could see change."""
     with redis.Redis.from_url(gateway.environment["REDIS_URL"]) as store:
         blobs = store.zrange(KEYS.expiring_blobs, 0, -1, withscores=True)
@@ -34,25 +34,25 @@ def seen(gateway, client, far_end, sink, job_ids):
         "expiring": expiring,
         "jobs": [client.get(f"{PATH}/{job_id}").json()["data"] for job_id in job_ids],
         "events": [client.get(f"{PATH}/{job_id}/events").json()["data"] for job_id in job_ids],
-        "posts": sorted((post.event["type"], post.event["id"]) for post in sink.posts),
-        "calls": far_end.bench.calls(),
+        "posts": sorted((post.event["type"], post.event["id"]) for post in receiver.posts),
+        "calls": shared_simulator.bench.calls(),
         "blobs": gateway.blobs("images"),
     }
 
 
 @pytest.fixture(scope="module")
-def told(far_end):
+def told(shared_simulator):
     """What was seen before and after: the worker slept in its calls, and woke when others had long ended its jobs."""
     settings = {"DARKROOM_LEASE_SECONDS": "3", "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8"}
     with (
         running_redis() as server,
-        running_sink() as sink,
-        running_gateway(server.url, far_end, **settings) as gateway,
+        running_receiver() as receiver,
+        running_gateway(server.url, shared_simulator, **settings) as gateway,
         gateway.client() as client,
     ):
-        bodies = [{**FOX, "onAmbiguous": ambiguous, "webhook": {"url": sink.url}} for ambiguous in AMBIGUOUS]
+        bodies = [{**FOX, "onAmbiguous": ambiguous, "webhook": {"url": receiver.url}} for ambiguous in AMBIGUOUS]
         job_ids = [client.post(PATH, json=body).json()["data"]["id"] for body in bodies]
-        wait_until(lambda: len(far_end.bench.calls()) == 2, what="the calls")
+        wait_until(lambda: len(shared_simulator.bench.calls()) == 2, what="the calls")
         stale = gateway.workers[0]
         os.kill(stale.pid, signal.SIGSTOP)
         gateway.start_worker()
@@ -62,7 +62,7 @@ def told(far_end):
             return all("finishedAt" in job and job["delivery"][0]["state"] == "delivered" for job in jobs)
 
         wait_until(quiet, seconds=30, what="the end of the jobs")
-        before = seen(gateway, client, far_end, sink, job_ids)
+        before = seen(gateway, client, shared_simulator, receiver, job_ids)
         os.kill(stale.pid, signal.SIGCONT)
 
         def salvaged():
@@ -70,9 +70,9 @@ def told(far_end):
 
         with contextlib.suppress(AssertionError):
             wait_until(salvaged, seconds=40)
-            sink.until(len(before["posts"]) + 1)
+            receiver.until(len(before["posts"]) + 1)
         time.sleep(AWAKE_SECONDS)
-        after = seen(gateway, client, far_end, sink, job_ids)
+        after = seen(gateway, client, shared_simulator, receiver, job_ids)
         assert stale.poll() is None
         yield before, after
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from jobs.model.times import moment, now_ms
 from tests.neighbours import free_port, wait_until
 from tests.neighbours.gateway import running_gateway
-from tests.neighbours.webhook_receiver import running_sink
+from tests.neighbours.webhook_receiver import running_receiver
 
 FOX = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview", "prompt": "A red fox"}
 ROOT = Path(__file__).parents[2]
@@ -21,15 +21,15 @@ def delivery(client, job_id):
 
 def test_what_was_committed_before_any_worker_lived_is_posted_by_the_first_that_does(redis_url, simulator):
     with (
-        running_sink() as sink,
+        running_receiver() as receiver,
         running_gateway(redis_url, simulator, workers=0, **LOOPBACK) as gateway,
         gateway.client() as client,
     ):
-        job_id = client.post("/api/v1/jobs", json={**FOX, "webhook": {"url": sink.url}}).json()["data"]["id"]
+        job_id = client.post("/api/v1/jobs", json={**FOX, "webhook": {"url": receiver.url}}).json()["data"]["id"]
         client.post(f"/api/v1/jobs/{job_id}/cancel")
         told = delivery(client, job_id)["eventId"]
         gateway.start_worker()
-        (post,) = sink.until(1)
+        (post,) = receiver.until(1)
 
     assert (post.event["type"], post.headers["webhook-id"]) == ("image.job.canceled", told)
 
@@ -43,9 +43,9 @@ def test_a_worker_killed_while_the_receiver_was_down_is_followed_by_one_that_del
         wait_until(lambda: delivery(client, job_id)["attempts"] >= 1, what="a failed attempt")
         told = delivery(client, job_id)["eventId"]
         gateway.workers[0].kill()
-        with running_sink(port=port) as sink:
+        with running_receiver(port=port) as receiver:
             gateway.start_worker()
-            (post,) = sink.until(1)
+            (post,) = receiver.until(1)
             wait_until(lambda: delivery(client, job_id)["state"] == "delivered", what="the delivery")
 
     assert post.headers["webhook-id"] == told
@@ -54,15 +54,15 @@ def test_a_worker_killed_while_the_receiver_was_down_is_followed_by_one_that_del
 def test_a_worker_killed_in_a_post_is_followed_by_one_that_posts_again_with_the_same_id(redis_url, simulator):
     release = threading.Event()
     with (
-        running_sink(lambda _, before: 200 if before else release.wait(60) and 200) as sink,
+        running_receiver(lambda _, before: 200 if before else release.wait(60) and 200) as receiver,
         running_gateway(redis_url, simulator, **LOOPBACK) as gateway,
         gateway.client() as client,
     ):
-        client.post("/api/v1/jobs", json={**FOX, "webhook": {"url": sink.url}})
-        sink.until(1)
+        client.post("/api/v1/jobs", json={**FOX, "webhook": {"url": receiver.url}})
+        receiver.until(1)
         gateway.workers[0].kill()
         gateway.start_worker()
-        first, again = sink.until(2, timeout=60)
+        first, again = receiver.until(2, timeout=60)
         release.set()
 
     assert first.headers["webhook-id"] == again.headers["webhook-id"]
@@ -73,16 +73,16 @@ def test_a_worker_killed_between_the_move_and_the_post_is_followed_by_one_that_p
     killer = {"PYTHONPATH": f"{ROOT}:{ROOT}/tests/fixtures/killer", "KILLER_FOLDER": str(tmp_path)}
     (tmp_path / "after-finish").touch()
     with (
-        running_sink() as sink,
+        running_receiver() as receiver,
         running_gateway(redis_url, simulator, **LOOPBACK, **killer) as gateway,
         gateway.client() as client,
     ):
-        job_id = client.post("/api/v1/jobs", json={**FOX, "webhook": {"url": sink.url}}).json()["data"]["id"]
+        job_id = client.post("/api/v1/jobs", json={**FOX, "webhook": {"url": receiver.url}}).json()["data"]["id"]
         gateway.workers[0].wait(30)
         left = client.get(f"/api/v1/jobs/{job_id}").json()["data"]
-        unsent = len(sink.posts)
+        unsent = len(receiver.posts)
         gateway.start_worker()
-        (post,) = sink.until(1, timeout=60)
+        (post,) = receiver.until(1, timeout=60)
         wait_until(lambda: delivery(client, job_id)["state"] == "delivered", what="the delivery")
 
     assert (left["status"], left["delivery"][0]["attempts"], unsent) == ("succeeded", 0, 0)
@@ -100,14 +100,14 @@ def test_a_receiver_that_hangs_leaves_the_latency_of_jobs_as_it_was(redis_url, s
 
     release = threading.Event()
     with (
-        running_sink(lambda *_: (release.wait(60), 200)[1]) as sink,
+        running_receiver(lambda *_: (release.wait(60), 200)[1]) as receiver,
         running_gateway(redis_url, simulator, **LOOPBACK) as gateway,
         gateway.client() as client,
     ):
         seconds()
         alone = statistics.median(seconds() for _ in range(15))
-        beside = statistics.median(seconds(webhook={"url": sink.url}) for _ in range(15))
-        held = len(sink.until(4))
+        beside = statistics.median(seconds(webhook={"url": receiver.url}) for _ in range(15))
+        held = len(receiver.until(4))
         release.set()
 
     assert held == 4
@@ -125,11 +125,11 @@ def in_state(client, state):
 
 def test_a_hundred_that_were_given_up_are_redelivered_once_each(redis_url, simulator):
     with (
-        running_sink() as sink,
+        running_receiver() as receiver,
         running_gateway(redis_url, simulator, workers=0, **LOOPBACK) as gateway,
         gateway.client() as client,
     ):
-        endpoint = made(client, sink.url, events=["image.job.queued", "image.job.canceled"])
+        endpoint = made(client, receiver.url, events=["image.job.queued", "image.job.canceled"])
         path = f"/api/v1/webhooks/{endpoint['id']}"
         for _ in range(50):
             job_id = client.post("/api/v1/jobs", json=FOX).json()["data"]["id"]
@@ -143,4 +143,4 @@ def test_a_hundred_that_were_given_up_are_redelivered_once_each(redis_url, simul
         wait_until(lambda: in_state(client, "delivered") == 100, what="all to be delivered")
 
     assert (first["redelivered"], first["since"], second["redelivered"]) == (100, None, 0)
-    assert len({p.headers["webhook-id"] for p in sink.posts}) == len(sink.posts) == 100
+    assert len({p.headers["webhook-id"] for p in receiver.posts}) == len(receiver.posts) == 100

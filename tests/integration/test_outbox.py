@@ -57,7 +57,7 @@ async def due(outbox, most=100, room=4):
 
 async def fail(outbox, *rows, status=500):
     for row in rows:
-        after = after_attempt(row, answered(status), SCHEDULE, spread=1.0, patience=None)
+        after = after_attempt(row, answered(status), SCHEDULE, spread=1.0, retry_after=None)
         assert await outbox.settle(row, after, 60_000, good=200 <= status < 300)
 
 

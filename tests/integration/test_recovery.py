@@ -64,7 +64,7 @@ class Parts:
     """A store, a salvager and a runner as a worker has them, and a worker that dies at a moment of one's choice."""
 
     def __init__(self, redis, folder, data):
-        self.redis, self.data, self.far_end = redis, data, FarEnd(data)
+        self.redis, self.data, self.shared_simulator = redis, data, FarEnd(data)
         self.store = RedisJobStore(redis, "{test}:", "http://here")
         self.claims = Claims(redis, "{test}:")
         self.breaker = Breaker(redis, "{test}:", max_failures=1, open_ms=60_000)
@@ -84,7 +84,7 @@ class Parts:
             writer=self.writer,
             previews=Previews(blobs=self.blobs, expiry=expiry),
             catalog=catalog,
-            providers={"gemini": self.far_end},
+            providers={"gemini": self.shared_simulator},
             provider_seconds=30,
         )
         self.runner = Runner(
@@ -167,7 +167,7 @@ async def test_what_a_dead_worker_stored_is_taken_whatever_room_there_is_and_nob
     ended = await parts.store.get(job.id)
     assert not claim.room
     assert (ended.status, len(ended.images), ended.attempts[0].charged) == (Status.SUCCEEDED, 1, True)
-    assert parts.far_end.calls == 0
+    assert parts.shared_simulator.calls == 0
 
 
 async def test_a_lost_job_asks_for_a_turn_while_its_provider_is_shut(parts):
@@ -191,7 +191,7 @@ async def test_a_lost_job_that_needs_another_call_waits_for_room_with_the_others
     waits = await parts.store.get(job.id)
     assert (waits.status, waits.attempts[0].outcome) == (Status.QUEUED, Outcome.UNKNOWN)
     assert await parts.claim() is None
-    assert parts.far_end.calls == 0
+    assert parts.shared_simulator.calls == 0
     await parts.redis.delete(KEYS.breaker("gemini"))
     await parts.runner.run(await parts.claim())
     assert (await parts.store.get(job.id)).status is Status.SUCCEEDED

@@ -13,7 +13,7 @@ NAMESPACE = "/image-progress"
 ENDS = ("completed", "failed")
 
 
-class Ear:
+class SocketListener:
     def __init__(self) -> None:
         self.client = socketio.AsyncClient(reconnection=False)
         self.heard = []
@@ -53,11 +53,13 @@ class Ear:
 
 
 @asynccontextmanager
-async def listening(url, token=None, *, transports=("websocket",), headers=None, query="") -> AsyncIterator[Ear]:
+async def listening(
+    url, token=None, *, transports=("websocket",), headers=None, query=""
+) -> AsyncIterator[SocketListener]:
     """A connected client; `token` goes into the handshake's `auth`."""
-    ear = Ear()
+    listener = SocketListener()
     try:
-        await ear.client.connect(
+        await listener.client.connect(
             f"{url}{query}",
             namespaces=[NAMESPACE],
             auth=None if token is None else {"token": token},
@@ -65,6 +67,6 @@ async def listening(url, token=None, *, transports=("websocket",), headers=None,
             transports=list(transports),
             wait_timeout=20,
         )
-        yield ear
+        yield listener
     finally:
-        await ear.client.disconnect()
+        await listener.client.disconnect()

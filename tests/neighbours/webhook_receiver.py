@@ -21,7 +21,7 @@ class Post:
         self.event = json.loads(body)
 
 
-class Sink:
+class Receiver:
     """`answer` gets the post and how many came before it; it gives `(status, headers, body)` or a bare status."""
 
     def __init__(self, answer: Callable[[Post, int], object], port: int = 0) -> None:
@@ -42,7 +42,7 @@ class Sink:
         self._server.server_close()
 
     def _handler(self):
-        sink = self
+        receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
@@ -52,9 +52,9 @@ class Sink:
                 if len(body) < length:
                     return  # whoever posted has gone
                 post = Post(self.path, headers, body)
-                before = len(sink.posts)
-                sink.posts.append(post)
-                told = sink._answer(post, before)
+                before = len(receiver.posts)
+                receiver.posts.append(post)
+                told = receiver._answer(post, before)
                 status, more, body = told if isinstance(told, tuple) else (told, {}, b"ok")
                 try:
                     self.send_response(status)
@@ -72,10 +72,10 @@ class Sink:
 
 
 @contextmanager
-def running_sink(answer: Callable[[Post, int], object] = lambda *_: 200, port: int = 0) -> Iterator[Sink]:
+def running_receiver(answer: Callable[[Post, int], object] = lambda *_: 200, port: int = 0) -> Iterator[Receiver]:
     """A receiver that answers 200 unless told otherwise."""
-    sink = Sink(answer, port)
+    receiver = Receiver(answer, port)
     try:
-        yield sink
+        yield receiver
     finally:
-        sink.close()
+        receiver.close()

@@ -42,7 +42,7 @@ def pauses(status):
     delivery, found = NEW, []
     while delivery.state == "pending":
         now = delivery.next_ms
-        delivery = after_attempt(delivery, answered(status, now), SCHEDULE, spread=1.0, patience=None)
+        delivery = after_attempt(delivery, answered(status, now), SCHEDULE, spread=1.0, retry_after=None)
         found.append(((delivery.next_ms or now) - now) // 1000)
     return found, delivery.state
 
@@ -60,16 +60,16 @@ def test_the_schedule_is_the_one_that_is_promised_and_ends_after_about_75_hours(
     + [(status, "pending") for status in (None, 199, 300, 301, 302, 304, 307, 400, 404, 429, 500, 503, 599)],
 )
 def test_one_attempt_ends_a_delivery_or_leaves_it_to_the_next(status, ends):
-    assert after_attempt(NEW, answered(status), SCHEDULE, spread=1.0, patience=None).state == ends
+    assert after_attempt(NEW, answered(status), SCHEDULE, spread=1.0, retry_after=None).state == ends
 
 
 @pytest.mark.parametrize(("status", "seconds"), [(503, 600), (429, 600), (500, 5), (404, 5)])
 def test_only_those_who_are_busy_may_ask_for_patience(status, seconds):
-    assert after_attempt(NEW, answered(status), SCHEDULE, spread=1.0, patience=600.0).next_ms == seconds * 1000
+    assert after_attempt(NEW, answered(status), SCHEDULE, spread=1.0, retry_after=600.0).next_ms == seconds * 1000
 
 
 def test_nobody_can_ask_for_more_than_a_day():
-    assert after_attempt(NEW, answered(503), SCHEDULE, spread=1.0, patience=1e9).next_ms == 86_400_000
+    assert after_attempt(NEW, answered(503), SCHEDULE, spread=1.0, retry_after=1e9).next_ms == 86_400_000
 
 
 def test_an_event_that_nobody_asked_for_is_not_posted():
