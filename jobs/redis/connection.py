@@ -41,6 +41,9 @@ _STATE: Final = re.compile(r"""(?:^|-|["'])(?!ERR |WRONGTYPE )([A-Z]{3,}) """)
 """The word by which Redis says that it is its state which forbids a command, also of one inside a script (6.2 says ERR
 first) or a pipeline. ERR and WRONGTYPE speak of the command."""
 
+_CLOSED: Final = "the handler is closed"
+"""uvloop's word for a connection that is written to after it was cut; redis-py hands it on."""
+
 
 class translate_redis_errors:  # noqa: N801  # reads as a phrase: `with translate_redis_errors():`
     """Turns a Redis that is out of reach, out of memory or does nothing just now into `ServiceUnavailable`.
@@ -65,6 +68,8 @@ class translate_redis_errors:  # noqa: N801  # reads as a phrase: `with translat
 def _unavailable(error: BaseException) -> bool:
     if isinstance(error, ResponseError):
         return _state(error) is not None
+    if isinstance(error, RuntimeError):
+        return _CLOSED in str(error)
     return isinstance(error, RedisConnectionError | RedisTimeoutError | OSError)
 
 

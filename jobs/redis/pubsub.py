@@ -9,9 +9,9 @@ from typing import Final
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.exceptions import RedisError
 
-from jobs.redis.connection import outage
+from jobs.errors import ServiceUnavailable
+from jobs.redis.connection import outage, translate_redis_errors
 
 MAX_PAUSE_SECONDS: Final = 2.0
 """Between two tries to take a lost connection up again."""
@@ -28,16 +28,21 @@ async def subscribe(redis: Redis, channel: str, heard: Callable[[bytes | None], 
     """
     while True:
         try:
-            async with redis.pubsub() as news:
-                await news.subscribe(channel)
-                while True:
-                    await _hear(news, heard)
-                    outage.over()
-        except (RedisError, OSError) as error:
-            outage.failed(error)
+            with translate_redis_errors():
+                await _hear_on(redis, channel, heard)
+        except ServiceUnavailable:
+            pass  # that is told of already
         except Exception as error:  # noqa: BLE001  # who hears no more would never be told
             _log.error("news not heard", channel=channel, exc_info=error)
         await asyncio.sleep(outage.pause(MAX_PAUSE_SECONDS))
+
+
+async def _hear_on(redis: Redis, channel: str, heard: Callable[[bytes | None], None]) -> None:
+    async with redis.pubsub() as news:
+        await news.subscribe(channel)
+        while True:
+            await _hear(news, heard)
+            outage.over()
 
 
 async def _hear(news: PubSub, heard: Callable[[bytes | None], None]) -> None:

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import arq.worker
 import structlog
-from redis.exceptions import RedisError
 
-from jobs.redis.connection import outage
+from jobs.errors import ServiceUnavailable
+from jobs.redis.connection import outage, translate_redis_errors
 from jobs.redis.keys import Keys
 from jobs.shutdown import cancel
 
@@ -40,13 +40,13 @@ class TurnWorker(arq.worker.Worker):
 
     async def _poll_iteration(self) -> None:
         try:
-            if self.allow_pick_jobs and self.job_counter < self.max_jobs:
-                await self._take_turn()
-            else:
-                await self._wait_for_room()
-            await self.heart_beat()
-        except (RedisError, OSError) as error:  # arq would end here, and every job in its hands with it
-            outage.failed(error)
+            with translate_redis_errors():
+                if self.allow_pick_jobs and self.job_counter < self.max_jobs:
+                    await self._take_turn()
+                else:
+                    await self._wait_for_room()
+                await self.heart_beat()
+        except ServiceUnavailable:  # arq would end here, and every job in its hands with it
             await asyncio.sleep(outage.pause(MAX_PAUSE_SECONDS))
         except Exception as error:  # noqa: BLE001  # as it would here
             _log.error("turns not looked for", exc_info=error)

@@ -12,7 +12,6 @@ import structlog
 import uvloop
 from arq.worker import func
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from jobs.blobs.expiry import BlobExpiry
 from jobs.blobs.opening import blob_store
@@ -89,7 +88,7 @@ async def _serve(settings: Settings, shutdown: Shutdown) -> None:
         if await _ended_before(told, _until_reached(redis)):
             await _work(worker, job_loop, _courier(settings, redis, endpoints), told, settings.drain_seconds)
     finally:
-        with contextlib.suppress(TimeoutError, RedisError):
+        with contextlib.suppress(ServiceUnavailable), translate_redis_errors():
             async with asyncio.timeout(FAREWELL_SECONDS):
                 await worker.close()
         for provider in providers.values():

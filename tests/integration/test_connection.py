@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 
 import pytest
+import uvloop
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from jobs.errors import ServiceUnavailable, StoreUnavailable
-from jobs.redis.connection import translate_redis_errors
+from jobs.redis.connection import connections, translate_redis_errors
 
 pytestmark = pytest.mark.anyio
 
@@ -80,3 +81,20 @@ async def test_a_memory_that_ran_out_is_told_also_of_a_command_inside_a_script(r
         await redis.config_set("maxmemory", 0)
 
     assert refused.value.details["reason"] == "store_full"
+
+
+def test_a_connection_that_was_cut_before_it_is_written_to_is_a_store_out_of_reach(redis_url):
+    """uvloop has an error of its own for it, which redis-py does not know."""
+
+    async def write_to_the_cut():
+        pool = connections(redis_url)
+        connection = await pool.get_connection()
+        connection._writer.transport.abort()  # noqa: SLF001  # as the far end does between two commands
+        try:
+            with translate_redis_errors():
+                await connection.send_command("PING")
+        finally:
+            await pool.disconnect()
+
+    with pytest.raises(StoreUnavailable):
+        uvloop.run(write_to_the_cut())
