@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from jobs.errors import Outcome, ProviderError, ServiceUnavailable
+from jobs.model import together
 from jobs.model.job import Status
 from jobs.redis.connection import outage
 from jobs.worker.lease import MAX_PAUSE_SECONDS
@@ -19,6 +20,7 @@ async def until_replicated(replication: Replication, job: LeasedJob) -> None:
     """While too few replicas answer no call is begun, and the job waits, for as long as it runs."""
     while job.now.status in {Status.QUEUED, Status.RUNNING} and not await _replicated(replication, job):
         await job.look()
+        await job.apply(together.start_if_queued)
 
 
 async def require_replicated(replication: Replication, job: LeasedJob) -> None:
