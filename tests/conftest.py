@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from app.simulator.server import Simulator, running_simulator
+from jobs.clock import clock
 from tests.neighbours.azurite import Azurite, running_azurite
 from tests.neighbours.redis_server import RedisServer, running_redis
 
@@ -36,6 +37,14 @@ def _logs_as_before() -> Iterator[None]:
     yield
     structlog.reset_defaults()
     logging.basicConfig(force=True, level=logging.WARNING)
+
+
+@pytest.fixture(autouse=True)
+def _clock_as_before() -> Iterator[None]:
+    """What a test's Redis says of the time ends with it."""
+    before = clock._offset_ns  # noqa: SLF001  # the product never sets it back
+    yield
+    clock._offset_ns = before  # noqa: SLF001
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import structlog
 from msgspec import Struct
 
-from jobs.clock import clock
 from jobs.ids import new_id
 from jobs.model.job import Job
 from jobs.model.times import now_ms
@@ -117,9 +115,7 @@ class Claims:
             "slots": slots,
             "claims": [self._told(claim) for claim in claims],
         }
-        asked_ns = time.monotonic_ns()
         now, due, backed_off, lost, canceling = await self._scripts.run("renew_leases", told)
-        clock.correct(now * 1_000_000, asked_ns)
         return Renewal(
             now_ms=now,
             due_ms=_score(due),

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
 from jobs.blobs.expiry import BlobExpiry
+from jobs.clock import clock
 from jobs.errors import DarkroomError, ServiceUnavailable
 from jobs.ids import new_id
 from jobs.model import moves
@@ -147,7 +149,9 @@ class JobLoop:
     async def _beat(self) -> float:
         """One heartbeat, which waits for nothing but Redis; answers the seconds until the next thing is due."""
         slots = 0 if self.draining else self._slots
+        asked_ns = time.monotonic_ns()
         renewal = await self._claims.renew(self.name, self._lease_ms, slots, self._held.values())
+        clock.correct(renewal.now_ms * 1_000_000, asked_ns)
         for name in renewal.lost - self._lost:  # its next write is refused; an open call goes on, for it is paid for
             _log.warning("lease lost", claim=name)
         self._lost = renewal.lost

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.neighbours import listens, start, wait_until
+from tests.neighbours import start, wait_until
 
 FOX = {"provider": "azure-openai", "model": "gpt-image-2", "prompt": "A red fox in an autumn forest"}
 
@@ -114,13 +114,18 @@ def test_a_child_that_dies_is_started_again(tmp_path):
         assert _post(facts).status_code == 200
 
 
+def taken(blocker, port):
+    with contextlib.suppress(OSError):
+        blocker.bind(("127.0.0.1", port))
+        blocker.listen()
+        return True
+    return False
+
+
 def test_port_8000_is_taken_or_the_next_with_a_word(tmp_path):
-    with contextlib.ExitStack() as stack:
-        if not listens(8000):
-            blocker = stack.enter_context(socket.socket())
-            blocker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            blocker.bind(("127.0.0.1", 8000))
-            blocker.listen()
+    with socket.socket() as blocker, contextlib.ExitStack() as stack:
+        blocker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        wait_until(lambda: taken(blocker, 8000), 100, "port 8000, which another test may have")
         _, facts = stack.enter_context(dev("--data-dir", str(tmp_path)))
 
         assert 8000 < int(facts["url"].rpartition(":")[2]) < 8100
