@@ -24,7 +24,7 @@ LEASE_MS: Final = 60_000
 """How long a blob is one sweeper's alone; one that could not be deleted is tried again after it."""
 MAX_CONCURRENT_DELETES: Final = 16
 """Of one process."""
-SWEEP_SECONDS: Final = 2.0
+SWEEP_SECONDS: Final = 5.0
 """Between two looks for blobs whose time has come."""
 
 _log = structlog.get_logger()

@@ -37,6 +37,8 @@ TURN_SECONDS: Final = 3_600
 """After this long a turn ends between two jobs, so that arq sees its functions return."""
 SALVAGE_SECONDS: Final = 10.0
 """How often pictures are looked for whose job has ended without them."""
+TRIM_SECONDS: Final = 30.0
+"""How often indexes are rid of what is past its retention."""
 MAX_PAUSE_SECONDS: Final = 2.0
 """Before something is tried again that has failed, as when Redis is away."""
 FAREWELL_SECONDS: Final = 2.0
@@ -82,6 +84,7 @@ class JobLoop:
             asyncio.create_task(subscribe(self._store.redis, self._store.keys.cancels, self._hear)),
             asyncio.create_task(self._keep_on(self._salvage, SALVAGE_SECONDS)),
             asyncio.create_task(self._keep_on(self._expiry.sweep, MAX_PAUSE_SECONDS)),
+            asyncio.create_task(self._keep_on(self._claims.trim, TRIM_SECONDS)),
         ]
         return self
 
@@ -170,7 +173,6 @@ class JobLoop:
             if renewal.due_ms is not None and renewal.due_ms <= renewal.now_ms and self._trusts():
                 await self._look_after_the_lost()
             await self._claims.missing_turns(self._slots)
-            await self._claims.trim()
         except ServiceUnavailable:
             return  # the next beat begins them anew
         except Exception as error:  # noqa: BLE001  # as does it then
