@@ -44,7 +44,7 @@ def _clock_as_before() -> Iterator[None]:
     """What a test's Redis says of the time ends with it."""
     before = clock._offset_ns  # noqa: SLF001  # the product never sets it back
     yield
-    clock._offset_ns = before  # noqa: SLF001
+    clock._offset_ns = before  # noqa: SLF001  # the same
 
 
 @pytest.fixture(scope="session")

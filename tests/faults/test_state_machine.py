@@ -575,6 +575,7 @@ THOROUGH = settings(
 )
 
 
+@pytest.mark.timeout(900)  # a minute of work, alone and uncounted
 def test_the_scripts_hold_through_any_interleaving(quick_redis_url):
     run_state_machine_as_test(partial(Engine, quick_redis_url), settings=THOROUGH)
 

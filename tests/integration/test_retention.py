@@ -54,7 +54,7 @@ async def delivered(redis):
     outbox = Outbox(redis, PREFIX)
     for row in (await outbox.due(100, 30_000, 100)).deliveries:
         attempt = DeliveryAttempt(at_ms=now_ms(), took_ms=0, status=200)
-        after = after_attempt(row, attempt, (0,), spread=1.0, patience=None)
+        after = after_attempt(row, attempt, (0,), spread=1.0, retry_after=None)
         assert await outbox.settle(row, after, 0, good=True)
 
 

@@ -47,6 +47,7 @@ class RedisServer:
 
     def refuse_writes(self) -> None:
         """`MISCONF` from now on, as when its disk is full: the last snapshot failed."""
+        (self._folder / "dump.rdb").unlink(missing_ok=True)  # one that was made for a replica
         (self._folder / "dump.rdb").mkdir()
         with redis.Redis.from_url(self.url) as client:
             client.config_set("save", "3600 1000000000")
