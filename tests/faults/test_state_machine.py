@@ -375,7 +375,8 @@ class Engine(RuleBasedStateMachine):
         assert renewal.lost == held.keys() - newest
         assert renewal.canceling == {k.job.id for k in live if k.job.status is Status.CANCELING}
         for kept in live:
-            kept.lease_ms = self.now + ttl_ms
+            if kept.claimed:  # not given back meanwhile
+                kept.lease_ms = self.now + ttl_ms
         self.workers[worker] = [
             h for h in self.workers[worker] if not h.given_back and (deaf or h.claim.name not in renewal.lost)
         ]
@@ -603,9 +604,16 @@ FOUND = {
         ("back_off", {"delay_ms": 900}),
         ("cancel", {}),
     ),
+    "a job that was given back is not leased again by a heartbeat that comes after it": (
+        ("first", {"n": 1, "cancel_after": 40, "begin": False, "others": 1}),
+        ("fall_back", {}),
+        ("renew", {"worker": 0, "ttl_ms": 50, "deaf": False}),
+        ("pass_time", {"ms": 50}),
+        ("reap", {}),
+    ),
 }
 """The shortest ways to what the machine has found."""
-UNPICKED = {"first", "claim", "lapse", "pass_time", "renew"}
+UNPICKED = {"first", "claim", "lapse", "pass_time", "reap", "renew"}
 
 
 def walk(engine, steps):

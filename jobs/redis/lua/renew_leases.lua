@@ -25,7 +25,7 @@ end
 local lost, canceling, turns = {}, {}, {}
 for place, claim in ipairs(args.claims) do
   local key = keys.job(claim.id)
-  local held = read(key, JobField.fence, JobField.status, JobField.deadline, JobField.org)
+  local held = read(key, JobField.fence, JobField.status, JobField.deadline, JobField.org, JobField.worker)
   turns[#turns + 1] = lease_until
   turns[#turns + 1] = claim.turn
   for _, room in ipairs(claim.rooms) do  -- whatever became of the job: its calls are open
@@ -33,7 +33,8 @@ for place, claim in ipairs(args.claims) do
   end
   if tonumber(held.fence) ~= claim.fence then
     lost[#lost + 1] = place
-  elseif held.status == 'queued' or held.status == 'running' or held.status == 'canceling' then
+  elseif held.worker and (held.status == 'queued' or held.status == 'running' or held.status == 'canceling') then
+    -- one without a worker was given back just now: with a lease it would stand in a lane, and nobody could claim it
     redis.call('HSET', key, JobField.lease_until, lease_until)
     renew(keys.running_of_org(held.org), lease_until, claim.id)
     renew(keys.due, math.min(tonumber(held.deadline), lease_until), claim.id)
