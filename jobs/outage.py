@@ -8,6 +8,8 @@ from typing import Final
 import structlog
 
 MIN_PAUSE_SECONDS: Final = 0.5
+MAX_PAUSE_SECONDS: Final = 2.0
+"""Before a neighbour that is away is asked again."""
 MAX_SILENCE_SECONDS: Final = 60.0
 """Of a neighbour that stays away is told this often."""
 
@@ -53,7 +55,11 @@ class Outage:
             self._told = False
             _log.warning(f"{self._neighbour} is available again", seconds=round(time.monotonic() - since))
 
-    def pause(self, longest: float) -> float:
-        """Seconds to leave it alone: half of what it has been away for, at least half of one, at most `longest`."""
+    def pause(self, longest: float | None = None) -> float:
+        """Seconds to leave it alone: half of what it has been away for, at least half of one, at most `longest`.
+
+        Without a word the longest is `MAX_PAUSE_SECONDS`.
+        """
+        longest = MAX_PAUSE_SECONDS if longest is None else longest
         away = 0.0 if self._since is None else time.monotonic() - self._since
         return min(longest, max(MIN_PAUSE_SECONDS, away / 2))

@@ -15,6 +15,8 @@ MAX_HEADER_BYTES: Final = 64 * 1024
 """Request line and headers together; as much may come after a body's last byte: chunk extensions and trailers."""
 MAX_TARGET_BYTES: Final = 8 * 1024
 """Path and query; RFC 9112 section 3 asks for at least 8,000 of a request line."""
+LAST_READ_SECONDS: Final = 0.1
+"""After a deadline the loop gets this long to read what has come by then: libuv runs timers before it reads."""
 MAX_FIELDS: Final = 128
 """Headers and trailers of a request."""
 MAX_WAITING_REQUESTS: Final = 16
@@ -177,14 +179,18 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _watch(self, seconds: float) -> None:
         self._unwatch()
-        self._deadline = self.loop.call_later(seconds, self._late)
+        self._deadline = self.loop.call_later(seconds, self._late, self.loop.time() + seconds)
 
     def _unwatch(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
-    def _late(self) -> None:
+    def _late(self, due: float) -> None:
+        """While this process did not run, nobody read what came: that time is not the client's."""
+        self._deadline = self.loop.call_later(max(LAST_READ_SECONDS, self.loop.time() - due), self._cut)
+
+    def _cut(self) -> None:
         self._deadline = None
         part = "headers" if self._in_headers else "body"
         seconds = self.header_seconds if self._in_headers else self.body_seconds

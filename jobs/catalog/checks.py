@@ -28,7 +28,7 @@ _ATTRIBUTES: Final = {
     "partialImages": "partial_images",
 }
 """Fields of a request by the names that callers know."""
-_NO_WISH: Final = frozenset({"user", "safetyIdentifier"})
+_OF_THE_CALLER: Final = frozenset({"user", "safetyIdentifier"})
 """Dropped without a word where a provider has no such thing: who asks changes nothing of the picture."""
 _MAX_IDENTIFIER: Final = 512
 """Characters of `user` and `safetyIdentifier`."""
@@ -65,7 +65,7 @@ def _without_ignored(request: ImageRequest, family: Family) -> tuple[ImageReques
         reasons.setdefault("inputFidelity", "there is no reference image to keep to")
     given = [f for f in reasons if getattr(request, _ATTRIBUTES[f]) is not None]
     warnings = [
-        Warning_(code="ignored_option", field=f, message=f"{f}: {reasons[f]}") for f in given if f not in _NO_WISH
+        Warning_(code="ignored_option", field=f, message=f"{f}: {reasons[f]}") for f in given if f not in _OF_THE_CALLER
     ]
     return replace(request, **{_ATTRIBUTES[f]: None for f in given}), warnings
 

@@ -20,8 +20,6 @@ from jobs.shutdown import cancel
 
 SLOW_LOOK_SECONDS: Final = 5.0
 """News is a hint, the look is the truth: lost news costs no more than this."""
-MAX_PAUSE_SECONDS: Final = 2.0
-"""Between two looks at a store that is away."""
 
 Look = Callable[[], Awaitable[Job | None]]
 """Reads the job as it stands."""
@@ -92,7 +90,7 @@ class Notifier:
                 except ServiceUnavailable:  # the wait outlives a Redis that is away for a while
                     if left <= MIN_PAUSE_SECONDS or self._closing.is_set():
                         raise
-                    await self._sleep(self._closing, min(left, outage.pause(MAX_PAUSE_SECONDS)))
+                    await self._sleep(self._closing, min(left, outage.pause()))
                     continue
                 if job is None or done(job) or left <= 0 or self._closing.is_set():
                     return job

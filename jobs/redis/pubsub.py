@@ -13,8 +13,6 @@ from redis.asyncio.client import PubSub
 from jobs.errors import ServiceUnavailable
 from jobs.redis.connection import outage, translate_redis_errors
 
-MAX_PAUSE_SECONDS: Final = 2.0
-"""Between two tries to take a lost connection up again."""
 SILENCE_SECONDS: Final = 15.0
 """After which a connection is asked whether it lives."""
 
@@ -34,7 +32,7 @@ async def subscribe(redis: Redis, channel: str, heard: Callable[[bytes | None], 
             pass  # that is told of already
         except Exception as error:  # noqa: BLE001  # who hears no more would never be told
             _log.error("news not heard", channel=channel, exc_info=error)
-        await asyncio.sleep(outage.pause(MAX_PAUSE_SECONDS))
+        await asyncio.sleep(outage.pause())
 
 
 async def _hear_on(redis: Redis, channel: str, heard: Callable[[bytes | None], None]) -> None:

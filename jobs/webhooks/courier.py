@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from jobs.errors import DarkroomError, ServiceUnavailable
 from jobs.model.times import now_ms
+from jobs.outage import MAX_PAUSE_SECONDS
 from jobs.outside.client import POST_SECONDS
 from jobs.redis.connection import outage
 from jobs.redis.pubsub import subscribe
@@ -35,8 +36,6 @@ MAX_CONCURRENT_POSTS_A_QUEUE: Final = 4
 LEASE_SECONDS: Final = POST_SECONDS + 15
 """After this a delivery whose courier died is posted by another, with the same `webhook-id`."""
 SLOW_LOOK_SECONDS: Final = 15.0
-MAX_PAUSE_SECONDS: Final = 2.0
-"""Before an outbox is looked at again that could not be read."""
 
 _log = structlog.get_logger()
 
@@ -79,7 +78,7 @@ class Courier:
             try:
                 pause = await self._post_due()
             except ServiceUnavailable:
-                pause = outage.pause(MAX_PAUSE_SECONDS)
+                pause = outage.pause()
             except Exception as error:  # noqa: BLE001  # what fails now may succeed later
                 _log.error("outbox not read", exc_info=error)
                 pause = MAX_PAUSE_SECONDS
@@ -146,6 +145,6 @@ async def _until_kept(settle: Callable[[], Awaitable[object]]) -> None:
         except DarkroomError:
             if time.monotonic() > end_at:
                 raise
-            await asyncio.sleep(outage.pause(MAX_PAUSE_SECONDS))
+            await asyncio.sleep(outage.pause())
         else:
             return

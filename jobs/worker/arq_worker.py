@@ -10,14 +10,13 @@ import arq.worker
 import structlog
 
 from jobs.errors import ServiceUnavailable
+from jobs.outage import MAX_PAUSE_SECONDS
 from jobs.redis.connection import outage, translate_redis_errors
 from jobs.redis.keys import Keys
 from jobs.shutdown import cancel
 
 WAIT_SECONDS: Final = 2.0
 """How long one command waits for a turn: shorter than any silence of Redis that counts as its absence."""
-MAX_PAUSE_SECONDS: Final = 2.0
-"""Between two looks at a Redis that is away."""
 
 _log = structlog.get_logger()
 
@@ -47,7 +46,7 @@ class TurnWorker(arq.worker.Worker):
                     await self._wait_for_room()
                 await self.heart_beat()
         except ServiceUnavailable:  # arq would end here, and every job in its hands with it
-            await asyncio.sleep(outage.pause(MAX_PAUSE_SECONDS))
+            await asyncio.sleep(outage.pause())
         except Exception as error:  # noqa: BLE001  # as it would here
             _log.error("turns not looked for", exc_info=error)
             await asyncio.sleep(MAX_PAUSE_SECONDS)

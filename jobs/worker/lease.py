@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from jobs.errors import ServiceUnavailable
 from jobs.model import ledger, moves
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from jobs.store.arguments import Arguments
     from jobs.store.claims import Claim
     from jobs.store.jobs import RedisJobStore
-
-MAX_PAUSE_SECONDS: Final = 2.0
-"""Between two tries at a store that is away."""
 
 
 class LeasedJob:
@@ -51,7 +48,7 @@ class LeasedJob:
                     self.now = await self._newest()
                     changed = made(self.now, moves_)
                 except ServiceUnavailable:
-                    await asyncio.sleep(outage.pause(MAX_PAUSE_SECONDS))
+                    await asyncio.sleep(outage.pause())
                 else:
                     self.room_is_free |= ledger.frees_room(changed.made_on(before), self.now)
                     break
@@ -62,7 +59,7 @@ class LeasedJob:
             try:
                 return await self._store.get(self.now.id) or _vanished(self.now)
             except ServiceUnavailable:
-                await asyncio.sleep(outage.pause(MAX_PAUSE_SECONDS))
+                await asyncio.sleep(outage.pause())
 
     async def look(self) -> None:
         """Take the newest record."""

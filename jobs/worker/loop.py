@@ -18,6 +18,7 @@ from jobs.errors import DarkroomError, ServiceUnavailable
 from jobs.ids import new_id
 from jobs.model import moves
 from jobs.model.times import now_ms
+from jobs.outage import MAX_PAUSE_SECONDS
 from jobs.redis.connection import outage
 from jobs.redis.pubsub import subscribe
 from jobs.shutdown import cancel
@@ -39,9 +40,7 @@ SALVAGE_SECONDS: Final = 10.0
 """How often pictures are looked for whose job has ended without them."""
 TRIM_SECONDS: Final = 30.0
 """How often indexes are rid of what is past its retention."""
-MAX_PAUSE_SECONDS: Final = 2.0
-"""Before something is tried again that has failed, as when Redis is away."""
-FAREWELL_SECONDS: Final = 2.0
+FAREWELL_SECONDS: Final = 1.0
 """For a last word to Redis, which may be away."""
 
 _log = structlog.get_logger()
@@ -96,10 +95,10 @@ class JobLoop:
 
     async def turn(self, turn: str) -> None:
         """Run jobs until there is none, this worker drains, or the turn has lasted long enough."""
-        clock = asyncio.get_running_loop().time
-        end = clock() + TURN_SECONDS
+        loop_time = asyncio.get_running_loop().time
+        end = loop_time() + TURN_SECONDS
         try:
-            while not self.draining and clock() < end:
+            while not self.draining and loop_time() < end:
                 claim = await self._claims.claim_next(turn, self.name, self._lease_ms)
                 if claim is not None and claim.wake_ms is not None:
                     self._ring_later(claim.wake_ms)
@@ -212,7 +211,7 @@ class JobLoop:
             try:
                 await work()
             except ServiceUnavailable:
-                await asyncio.sleep(outage.pause(MAX_PAUSE_SECONDS))
+                await asyncio.sleep(outage.pause())
             except (DarkroomError, OSError) as error:
                 _log.warning("housekeeping not done", work=work.__name__, error=str(error))
             except Exception as error:  # noqa: BLE001  # what fails now may succeed later

@@ -9,7 +9,6 @@ from jobs.errors import Outcome, ProviderError, ServiceUnavailable
 from jobs.model import together
 from jobs.model.job import Status
 from jobs.redis.connection import outage
-from jobs.worker.lease import MAX_PAUSE_SECONDS
 
 if TYPE_CHECKING:
     from jobs.store.replication import Replication
@@ -34,5 +33,5 @@ async def _replicated(replication: Replication, job: LeasedJob) -> bool:
     try:
         return await replication.has(job.now)
     except ServiceUnavailable:
-        await asyncio.sleep(outage.pause(MAX_PAUSE_SECONDS))
+        await asyncio.sleep(outage.pause())
         return False

@@ -22,7 +22,7 @@ from jobs.pictures.sniff import EXTENSIONS, NotAPicture, measure
 from jobs.providers.outcomes import bad_response
 from jobs.redis.connection import outage
 from jobs.store.outcomes import Fenced, Stale
-from jobs.worker.lease import MAX_PAUSE_SECONDS, LeasedJob
+from jobs.worker.lease import LeasedJob
 
 if TYPE_CHECKING:
     from jobs.blobs.expiry import BlobExpiry
@@ -90,8 +90,7 @@ class ResultWriter:
 
     async def recorded(self, job: Job, stored: Stored) -> None:
         """The job's record says by now what it has of the picture: the bytes are needed nowhere else."""
-        if stored.image.blob not in {have.blob for have in job.images}:
-            await self._keep_for_a_day(stored.image)
+        await self._keep_unless_had(job, stored.image)
         await self._drop(stored.original)
 
     def image(self, job: Job, call: int, index: int, picture: Picture) -> Image:
@@ -116,8 +115,7 @@ class ResultWriter:
             now = await job.apply(partial(moves.checkpoint, image=image, upload_ms=upload_ms))
         except moves.MoveRefused:
             now = await job.apply(partial(moves.salvage, call=call, image=image))
-        if image.blob not in {have.blob for have in now.images}:
-            await self._keep_for_a_day(image)
+        await self._keep_unless_had(now, image)
 
     async def record_late(self, job_id: str, call: int, image: Image) -> bool:
         """Write a stored picture into a job that others hold, or that has ended, whatever became of it.
@@ -129,7 +127,7 @@ class ResultWriter:
             if job is None:  # erased meanwhile
                 await self._expiry.discard(image.blob)
                 return True
-            if image.blob in {have.blob for have in job.images}:
+            if _has(job, image):
                 return True
             if not job.status.terminal and ledger.row_of(job, call).ended_ms is None:
                 return False
@@ -150,7 +148,11 @@ class ResultWriter:
             try:
                 return await self.record_late(job_id, call, image)
             except ServiceUnavailable:
-                await asyncio.sleep(outage.pause(MAX_PAUSE_SECONDS))
+                await asyncio.sleep(outage.pause())
+
+    async def _keep_unless_had(self, job: Job, image: Image) -> None:
+        if not _has(job, image):
+            await self._keep_for_a_day(image)
 
     async def _keep_for_a_day(self, image: Image) -> None:
         _log.warning("picture whose place is taken, kept for a day", blob=image.blob)
@@ -174,7 +176,7 @@ class ResultWriter:
                 self._outage.failed(error)
                 if original.spooled and now_ms() >= job.now.cancel_at_ms:
                     raise
-                await asyncio.sleep(self._outage.pause(MAX_PAUSE_SECONDS))
+                await asyncio.sleep(self._outage.pause())
             else:
                 self._outage.over()
                 return
@@ -194,6 +196,10 @@ class ResultWriter:
     async def _drop(self, original: _Original) -> None:
         if original.spooled:
             await asyncio.to_thread(self._spool.drop, original.name)
+
+
+def _has(job: Job, image: Image) -> bool:
+    return image.blob in {have.blob for have in job.images}
 
 
 class Stored(Struct, frozen=True, kw_only=True):

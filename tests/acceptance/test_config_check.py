@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.neighbours import free_port, wait_until
+from tests.neighbours import free_port
 from tests.neighbours.gateway import environment
 from tests.neighbours.redis_server import running_redis
 
@@ -67,9 +67,8 @@ def test_a_redis_that_is_away_is_an_error(simulator, tmp_path):
     ],
 )
 def test_it_says_what_a_failover_to_a_replica_can_lose(server, simulator, tmp_path, *, wanted, level, says):
-    with running_redis() as replica, redis.Redis.from_url(replica.url) as client:
-        client.replicaof("127.0.0.1", server.url.rpartition(":")[2].partition("/")[0])
-        wait_until(lambda: client.info("replication")["master_link_status"] == "up", what="the replica")
+    with running_redis() as replica:
+        replica.follow(server)
         levels, _ = found(server.url, simulator, tmp_path, DARKROOM_INTENT_REPLICAS=wanted)
         of_the_replica, code = found(replica.url, simulator, tmp_path)
 

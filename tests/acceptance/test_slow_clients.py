@@ -1,5 +1,6 @@
 """Clients that dribble their request: cut with a word, while others are served."""
 
+import signal
 import socket
 import time
 from pathlib import Path
@@ -63,6 +64,19 @@ def test_a_connection_that_says_nothing_is_cut(gateway):
     with socket.create_connection(("127.0.0.1", port), timeout=10) as link:
         assert link.recv(4096).startswith(b"HTTP/1.1 408 ")
     assert time.monotonic() - begun < 8
+
+
+def test_a_request_that_came_while_the_process_did_not_run_is_answered(gateway):
+    port = int(gateway.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as link:
+        link.sendall(b"GET /healthz HTTP/1.1\r\n")
+        time.sleep(0.5)  # its deadline begins
+        gateway.api.send_signal(signal.SIGSTOP)
+        link.sendall(b"Host: x\r\n\r\n")
+        time.sleep(1.5)  # and is over
+        gateway.api.send_signal(signal.SIGCONT)
+
+        assert link.recv(4096).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_body_that_never_ends_is_cut_and_others_are_served_meanwhile(gateway):

@@ -1,7 +1,6 @@
 """A blob store that is down when the bytes come: they are on disk, and no crash buys them again."""
 
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -39,10 +38,6 @@ def begun_and_answered(client, simulator, relay, count=1, **fields):
     return made
 
 
-def spooled(gateway):
-    return sorted(p.name for p in Path(gateway.environment["DARKROOM_DATA_DIR"], "spool").glob("*.picture"))
-
-
 def test_pictures_wait_on_disk_and_are_uploaded_when_the_store_is_back(gateway, simulator, relay):
     with gateway.client() as client:
         made = begun_and_answered(client, simulator, relay, count=3)
@@ -51,20 +46,20 @@ def test_pictures_wait_on_disk_and_are_uploaded_when_the_store_is_back(gateway, 
             return {client.get(f"{JOBS}/{j}").json()["data"]["phase"] for j in made}
 
         wait_until(lambda: phases() == {"uploading"}, what="the record of the spool")
-        on_disk = spooled(gateway)
+        on_disk = gateway.spooled()
         relay.open()
         ended = [client.get(f"{JOBS}/{j}?wait=30&until=terminal").json()["data"] for j in made]
 
     assert len(on_disk) == 3
     assert {job["status"] for job in ended} == {"succeeded"}
     assert len(simulator.bench.calls()) == 3
-    assert spooled(gateway) == []
+    assert gateway.spooled() == []
 
 
 def test_a_worker_killed_with_pictures_on_disk_is_followed_by_one_that_finds_them(gateway, simulator, relay):
     with gateway.client() as client:
         made = begun_and_answered(client, simulator, relay, count=2)
-        wait_until(lambda: len(spooled(gateway)) == 2, what="the spool")
+        wait_until(lambda: len(gateway.spooled()) == 2, what="the spool")
         gateway.workers[0].kill()
         gateway.start_worker()
         wait_until(lambda: client.get("/healthz").is_success, what="the API")
@@ -74,7 +69,7 @@ def test_a_worker_killed_with_pictures_on_disk_is_followed_by_one_that_finds_the
     assert {job["status"] for job in ended} == {"succeeded"}
     assert [(job["billing"]["state"], job["billing"]["providerCalls"]) for job in ended] == [("billed", 1)] * 2
     assert len(simulator.bench.calls()) == 2
-    assert spooled(gateway) == []
+    assert gateway.spooled() == []
 
 
 def test_api_and_worker_begin_while_the_store_is_down_and_make_its_container_when_it_is_there(
@@ -143,4 +138,4 @@ def test_at_the_deadline_the_upload_has_failed_and_the_picture_is_salvaged_when_
     assert (result.status_code, result.json()["error"]["code"]) == (500, "SYSTEM_ERROR")
     assert late["error"]["details"]["salvaged"] is True
     assert len(simulator.bench.calls()) == 1
-    assert spooled(gateway) == []
+    assert gateway.spooled() == []

@@ -82,9 +82,6 @@ class Chaos:
         lines = [json.loads(line) for file in self.folder.glob("journal.*") for line in file.read_text().splitlines()]
         return sorted(lines, key=lambda line: line["at"])
 
-    def spooled(self):
-        return list(Path(self.gateway.environment["DARKROOM_DATA_DIR"], "spool").glob("*.picture"))
-
     async def keep_alive(self):
         while True:
             for worker in [w for w in self.gateway.workers if w.poll() is not None]:
@@ -171,7 +168,7 @@ class Chaos:
             new.replicaof("NO", "ONE")
         self.primary.kill()
         self.primary = self.replica
-        self.relay.target = port(self.replica.url)
+        self.relay.target = self.replica.port
         self.relay.open()
 
     async def _kill(self, moment):
@@ -187,10 +184,6 @@ class Chaos:
         return True
 
 
-def port(url):
-    return int(url.rpartition(":")[2].partition("/")[0])
-
-
 def offset(client, name):
     return client.info("replication")[name]
 
@@ -201,14 +194,12 @@ def chaos(azurite, simulator, tmp_path):
     with (
         running_redis() as primary,
         running_redis() as replica,
-        running_relay(port(primary.url)) as relay,
+        running_relay(primary.port) as relay,
         running_blob_proxy(azurite.port) as store,
         running_receiver() as good,
         running_receiver(lambda _, before: (500, 200, 404, 200)[before % 4]) as bad,
     ):
-        with redis.Redis.from_url(replica.url) as client:
-            client.replicaof("127.0.0.1", port(primary.url))
-            wait_until(lambda: client.info("replication")["master_link_status"] == "up", what="the replica")
+        replica.follow(primary)
         told = {
             "AZURE_STORAGE_CONNECTION_STRING": azurite.connection_string.replace(str(azurite.port), str(store.port)),
             "AZURE_STORAGE_CONTAINER": "chaos",
@@ -257,7 +248,7 @@ async def run_all(chaos):
         await troubled
         chaos.more_work(JOBS)
         ids = [job["id"] for job in await asyncio.gather(*jobs)]
-        await asyncio.to_thread(wait_until, lambda: chaos.spooled() == [], 60, "an empty spool")
+        await asyncio.to_thread(wait_until, lambda: chaos.gateway.spooled() == [], 60, "an empty spool")
         found = [await settled(client, job_id) for job_id in ids]
         await add_sums(found)
         nurse.cancel()

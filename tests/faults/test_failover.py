@@ -10,21 +10,10 @@ from jobs.store.claims import Claims
 from jobs.store.jobs import RedisJobStore
 from jobs.store.outcomes import Fenced
 from tests.jobs import new_job
-from tests.neighbours import wait_until
 from tests.neighbours.redis_server import running_redis
 
 pytestmark = pytest.mark.anyio
 PREFIX = "{test}:"
-
-
-def port(url):
-    return url.rpartition(":")[2].partition("/")[0]
-
-
-def follow(replica, primary):
-    with sync_redis.Redis.from_url(replica.url) as client:
-        client.replicaof("127.0.0.1", port(primary.url))
-        wait_until(lambda: client.info("replication")["master_link_status"] == "up", what="the replica")
 
 
 def promote(replica):
@@ -34,7 +23,7 @@ def promote(replica):
 
 async def test_a_replica_that_lost_the_last_claim_does_not_give_its_fencing_number_out_again():
     with running_redis() as primary, running_redis() as replica:
-        follow(replica, primary)
+        replica.follow(primary)
         async with Redis.from_url(primary.url) as before, Redis.from_url(replica.url) as after:
             await RedisJobStore(before, PREFIX, "http://here").create(new_job())
             await before.wait(1, 5_000)

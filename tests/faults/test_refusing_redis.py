@@ -25,14 +25,9 @@ def without_its_replicas(admin, _):
     return lambda: admin.config_set("min-replicas-to-write", 0)
 
 
-def that_cannot_save(admin, folder):
-    (folder / "gone").mkdir()
-    admin.config_set("dir", str(folder / "gone"))
-    (folder / "gone").rmdir()
-    admin.config_set("save", "3600 1")
-    admin.bgsave()
-    wait_until(lambda: admin.info("persistence")["rdb_last_bgsave_status"] == "err", what="the failure to save")
-    return lambda: admin.config_set("save", "")
+def that_cannot_save(_, server):
+    server.refuse_writes()
+    return server.take_writes
 
 
 def that_permits_no_scripts(admin, _):
@@ -43,7 +38,7 @@ def that_permits_no_scripts(admin, _):
 @pytest.mark.parametrize(
     "broken", [a_replica, without_its_replicas, that_cannot_save, that_permits_no_scripts], ids=lambda how: how.__name__
 )
-def test_every_task_of_a_worker_outlives_a_redis_that_refuses_and_callers_are_told_503(simulator, tmp_path, broken):
+def test_every_task_of_a_worker_outlives_a_redis_that_refuses_and_callers_are_told_503(simulator, broken):
     mended = []
     with (
         running_redis() as server,
@@ -55,7 +50,7 @@ def test_every_task_of_a_worker_outlives_a_redis_that_refuses_and_callers_are_to
         told = {**FOX, "webhook": {"url": receiver.url}}
         before = client.post("/api/v1/jobs", json=told).json()["data"]["id"]
         receiver.until(1)
-        mend = broken(admin, tmp_path)
+        mend = broken(admin, server)
         refused = client.post("/api/v1/jobs", json=FOX)
         enough = refusals(admin) + REFUSALS
         wait_until(lambda: refusals(admin) >= enough, what="the refusals")

@@ -1,7 +1,5 @@
 """A blob store that refuses, as after a change of its key: what was paid for waits, as for one that is down."""
 
-from pathlib import Path
-
 import pytest
 
 from tests.neighbours import wait_until
@@ -29,10 +27,6 @@ def gateway(redis_url, simulator, azurite, proxy):
         yield gateway
 
 
-def spooled(gateway):
-    return list(Path(gateway.environment["DARKROOM_DATA_DIR"], "spool").glob("*.picture"))
-
-
 @pytest.mark.parametrize("status", [403, 400])
 def test_a_picture_that_the_store_refuses_waits_on_disk_until_it_is_taken(gateway, simulator, proxy, status):
     proxy.verdict = lambda method, path: status if method in {"PUT", "GET"} and "images" in path else None
@@ -43,12 +37,12 @@ def test_a_picture_that_the_store_refuses_waits_on_disk_until_it_is_taken(gatewa
             return client.get(f"{JOBS}/{job_id}").json()["data"]
 
         wait_until(lambda: looked()["phase"] in {"uploading", "done"}, what="the record of the spool")
-        waiting, on_disk = looked(), spooled(gateway)
+        waiting, on_disk = looked(), gateway.spooled()
         proxy.verdict = lambda *_: None
         job = client.get(f"{JOBS}/{job_id}?wait=40&until=terminal").json()["data"]
 
     assert (waiting["status"], len(on_disk)) == ("running", 1)
-    assert (job["status"], job["billing"]["providerCalls"], spooled(gateway)) == ("succeeded", 1, [])
+    assert (job["status"], job["billing"]["providerCalls"], gateway.spooled()) == ("succeeded", 1, [])
     assert len(simulator.bench.calls()) == 1
 
 
@@ -65,4 +59,4 @@ def test_at_the_deadline_the_upload_has_failed_and_the_picture_is_salvaged_when_
 
     assert len(simulator.bench.calls()) == 1
     assert (failed["status"], failed["error"]["details"]["reason"]) == ("failed", "upload_failed")
-    assert (late["error"]["details"]["salvaged"], late["billing"]["state"], spooled(gateway)) == (True, "billed", [])
+    assert (late["error"]["details"]["salvaged"], late["billing"]["state"], gateway.spooled()) == (True, "billed", [])

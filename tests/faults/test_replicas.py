@@ -19,9 +19,8 @@ def primary():
 
 @pytest.fixture
 def replica(primary):
-    with running_redis() as server, redis.Redis.from_url(server.url) as client:
-        client.replicaof("127.0.0.1", primary.url.rpartition(":")[2].partition("/")[0])
-        wait_until(lambda: client.info("replication")["master_link_status"] == "up", what="the replica")
+    with running_redis() as server:
+        server.follow(primary)
         yield server
 
 

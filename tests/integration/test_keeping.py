@@ -155,7 +155,7 @@ async def test_a_lease_that_is_lost_while_the_bytes_go_to_disk_does_not_end_the_
 async def test_a_picture_stays_on_disk_until_its_job_knows_of_it(parts, monkeypatch):
     monkeypatch.setattr(results, "SPOOL_AFTER_SECONDS", 0.05)
     held, parts.blobs.seconds = await parts.held(), 0.3
-    monkeypatch.setattr("jobs.worker.lease.MAX_PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr("jobs.outage.MAX_PAUSE_SECONDS", 0.2)
 
     async def away():
         parts.store.failing = 2

@@ -83,6 +83,10 @@ class Gateway:
         root = Path(self.environment["DARKROOM_DATA_DIR"]) / "blobs" / "files"
         return sorted(p.relative_to(root).as_posix() for p in (root / below).rglob("*") if p.is_file())
 
+    def spooled(self) -> list[str]:
+        """Names of the pictures that wait on disk."""
+        return sorted(p.name for p in Path(self.environment["DARKROOM_DATA_DIR"], "spool").glob("*.picture"))
+
     def redis_keys_holding(self, text: str) -> list[str]:
         """Every key of the queue's Redis in whose bytes the text occurs."""
         with redis.Redis.from_url(self.environment["REDIS_URL"]) as client:

@@ -17,13 +17,13 @@ from tests.neighbours import free_port, listens, start, stop, wait_until
 class RedisServer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._port = free_port()
-        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
         self.start()
 
     def start(self) -> None:
-        self._child = start(redis_command(self._port, self._folder))
-        wait_until(lambda: listens(self._port), what="Redis")
+        self._child = start(redis_command(self.port, self._folder))
+        wait_until(lambda: listens(self.port), what="Redis")
         wait_until(self._answers, what="Redis' data")
 
     def kill(self) -> None:
@@ -44,6 +44,12 @@ class RedisServer:
     def flush(self) -> None:
         with redis.Redis.from_url(self.url) as client:
             client.flushall()
+
+    def follow(self, primary: RedisServer) -> None:
+        """Be a replica of that one, and have all that it has."""
+        with redis.Redis.from_url(self.url) as client:
+            client.replicaof("127.0.0.1", primary.port)
+            wait_until(lambda: client.info("replication")["master_link_status"] == "up", what="the replica")
 
     def refuse_writes(self) -> None:
         """`MISCONF` from now on, as when its disk is full: the last snapshot failed."""
