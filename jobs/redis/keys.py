@@ -16,11 +16,10 @@ class Keys:
         self.prefix = prefix
         # The queue. A member is a job's id and a score Unix milliseconds, unless something else is said.
         self.due = f"{prefix}due"
-        """Live jobs, by when somebody has to look at them: their deadline, or the end of their lease."""
+        """Live jobs, by when somebody has to look at them: their deadline, or the end of their lease. Workers have
+        those that neither back off, nor are lost, nor stand in a lane."""
         self.backing_off = f"{prefix}backing_off"
         """Queued jobs that wait for a time of their own."""
-        self.claimed = f"{prefix}claimed"
-        """Jobs in a worker's hands, by the time of their claim."""
         self.lost = f"{prefix}lost"
         """Jobs that had begun and whose lease ran out: the next claims take them first."""
         self.pending_salvage = f"{prefix}pending_salvage"

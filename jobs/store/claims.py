@@ -82,10 +82,14 @@ class Claims:
         self._limits = dict(limits or {})
         self.rooms = Rooms(redis, prefix, self._limits)
 
-    async def claim_next(self, turn: str, worker: str, lease_ms: int) -> Claim | Paced | None:
-        """The next job that is this turn's to run; without one the turn has been given back."""
+    async def claim_next(self, turn: str, worker: str, lease_ms: int, *, begins: bool = True) -> Claim | Paced | None:
+        """The next job that is this turn's to run; without one the turn has been given back.
+
+        A turn that `begins` is counted for a lease; then the heartbeat sees to it.
+        """
         told = {
             "turn": turn,
+            "begins": begins,
             "worker": worker,
             "lease_ms": lease_ms,
             "probe_ms": PROBE_MS,

@@ -55,12 +55,12 @@ async def queue_position(redis: Redis, prefix: str, job: Job, provider_limit: in
         shut_until = max((float(time) for time in (until, opens_at) if time), default=0)
         others = {keys.ready(job.org, each.decode()) for each in lanes} - (set() if rank is None else {_own(keys, job)})
         ahead = (rank or 0) + await _count(redis, others, "+inf" if score is None else f"({score.decode()}")
-    orgs, running, slots, org_running, provider_running = counts
+    orgs, live, ready, deferred, lost, slots, org_running, provider_running = counts
     return QueuePosition(
         ahead=ahead,
         orgs=orgs,
         slots=slots,
-        running=running,
+        running=live - ready - deferred - lost,
         org_running=org_running,
         org_limit=None if limit is None else int(limit),
         provider_running=provider_running,
@@ -83,7 +83,7 @@ async def _look(redis: Redis, keys: Keys, job: Job, now: int) -> list[Any]:
     pipe.hget(keys.limits(org), LimitField.MAX_RUNNING)
     pipe.hget(keys.breaker(provider), BreakerField.SHUT_UNTIL)
     pipe.hget(keys.pace(provider), PaceField.OPENS_AT)
-    for members in (keys.ready_orgs, keys.claimed):
+    for members in (keys.ready_orgs, keys.due, keys.ready_jobs, keys.backing_off, keys.lost):
         pipe.zcard(members)
     for leased in (keys.slots, keys.running_of_org(org), keys.running_at_provider(provider)):
         pipe.zcount(leased, f"({now}", "+inf")

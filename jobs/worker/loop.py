@@ -97,9 +97,11 @@ class JobLoop:
         """Run jobs until there is none, this worker drains, or the turn has lasted long enough."""
         loop_time = asyncio.get_running_loop().time
         end = loop_time() + TURN_SECONDS
+        begins = True
         try:
             while not self.draining and loop_time() < end:
-                claim = await self._claims.claim_next(turn, self.name, self._lease_ms)
+                claim = await self._claims.claim_next(turn, self.name, self._lease_ms, begins=begins)
+                begins = False
                 if claim is not None and claim.wake_ms is not None:
                     self._ring_later(claim.wake_ms)
                 if not isinstance(claim, Claim):

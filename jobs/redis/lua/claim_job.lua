@@ -4,21 +4,25 @@
 local now = now_ms()
 local lease_until = now + args.lease_ms
 local room_at = rooms(args.limits, now)
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', keys.backing_off, '-inf', now, 'LIMIT', 0, 20)) do
-  redis.call('ZREM', keys.backing_off, id)
-  local job = read(keys.job(id), JobField.org, JobField.provider, JobField.score)
-  if job.org then
-    make_ready(job.org, job.provider, id, job.score)
+local lanes = redis.call('SMEMBERS', keys.lanes)
+local set_back = redis.call('EXISTS', keys.backing_off, keys.throttled_orgs, keys.lost) > 0  -- seldom
+if set_back then
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', keys.backing_off, '-inf', now, 'LIMIT', 0, 20)) do
+    redis.call('ZREM', keys.backing_off, id)
+    local job = read(keys.job(id), JobField.org, JobField.provider, JobField.score)
+    if job.org then
+      make_ready(job.org, job.provider, id, job.score)
+    end
   end
+  let_in_due(now)
+  lanes = redis.call('SMEMBERS', keys.lanes)
 end
-
-let_in_due(now)
 local budget = {orgs = 50}
 
 -- The org whose turn it is: the one with the least tag in any lane from which a job may be claimed now.
 local function next_org()
   local chosen, least
-  for _, lane in ipairs(redis.call('SMEMBERS', keys.lanes)) do
+  for _, lane in ipairs(lanes) do
     if may_claim(room_at, lane) then
       each_org(lane, now, budget, function(org, tag)
         if not least or tag < least or (tag == least and org < chosen) then
@@ -63,17 +67,17 @@ end
 local function next_job()
   local org, tag = next_org()
   if org and budget.orgs > 0 then
-    local lanes = redis.call('SMEMBERS', keys.lanes_of_org(org))
-    local lane = lane_of(org, lanes)
+    local of_org = #lanes == 1 and lanes or redis.call('SMEMBERS', keys.lanes_of_org(org))
+    local lane = lane_of(org, of_org)
     local id, last = take_first(org, lane)
-    return id, {org = org, tag = tag, lane = lane, lanes = lanes, last = last}
+    return id, {org = org, tag = tag, lane = lane, lanes = of_org, last = last}
   end
 end
 
 -- In how many milliseconds this worker should ask for a turn again, for the sake of what waits for a provider's pace.
 local function first_opening()
   local first
-  for _, lane in ipairs(redis.call('SMEMBERS', keys.lanes)) do
+  for _, lane in ipairs(lanes) do
     if paced(provider_of(lane), now) == 0 then
       local opens_in = wake_in(provider_of(lane), now)
       first = opens_in and math.min(opens_in, first or opens_in) or first
@@ -83,7 +87,7 @@ local function first_opening()
 end
 
 for _ = 1, 100 do
-  local lost = redis.call('ZPOPMIN', keys.lost)[1]
+  local lost = set_back and redis.call('ZPOPMIN', keys.lost)[1]
   local id, turn = lost, nil
   if not lost then
     id, turn = next_job()
@@ -93,7 +97,7 @@ for _ = 1, 100 do
   end
   if not id then
     redis.call('ZREM', keys.turns, args.turn)
-    if redis.call('EXISTS', keys.ready_orgs, keys.claimed) == 0 then
+    if redis.call('EXISTS', keys.ready_orgs, keys.due) == 0 then
       redis.call('DEL', keys.tags)  -- nobody waits and nothing runs: all begin alike again
     end
     return first_opening()
@@ -125,14 +129,15 @@ for _ = 1, 100 do
     redis.call('HSET', key, JobField.fence, fence, JobField.lease_until, lease_until, JobField.worker, args.worker,
       JobField.astray, 0)
     redis.call('ZADD', keys.due, math.min(tonumber(job.deadline), lease_until), id)
-    redis.call('ZADD', keys.claimed, now, id)
     local wake_ms
     if room then
       redis.call('ZADD', keys.running_at_provider(job.provider), lease_until, room_of(id, fence))
       wake_ms = count_call(job.provider, now) and wake_in(job.provider, now)
     end
     redis.call('ZADD', keys.running_of_org(job.org), lease_until, id)
-    redis.call('ZADD', keys.turns, lease_until, args.turn)
+    if args.begins then
+      redis.call('ZADD', keys.turns, lease_until, args.turn)  -- and then with each heartbeat
+    end
     if room and probing then  -- one job tries it out
       redis.call('HSET', keys.breaker(job.provider), BreakerField.shut_until, now + args.probe_ms, BreakerField.probe, 1)
     end

@@ -43,7 +43,6 @@ if live and status ~= 'queued' then
   end
 elseif held.provider then  -- a record that had ended stands nowhere
   if held.lease_until then
-    redis.call('ZREM', keys.claimed, id)
     if args.frees_room and held.fence then
       redis.call('ZREM', keys.running_at_provider(held.provider), room_of(id, held.fence))
     end

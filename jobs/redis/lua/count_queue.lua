@@ -10,10 +10,8 @@ for _ = 1, 100 do
   end
   redis.call('ZREM', keys.ready_jobs, oldest)
 end
-local counts = {}
-for _, members in ipairs({keys.ready_jobs, keys.claimed, keys.backing_off}) do
-  counts[#counts + 1] = redis.call('ZCARD', members)
-end
+local ready, deferred = redis.call('ZCARD', keys.ready_jobs), redis.call('ZCARD', keys.backing_off)
+local counts = {ready, redis.call('ZCARD', keys.due) - ready - deferred - redis.call('ZCARD', keys.lost), deferred}
 for _, leased in ipairs({keys.turns, keys.slots, keys.workers}) do
   counts[#counts + 1] = redis.call('ZCOUNT', leased, '(' .. now, '+inf')
 end

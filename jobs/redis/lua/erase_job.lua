@@ -30,7 +30,7 @@ end
 redis.call('DEL', keys.job(id), keys.events(id), keys.deliveries_of_job(id))
 redis.call('ZREM', keys.jobs_of_org(org), id)
 redis.call('ZREM', keys.index_ends, index_entry('job', id, org))
-for _, index in ipairs({keys.due, keys.backing_off, keys.claimed, keys.lost, keys.pending_salvage}) do
+for _, index in ipairs({keys.due, keys.backing_off, keys.lost, keys.pending_salvage}) do
   redis.call('ZREM', index, id)
 end
 redis.call('SET', keys.tombstone(id), org, 'PX', args.keep_tombstone_ms)

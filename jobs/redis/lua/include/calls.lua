@@ -59,14 +59,17 @@ local function count_failure(call)
 end
 
 local function record_call(call)
-  local pace = read(
+  local well = redis.call('EXISTS', keys.pace(call.provider), keys.breaker(call.provider)) == 0
+  local pace = well and {} or read(
     keys.pace(call.provider),
     PaceField.opens_at, PaceField.interval, PaceField.slowed_at, PaceField.step, PaceField.wakes_at
   )
   if call.verdict == 'good' then
     keep_time(call)
-    redis.call('DEL', keys.breaker(call.provider))
-    speed_up(call, pace)
+    if not well then
+      redis.call('DEL', keys.breaker(call.provider))
+      speed_up(call, pace)
+    end
   elseif call.verdict == 'bad' then
     count_failure(call)
   end

@@ -224,8 +224,13 @@ local function rooms(limits, now)
   local known, probing = {}, {}
   return function(provider)
     if known[provider] == nil then
+      local shut_until
+      if redis.call('EXISTS', keys.pace(provider), keys.breaker(provider)) == 0 then  -- as mostly
+        known_paces[provider] = {}
+      else
+        shut_until = redis.call('HGET', keys.breaker(provider), BreakerField.shut_until)
+      end
       local calls, opens_at = paced(provider, now)
-      local shut_until = redis.call('HGET', keys.breaker(provider), BreakerField.shut_until)
       probing[provider] = shut_until and true or false
       if tonumber(shut_until or '0') > now then
         known[provider] = 'shut'
