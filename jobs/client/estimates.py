@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
+import itertools
 import math
-import statistics
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +26,8 @@ PositionOf = Callable[[Job, int | None], Awaitable["QueuePosition"]]
 
 ENOUGH: Final = 5
 """Measured calls from which times are told instead of the catalog's."""
+HALF_LIFE: Final = 10
+"""A call weighs half as much as the one that ended so many calls after it: a provider's slowing down is soon told."""
 FRESH_SECONDS: Final = 5.0
 """How old what was measured may be: polls of running jobs cost Redis no command for it."""
 MAX_MODELS: Final = 1_000
@@ -70,8 +73,7 @@ class Estimates:
             if len(self._measured) >= MAX_MODELS:  # deployments have any name: those in use are soon known again
                 self._measured.clear()
             self._measured[provider, model] = (time.monotonic(), found)
-        family = self._catalog.family(provider, model)
-        return found or Percentiles(family.p50_seconds, family.p90_seconds)
+        return found or self._listed(provider, model)
 
     async def queued(self, job: Job) -> Queued:
         """Where a queued job stands, or one that is not made would. Raises `ServiceUnavailable`."""
@@ -99,10 +101,19 @@ class Estimates:
         return progress
 
     def retry_after(self, job: Job) -> int:
-        """Seconds after which it is worth asking again: the rest of the model's own typical time, 1 to 30."""
-        family = self._catalog.family(job.request.provider, job.request.model)
+        """Seconds after which it is worth asking again: the rest of the model's own typical time, 1 to 30.
+
+        By what this process has last heard of the model's calls, however old it is.
+        """
+        provider, model = job.request.provider, job.request.model
+        _, found = self._measured.get((provider, model), (0.0, None))
+        typical = found or self._listed(provider, model)
         begun = job.started_ms or now_ms()
-        return max(1, min(30, round(family.p50_seconds - (now_ms() - begun) / 1000)))
+        return max(1, min(30, round(typical.p50 - (now_ms() - begun) / 1000)))
+
+    def _listed(self, provider: str, model: str) -> Percentiles:
+        family = self._catalog.family(provider, model)
+        return Percentiles(family.p50_seconds, family.p90_seconds)
 
     async def _queue_fields(self, job: Job) -> dict[str, Any]:
         queued = await self.queued(job)
@@ -131,11 +142,16 @@ class Estimates:
 
 
 def measured(took_ms: Sequence[int]) -> Percentiles | None:
-    """What the last good calls took, in milliseconds each; None: too few to say."""
+    """What the last good calls took, in milliseconds each, the newest first; None: too few to say.
+
+    Each percentile is the least of them that, with all that took less, has that share of the weight.
+    """
     if len(took_ms) < ENOUGH:
         return None
-    cuts = statistics.quantiles(took_ms, n=10, method="inclusive")
-    return Percentiles(cuts[4] / 1000, cuts[8] / 1000)
+    weighed = sorted((took, 0.5 ** (age / HALF_LIFE)) for age, took in enumerate(took_ms))
+    sums = list(itertools.accumulate(weight for _, weight in weighed))
+    p50, p90 = (weighed[bisect.bisect_left(sums, share * sums[-1])][0] / 1000 for share in (0.5, 0.9))
+    return Percentiles(p50, p90)
 
 
 def start(position: QueuePosition, typical: Percentiles, held_seconds: float) -> Percentiles | None:

@@ -115,6 +115,7 @@ async def test_a_start_is_told_by_the_catalog_until_five_calls_were_measured(sto
     assert cached == by_catalog
     assert by_measure["queue"]["estimatedStartSeconds"] == {"p50": 3.0, "p90": 3.0}
     assert by_measure["progress"]["estimatedFinishSeconds"] == 6.0
+    assert (estimates.retry_after(behind), fresh.retry_after(behind)) == (11, 3)
 
 
 async def test_the_times_of_one_model_are_not_told_of_another(breaker, estimates):

@@ -25,7 +25,15 @@ BUSY = replace(IDLE, running=4, org_running=4, provider_running=4)
 
 def test_four_calls_say_nothing_and_five_tell_the_middle_and_the_ninth_of_ten():
     assert measured([1_000] * 4) is None
-    assert measured([1_000, 2_000, 3_000, 4_000, 5_000]) == Percentiles(3.0, 4.6)
+    assert measured([1_000, 2_000, 3_000, 4_000, 5_000]) == Percentiles(3.0, 5.0)
+
+
+def test_the_last_calls_weigh_more_than_those_before_them():
+    slowed_down = [40_000] * 10 + [10_000] * 20
+
+    assert measured(slowed_down) == Percentiles(40.0, 40.0)
+    assert measured(slowed_down[::-1]) == Percentiles(10.0, 40.0)
+    assert measured([40_000] * 3 + [10_000] * 197) == Percentiles(10.0, 40.0)
 
 
 @pytest.mark.parametrize(
