@@ -179,22 +179,23 @@ class Outcome(StrEnum):
     NOT_SENT = "not_sent"
     """Nothing left: DNS, connect, TLS, pool. Never charged; tried again."""
     THROTTLED = "throttled"
-    """Answered 429 or 503. Not charged; tried again after `retry_after`."""
+    """Answered 429, 503, 425 or 529. Not charged; tried again after `retry_after`."""
     REFUSED = "refused"
     """Answered with any other error status. Not charged; final."""
     BAD_RESPONSE = "bad_response"
-    """A 200 without a usable picture. Charged; final."""
+    """A success without a usable picture. Charged; final."""
     UNKNOWN = "unknown"
-    """Cut or timed out after sending, 502, 504, an unreadable 200. Perhaps charged; never sent again unasked."""
+    """Cut or timed out after sending, 502, 504, an unreadable success. Perhaps charged; never sent again unasked."""
 
 
 class ProviderError(DarkroomError):
     """What a provider adapter raises: the far end's own words, already made ours.
 
-    `outcome` decides what the engine may do next; `error` is what the caller is told when it is final.
+    `outcome` decides what the engine may do next; `error` is what the caller is told when it is final. For operators:
+    `cause` says why nothing was sent, `trouble` names what only they can mend.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each says another thing of the call, by name
         self,
         outcome: Outcome,
         error: DarkroomError,
@@ -202,8 +203,11 @@ class ProviderError(DarkroomError):
         provider_status: int | None = None,
         provider_request_id: str | None = None,
         retry_after: float | None = None,
+        cause: str | None = None,
     ) -> None:
         super().__init__(error.message, retry_after=retry_after)
+        self.cause = cause
+        self.trouble: str | None = None
         self.outcome = outcome
         self.error = error
         self.provider_status = provider_status

@@ -70,7 +70,13 @@ class Warned(Struct, frozen=True, kw_only=True):
     field: str | None = None
 
 
-Step = Accepted | Answered | Progressed | PartialImage | Picture | Usage | Text | Warned
+class Unusable(Struct, frozen=True):
+    """What came for a picture and is none, or an answer that nobody can read: paid for, and kept for the operator."""
+
+    data: bytes
+
+
+Step = Accepted | Answered | Progressed | PartialImage | Picture | Unusable | Usage | Text | Warned
 
 
 class Provider(Protocol):

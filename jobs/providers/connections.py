@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _PICTURE_BYTES: Final = 4 * 1024 * 1024
 """Read ahead, so that a picture's answer is not fetched in slices of aiohttp's 64 KiB."""
 
+_HEADER_BYTES: Final = 64 * 1024
+"""Of one header of an answer, as far ends' cookies and content networks' reports need it."""
+
 
 def session(*middlewares: ClientMiddlewareType, ssl: SSLContext | bool = True) -> ClientSession:
     """A session for an SDK, to be closed by whoever asked for it; connecting has its own short time.
@@ -29,6 +32,8 @@ def session(*middlewares: ClientMiddlewareType, ssl: SSLContext | bool = True) -
         connector=_Connector(limit=0, force_close=True, ssl=ssl),
         trust_env=True,
         read_bufsize=_PICTURE_BYTES,
+        max_line_size=_HEADER_BYTES,
+        max_field_size=_HEADER_BYTES,
         middlewares=middlewares,
     )
 

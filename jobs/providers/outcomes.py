@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from jobs.errors import (
@@ -17,11 +17,14 @@ from jobs.errors import (
 
 CONNECT_SECONDS: Final = 5.0
 """What connecting may take at most."""
-BAD_REQUEST: Final = frozenset({400, 404, 413, 415, 422})
-"""Statuses that speak of what was asked; the others speak of the provider, or of us."""
+TROUBLES: Final[Mapping[str, str]] = {
+    "credential": "the provider refused the gateway's credential",
+    "account": "the provider refused the gateway's account: its money or quota is used up, or it is closed",
+    "region": "the provider does not serve the region that the gateway calls from",
+    "endpoint": "the provider does not know the address that the gateway called: its base URL or API version is wrong",
+}
+"""What only the gateway's operator can mend, by its name. What the provider said may hold the key: it is not told."""
 
-_MAX_MESSAGE: Final = 500
-"""Characters of a provider's own words that are passed on."""
 _NOT_SENT: Final = frozenset(
     {
         "ConnectError",
@@ -47,7 +50,8 @@ def cut(error: BaseException, *, answered: bool = False) -> ProviderError:
     chain = _judged(error)
     if not answered and any(kind.__name__ in _NOT_SENT for e in chain for kind in type(e).__mro__):
         message = "the provider cannot be reached"
-        return ProviderError(Outcome.NOT_SENT, ServiceUnavailable(message, reason="provider_unavailable"))
+        unreached = ServiceUnavailable(message, reason="provider_unavailable")
+        return ProviderError(Outcome.NOT_SENT, unreached, cause=_why(chain))
     if any(isinstance(e, TimeoutError) or "Timeout" in type(e).__name__ for e in chain):
         message = "the provider did not answer in time; it may have made, and billed, the picture"
         return ProviderError(Outcome.UNKNOWN, TimedOut(message, reason="provider_timeout"))
@@ -55,10 +59,10 @@ def cut(error: BaseException, *, answered: bool = False) -> ProviderError:
     return ProviderError(Outcome.UNKNOWN, ServiceUnavailable(message, reason="outcome_unknown"))
 
 
-def unreadable() -> ProviderError:
-    """A success that is no JSON: nobody knows whether there was a picture in it."""
+def unreadable(status: int) -> ProviderError:
+    """A success that cannot be read: nobody knows whether there was a picture in it."""
     error = ServiceUnavailable("the provider's answer cannot be read", reason="outcome_unknown")
-    return ProviderError(Outcome.UNKNOWN, error, provider_status=200)
+    return ProviderError(Outcome.UNKNOWN, error, provider_status=status)
 
 
 def bad_response(message: str, *, status: int = 200) -> ProviderError:
@@ -71,15 +75,14 @@ def refused_status(status: int, request_id: str | None, after: float | None) -> 
     """An answered error status that says nothing of the request itself.
 
     Beside 502 and 504 those of gateways and content networks that gave up on the server behind them, or on whoever
-    asked: 408, 499 (nginx), 520, 522 and 524 (Cloudflare). The order had arrived, and may have been served.
+    asked: 408, 499 (nginx), 520, 522 and 524 (Cloudflare). The order had arrived, and may have been served. Beside 503
+    those of who is too early (425) or too late at a full house (529, Anthropic and others).
     """
     error: ServiceUnavailable
     match status:
-        case 401 | 403:
-            return refused_credential(status, request_id)
         case 429:
             outcome, error = Outcome.THROTTLED, ProviderRateLimited(retry_after=after)
-        case 503:
+        case 425 | 503 | 529:
             message = "the provider is not available"
             outcome, error = Outcome.THROTTLED, _unavailable(message, after)
         case 408 | 499 | 502 | 504 | 520 | 522 | 524:
@@ -97,21 +100,17 @@ def refused_status(status: int, request_id: str | None, after: float | None) -> 
     return ProviderError(outcome, error, provider_status=status, provider_request_id=request_id, retry_after=after)
 
 
-def refused_credential(status: int, request_id: str | None) -> ProviderError:
-    """The key is ours, and so is the trouble; what the provider said may hold the key, and is not passed on."""
-    error = ServiceUnavailable("the provider refused the gateway's credential", reason="provider_unavailable")
-    return _refused(error, status, request_id)
+def refused_gateway(trouble: str, status: int, request_id: str | None) -> ProviderError:
+    """Ours to mend, not the caller's: one of `TROUBLES`."""
+    error = ServiceUnavailable(TROUBLES[trouble], reason="provider_unavailable")
+    refused = _refused(error, status, request_id)
+    refused.trouble = trouble
+    return refused
 
 
-def refused_account(status: int, request_id: str | None) -> ProviderError:
-    """The account is ours, too: its budget is spent, or it is closed."""
-    error = ServiceUnavailable("the provider refused the gateway's account", reason="provider_unavailable")
-    return _refused(error, status, request_id)
-
-
-def refused_policy(status: int, request_id: str | None) -> ProviderError:
-    """The provider will not draw that."""
-    message = "the provider refused the prompt under its content policy"
+def refused_policy(status: int, request_id: str | None, words: str = "") -> ProviderError:
+    """The provider will not draw that; `words` are its own."""
+    message = f"the provider refused the prompt under its content policy{words and ': '}{words}"
     return _refused(InvalidInput(message, reason="content_policy", field="prompt"), status, request_id)
 
 
@@ -121,11 +120,10 @@ def refused_model(status: int, request_id: str | None) -> ProviderError:
     return _refused(InvalidInput(message, field="model", reason="model_not_found"), status, request_id)
 
 
-def refused_request(said: object, status: int, request_id: str | None, *, field: object = None) -> ProviderError:
-    """The provider found fault with the request, in its own words (500 characters of them) and its own field."""
-    words = said[:_MAX_MESSAGE] if isinstance(said, str) else ""
+def refused_request(words: str, status: int, request_id: str | None, *, field: str | None = None) -> ProviderError:
+    """The provider found fault with the request, in its own words and its own field."""
     message = f"the provider refused the request{words and ': '}{words}"
-    return _refused(InvalidInput(message, field=field if isinstance(field, str) else None), status, request_id)
+    return _refused(InvalidInput(message, field=field), status, request_id)
 
 
 def _refused(error: DarkroomError, status: int, request_id: str | None) -> ProviderError:
@@ -150,3 +148,22 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _unavailable(message: str, after: float | None) -> ServiceUnavailable:
     return ServiceUnavailable(message, reason="provider_unavailable", retry_after=after)
+
+
+def _why(chain: list[BaseException]) -> str:
+    """Why nothing was sent, for the log: the kind of trouble and the host that was asked."""
+    below = (getattr(error, "os_error", None) for error in chain)  # what aiohttp keeps of the system's own
+    kinds = {kind.__name__ for error in (*chain, *below) for kind in type(error).__mro__}
+    host = next((f"{e.host}:{e.port}" for e in chain if hasattr(e, "host") and hasattr(e, "port")), "")
+    words = next((word for kind, word in _WHY if kind in kinds), "no connection")
+    return f"{words}{host and ' at '}{host}"
+
+
+_WHY: Final = (
+    ("ClientConnectorDNSError", "the name is not known (DNS)"),
+    ("ClientSSLError", "no TLS could be agreed"),
+    ("SSLError", "no TLS could be agreed"),
+    ("ConnectionRefusedError", "the connection was refused"),
+    ("TimeoutError", "connecting took too long"),
+)
+"""By the exception's class, the closest first."""

@@ -1,33 +1,49 @@
-"""Server-sent events (WHATWG HTML, section 9.2) as a far end streams them: the data of each, whole."""
+"""Server-sent events (WHATWG HTML, section 9.2) as a far end streams them: each with its name and its data, whole."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from msgspec import Struct
 
-async def data_of(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The data of each event, whose other fields and comments are passed over.
+
+class Event(Struct, frozen=True):
+    """An event; `name` is what its `event:` line says, or nothing."""
+
+    name: str
+    data: bytes
+
+
+async def events(pieces: AsyncIterator[bytes]) -> AsyncIterator[Event]:
+    """Each event that has data; other fields and comments are passed over.
 
     The last event counts without the empty line that ends it, too: whether it is whole is seen by who reads it.
     """
-    data: list[bytes] = []
+    name, data = "", list[bytes]()
     async for line in _lines(pieces):
-        if line.startswith(b"data:"):
-            data.append(line.removeprefix(b"data:").removeprefix(b" "))
-        elif not line and data:
-            yield b"\n".join(data)
-            data = []
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            data.append(value.removeprefix(b" "))
+        elif field == b"event":
+            name = value.strip().decode("utf-8", "replace")
+        elif not line:
+            if data:
+                yield Event(name, b"\n".join(data))
+            name, data = "", []
     if data:
-        yield b"\n".join(data)
+        yield Event(name, b"\n".join(data))
 
 
 async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Lines without their ends (LF or CR LF); each byte is copied once, however long the line of a picture is."""
+    """Lines without their ends (LF, CR or CR LF); each byte is copied once, however long the line of a picture is."""
     begun: list[bytes] = []
+    after_cr = False
     async for piece in pieces:
-        *ended, rest = piece.split(b"\n")
+        rest = piece.removeprefix(b"\n") if after_cr else piece
+        after_cr = piece.endswith(b"\r")
+        *ended, last = rest.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
         for line in ended:
-            yield b"".join((*begun, line)).removesuffix(b"\r")
+            yield b"".join((*begun, line))
             begun = []
-        begun.append(rest)
-    yield b"".join(begun).removesuffix(b"\r")
+        begun.append(last)
+    yield b"".join(begun)

@@ -112,8 +112,16 @@ async def test_a_200_that_cannot_be_read_is_an_unknown_outcome(provider, body):
 
 
 @pytest.mark.parametrize("provider", ALL)
-@pytest.mark.parametrize(("status", "reason"), [(429, "provider_rate_limited"), (503, "provider_unavailable")])
-async def test_429_and_503_are_throttled_with_the_providers_own_retry_after(provider, status, reason):
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (429, "provider_rate_limited"),
+        (503, "provider_unavailable"),
+        (529, "provider_unavailable"),
+        (425, "provider_unavailable"),
+    ],
+)
+async def test_429_503_529_and_425_are_throttled_with_the_providers_own_retry_after(provider, status, reason):
     error = await failed(provider, response(status, failure(provider, status, "slow down"), retry_after="7"))
 
     assert (error.outcome, error.retry_after, error.provider_status) == (Outcome.THROTTLED, 7.0, status)
@@ -134,6 +142,8 @@ async def test_a_throttling_status_counts_whatever_its_body_is(provider, body):
     ("headers", "seconds"),
     [
         ({"retry_after_ms": "1500", "retry_after": "9"}, 1.5),
+        ({"x_ms_retry_after_ms": "1500", "retry_after": "9"}, 1.5),
+        ({"retry_after": "2, 2"}, 2.0),
         ({"retry_after": "2.5"}, 2.5),
         ({"retry_after": formatdate(0, usegmt=True)}, 0.0),
         ({"retry_after": "soon"}, None),
@@ -212,7 +222,7 @@ async def test_google_says_in_the_body_when_to_come_back(details, headers, secon
 
 
 @pytest.mark.parametrize("provider", ALL)
-@pytest.mark.parametrize("status", [500, 501, 409, 425])
+@pytest.mark.parametrize("status", [500, 501, 409])
 async def test_any_other_answered_status_is_a_final_refusal_of_theirs(provider, status):
     error = await failed(provider, response(status, failure(provider, status, "oh no")))
 
@@ -249,7 +259,7 @@ async def test_a_refused_request_passes_on_at_most_500_characters_of_what_the_pr
 
 
 @pytest.mark.parametrize("provider", ALL)
-@pytest.mark.parametrize("body", [b"<h1>Bad Request</h1>", b"", b"[1]", b'{"error": {"message": 7}}'])
+@pytest.mark.parametrize("body", [b"", b"[1]", b'{"error": {"message": 7}}'])
 async def test_a_refusal_whose_words_cannot_be_read_is_a_refusal_all_the_same(provider, body):
     error = await failed(provider, response(400, body))
 
@@ -298,6 +308,9 @@ async def test_a_content_policy_refusal_says_so(provider, more):
     "answer",
     [
         {"candidates": [{"finishReason": "IMAGE_SAFETY"}]},
+        {"candidates": [{"finishReason": "NO_IMAGE"}]},
+        {"candidates": [{"finishReason": "LANGUAGE"}]},
+        {"candidates": [{"finishReason": "ESCALATION"}]},
         {"candidates": [{"finishReason": "PROHIBITED_CONTENT", "content": {"parts": [{"text": "no"}]}}]},
         {"promptFeedback": {"blockReason": "SAFETY"}},
     ],
@@ -320,7 +333,6 @@ async def test_gemini_refuses_with_a_200_and_it_is_a_content_policy_refusal(answ
         ("gemini", {"candidates": []}),
         ("gemini", {}),
         ("gemini", []),
-        ("gemini", {"candidates": [{"finishReason": "NO_IMAGE"}]}),
         ("gemini", {"candidates": [{"content": {"parts": [{"text": "I cannot draw."}]}, "finishReason": "STOP"}]}),
         ("gemini", {"candidates": [{"finishReason": "SOMETHING_NEW"}]}),
         ("gemini", {"candidates": [{"finishReason": {"strange": 1}}]}),

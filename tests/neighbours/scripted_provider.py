@@ -37,6 +37,7 @@ OPENAI = ("azure-openai", "openai")
 class Asked(Struct, frozen=True):
     """One request as it arrived; header names in lower case."""
 
+    method: str
     path: str
     headers: dict[str, str]
     body: bytes
@@ -67,6 +68,8 @@ class FarEnd:
     def __init__(self) -> None:
         self.url = ""
         self.reply: bytes | None = HANG
+        self.replies: dict[str, bytes] = {}
+        """What is answered to a request of a method, before `reply`."""
         self.pause = 0.0
         """Seconds between one byte of a body and the next."""
         self.closes_on_reuse = False
@@ -86,15 +89,36 @@ class FarEnd:
                 used = True
                 if first.isalpha():
                     self.asked.append(await _read(first, reader))
-                if self.reply is HANG:
+                reply = self.replies.get(self.asked[-1].method, self.reply) if self.asked else self.reply
+                if reply is HANG:
                     await reader.read()
                     break
-                if self.reply == CUT:
+                if reply == CUT:
                     writer.transport.abort()
                     break
-                await self._write(writer, self.reply)
-                if b"connection: close" in self.reply.lower() or not first.isalpha():
+                await self._write(writer, reply)
+                if b"connection: close" in reply.lower() or not first.isalpha():
                     break
+
+    async def asked_by(self, provider: str, **asked: Any) -> list[Step]:
+        """What a provider makes of one call, whatever else it asks for."""
+        return await steps(provider, self.url, order(provider, **asked))
+
+    async def failing(self, provider: str, **asked: Any) -> ProviderError:
+        """The error of one call."""
+        return (await self.ending(provider, **asked))[1]
+
+    async def ending(self, provider: str, **asked: Any) -> tuple[list[Step], ProviderError]:
+        """What a call that fails brings before, and its error."""
+        found: list[Step] = []
+        with pytest.raises(ProviderError) as caught:
+            await self._collect(provider, found, order(provider, **asked))
+        return found, caught.value
+
+    async def _collect(self, provider: str, found: list[Step], asked: Order) -> None:
+        async with opened(provider, self.url) as client:
+            async for step in client.generate(asked):
+                found.append(step)  # noqa: PERF401  # what came before an error is kept
 
     async def _write(self, writer: asyncio.StreamWriter, reply: bytes) -> None:
         head = reply.index(b"\r\n\r\n") + 4 if self.pause else len(reply)
@@ -216,9 +240,10 @@ async def unsent(provider: str, url: str, **asked: Any) -> ProviderError:
 async def _read(first: bytes, reader: asyncio.StreamReader) -> Asked:
     head = (first + await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
+    method, path, _ = head[0].split(" ")
     if headers.get("transfer-encoding") == "chunked":
-        return Asked(head[0].split(" ")[1], headers, await _chunks(reader))
-    return Asked(head[0].split(" ")[1], headers, await reader.readexactly(int(headers.get("content-length", 0))))
+        return Asked(method, path, headers, await _chunks(reader))
+    return Asked(method, path, headers, await reader.readexactly(int(headers.get("content-length", 0))))
 
 
 async def _chunks(reader: asyncio.StreamReader) -> bytes:

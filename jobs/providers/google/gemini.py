@@ -6,35 +6,24 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-from msgspec import Raw, Struct
-
 from jobs.errors import ProviderError
-from jobs.model.picture import Usage
+from jobs.model.picture import Picture
 from jobs.outside.retry_after import retry_after
-from jobs.pictures.sniff import NotAPicture
-from jobs.providers.base import Answered, Order, Step, Text
+from jobs.providers.answers import documents, once
+from jobs.providers.base import Answered, Order, Step
+from jobs.providers.elsewhere import Elsewhere
+from jobs.providers.errors import judged
 from jobs.providers.google import quota
+from jobs.providers.google.reading import Answer
 from jobs.providers.options import merged
-from jobs.providers.outcomes import (
-    BAD_REQUEST,
-    bad_response,
-    cut,
-    refused_account,
-    refused_credential,
-    refused_model,
-    refused_policy,
-    refused_request,
-    refused_status,
-    unreadable,
-)
-from jobs.providers.replies import decoded, picture, told
+from jobs.providers.outcomes import cut
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
     from google.genai import Client
 
 API_VERSION: Final = "v1beta"
+GOOGLE: Final = "https://generativelanguage.googleapis.com"
 _PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     "aspectRatio": ("generationConfig", "imageConfig"),
     "imageSize": ("generationConfig", "imageConfig"),
@@ -45,53 +34,6 @@ _PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     "safetySettings": (),
 }
 """Options that a caller may set, by Google's names, and where in the body each stands. No tools: they bill, too."""
-_REFUSALS: Final = frozenset(
-    {
-        "SAFETY",
-        "IMAGE_SAFETY",
-        "PROHIBITED_CONTENT",
-        "IMAGE_PROHIBITED_CONTENT",
-        "BLOCKLIST",
-        "SPII",
-        "RECITATION",
-        "IMAGE_RECITATION",
-    }
-)
-"""Finish reasons that are a refusal of what was asked; any other without a picture is a bad answer."""
-
-
-class _Inline(Struct):
-    data: Raw = Raw()
-
-
-class _Part(Struct, rename="camel"):
-    text: Any = None
-    thought: Any = None
-    inline_data: _Inline | None = None
-
-
-class _Content(Struct):
-    parts: list[_Part] | None = None
-
-
-class _Candidate(Struct, rename="camel"):
-    content: _Content | None = None
-    finish_reason: Any = None
-
-
-class _Answer(Struct, rename="camel"):
-    """What we use of an answer; the rest is not read."""
-
-    candidates: list[_Candidate] | None = None
-    prompt_feedback: Any = None
-    usage_metadata: Any = None
-    response_id: Any = None
-
-
-class _Counts(Struct, rename="camel"):
-    prompt_token_count: int | None = None
-    candidates_token_count: int | None = None
-    total_token_count: int | None = None
 
 
 class Gemini:
@@ -131,29 +73,41 @@ class Gemini:
     async def generate(self, order: Order) -> AsyncIterator[Step]:
         """See `Provider.generate`. One call makes one picture."""
         fields, ignored = merged(order, {"aspectRatio": order.request.size}, takes=lambda name: name in _PLACES)
+        status, body = await self._answered(order, fields)
+        answer = Answer([document async for document in documents(once(body))], status)
+        yield Answered(status=status, request_id=answer.request_id)
+        steps = await answer.read(Elsewhere(self._base_url or GOOGLE))
+        for step in (*steps, *ignored):
+            yield step
+        if not any(isinstance(step, Picture) for step in steps):
+            raise answer.without_picture(steps)
+
+    async def _answered(self, order: Order, fields: Mapping[str, Any]) -> tuple[int, bytes]:
+        """Status and body of a success. Raises `ProviderError`."""
+        from jobs.providers.google import http  # aiohttp is loaded with the SDK
+
         try:
             async with asyncio.timeout(order.timeout):
-                content = await self._send(order, fields)
+                await self._send(order, fields)
+        except http.Answer as answer:
+            if answer.status in range(200, 300):
+                return answer.status, answer.body
+            raise _refused(answer.status, answer.headers, answer.body) from None
         except Exception as error:
-            raise _failure(error) from error
-        answer = decoded(content, _Answer)
-        yield Answered(status=200, request_id=told(answer.response_id, str))
-        for step in (*_read(answer), *ignored):
-            yield step
+            raise cut(error, answered=isinstance(error, http.CutAnswer)) from error
+        raise RuntimeError("every call ends as an answer or an error")
 
-    async def _send(self, order: Order, fields: Mapping[str, Any]) -> str:
-        """The answer's body as it came: the SDK's own reading loses a picture to any strange word beside it."""
+    async def _send(self, order: Order, fields: Mapping[str, Any]) -> None:
         from google.genai import types
 
         if self._client is None:
             raise RuntimeError("open() first")
         parts: list[Any] = [types.Part.from_bytes(data=p.data, mime_type=p.media_type) for p in order.images]
-        answer = await self._client.aio.models.generate_content(
+        await self._client.aio.models.generate_content(
             model=order.request.model,
             contents=[*parts, types.Part.from_text(text=prompt_of(order))],
             config=types.GenerateContentConfig(
                 response_modalities=["TEXT", "IMAGE"],
-                should_return_http_response=True,
                 http_options=types.HttpOptions(
                     timeout=round(order.timeout * 1000),
                     headers={"x-client-request-id": order.request_id},
@@ -161,7 +115,6 @@ class Gemini:
                 ),
             ),
         )
-        return (answer.sdk_http_response and answer.sdk_http_response.body) or ""
 
 
 def prompt_of(order: Order) -> str:
@@ -180,64 +133,8 @@ def _placed(fields: Mapping[str, Any]) -> dict[str, Any]:
     return body
 
 
-def _read(answer: _Answer) -> list[Step]:
-    contents = [c.content for c in (answer.candidates or [])[:1] if c.content]
-    parts = [p for content in contents for p in content.parts or [] if p.thought is not True]
-    inline = next((p.inline_data for p in parts if p.inline_data), None)
-    if inline is None:
-        raise _without_picture(answer)
-    try:
-        made = picture(inline.data)
-    except NotAPicture as error:
-        raise bad_response(f"the provider's picture cannot be used: {error}") from error
-    text = "".join(p.text for p in parts if isinstance(p.text, str))
-    counts = told(answer.usage_metadata, _Counts)
-    return [*([Text(text)] if text else []), made, *([] if counts is None else [_counted(counts)])]
-
-
-def _counted(counts: _Counts) -> Usage:
-    return Usage(
-        input_tokens=counts.prompt_token_count,
-        output_tokens=counts.candidates_token_count,
-        total_tokens=counts.total_token_count,
-    )
-
-
-def _without_picture(answer: _Answer) -> ProviderError:
-    blocked = isinstance(answer.prompt_feedback, dict) and answer.prompt_feedback.get("blockReason")
-    reason = str(answer.candidates[0].finish_reason or "") if answer.candidates else ""
-    if blocked or reason in _REFUSALS:
-        return refused_policy(200, told(answer.response_id, str))
-    return bad_response(f"the provider answered without a picture ({reason[:100] or 'no reason given'})")
-
-
-def _failure(error: Exception) -> ProviderError:
-    from jobs.providers.google.http import ErrorStatus
-
-    if isinstance(error, ErrorStatus):
-        return _answered_failure(error.status, error.headers, error.body)
-    if isinstance(error, UnicodeDecodeError):  # a 200 that is no text
-        return unreadable()
-    return cut(error)
-
-
-def _answered_failure(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
-    said = _said(body)
-    if status in BAD_REQUEST and "API key" in said:  # Google answers 400 to a key that is not valid
-        return refused_credential(status, None)
-    if status == 404:  # noqa: PLR2004  # Google's answer to an unknown model
-        return refused_model(status, None)
-    if status in BAD_REQUEST:
-        return refused_request(said, status, None)
+def _refused(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
     limit = quota.read(body)
-    if status == 429 and limit.spent:  # noqa: PLR2004  # of a day: no rate that waiting for a while would meet
-        return refused_account(status, None)
     after = retry_after(headers)
-    return refused_status(status, None, limit.retry_after if after is None else after)
-
-
-def _said(body: bytes) -> str:
-    try:
-        return str(msgspec.json.decode(body)["error"]["message"])
-    except (msgspec.DecodeError, UnicodeDecodeError, LookupError, TypeError):
-        return ""
+    spent = ("quota_of_the_day",) if limit.spent else ()
+    return judged(status, body, None, limit.retry_after if after is None else after, names=spent)

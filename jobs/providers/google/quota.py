@@ -8,8 +8,6 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from jobs.providers.replies import told
-
 _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 """protobuf's JSON form of a duration."""
 
@@ -43,5 +41,12 @@ def _details(body: bytes) -> list[_Detail]:
         found: Any = msgspec.json.decode(body)["error"]["details"]
     except (msgspec.DecodeError, UnicodeDecodeError, LookupError, TypeError):
         return []
-    details = [told(each, _Detail) for each in found] if isinstance(found, list) else []
+    details = [_detail(each) for each in found] if isinstance(found, list) else []
     return [detail for detail in details if detail is not None]
+
+
+def _detail(value: Any) -> _Detail | None:
+    try:
+        return msgspec.convert(value, _Detail)
+    except msgspec.ValidationError:
+        return None

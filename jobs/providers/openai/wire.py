@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
-
-from msgspec import Raw, Struct
-from msgspec.structs import replace
 
 from jobs.catalog.families import native, streamed
 from jobs.errors import ProviderError
 from jobs.model.picture import Picture
 from jobs.outside.retry_after import retry_after
-from jobs.pictures.sniff import NotAPicture
-from jobs.providers.base import Answered, Order, Step, Warned
-from jobs.providers.openai import stream as openai_stream
-from jobs.providers.openai.errors import against_account, counted, refused
+from jobs.providers.answers import documents, once
+from jobs.providers.base import Answered, Order, Step
+from jobs.providers.elsewhere import Elsewhere
+from jobs.providers.errors import judged
+from jobs.providers.openai.reading import Reader
 from jobs.providers.options import merged
-from jobs.providers.outcomes import (
-    BAD_REQUEST,
-    bad_response,
-    connect_seconds,
-    cut,
-    refused_account,
-    refused_status,
-)
-from jobs.providers.replies import decoded, picture, told
+from jobs.providers.outcomes import connect_seconds, cut
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, DefaultAioHttpClient
@@ -42,18 +31,6 @@ _NO_OPTION: Final = frozenset(
 
 An animation or a drawing would be paid for, and could not be kept.
 """
-
-
-class _Item(Struct):
-    b64_json: Raw = Raw()
-    revised_prompt: Any = None
-
-
-class _Answer(Struct):
-    """What we use of an images response; the rest is not read."""
-
-    data: list[_Item]
-    usage: Any = None
 
 
 def http_client() -> DefaultAioHttpClient:
@@ -77,13 +54,18 @@ async def generate(client: AsyncOpenAI, order: Order) -> AsyncIterator[Step]:
             raw = await _send(client, order, fields)
     except Exception as error:
         raise _failure(error) from error
-    yield Answered(status=raw.status_code, request_id=_request_id(raw.headers))
-    if streamed(order.request, order.family):
-        async for step in _stream(raw.http_response, order.request.partial_images or 0, until):
-            yield step
-    else:
-        for step in _read(raw.content, order.n):
-            yield step
+    request_id = _request_id(raw.headers)
+    yield Answered(status=raw.status_code, request_id=request_id)
+    reader = Reader(
+        Elsewhere(str(client.base_url)),
+        n=order.n,
+        previews=order.request.partial_images or 0,
+        status=raw.status_code,
+        request_id=request_id,
+    )
+    streams = streamed(order.request, order.family)
+    async for step in reader.read(documents(_pieces(raw.http_response, until) if streams else once(raw.content))):
+        yield step
     for warned in ignored:
         yield warned
 
@@ -135,68 +117,29 @@ def _file(name: str, source: Picture) -> tuple[str, bytes, str]:
     return f"{name}.{source.media_type.removeprefix('image/')}", source.data, source.media_type
 
 
-async def _stream(response: Any, previews: int, until: float) -> AsyncIterator[Step]:
-    """A streamed answer, to be whole by `until` (the loop's clock). Who does not stream has sent it in one piece."""
+async def _pieces(response: Any, until: float) -> AsyncIterator[bytes]:
+    """The body as it comes, to be whole by `until` (the loop's clock). Raises `ProviderError`."""
+    pieces = aiter(response.aiter_bytes())
     try:
-        if "text/event-stream" in response.headers.get("content-type", ""):
-            async for step in openai_stream.read(_pieces(response, until), previews, _request_id(response.headers)):
-                yield step
-        else:
-            content = b"".join([piece async for piece in _pieces(response, until)])
-            for step in _read(content, 1):
-                yield step
-    except ProviderError:
-        raise
+        while True:
+            async with asyncio.timeout_at(until):
+                piece = await anext(pieces)
+            yield piece
+    except StopAsyncIteration:
+        return
     except Exception as error:
         raise cut(error, answered=True) from error
     finally:
         await response.aclose()
 
 
-async def _pieces(response: Any, until: float) -> AsyncIterator[bytes]:
-    pieces = aiter(response.aiter_bytes())
-    with contextlib.suppress(StopAsyncIteration):
-        while True:
-            async with asyncio.timeout_at(until):
-                piece = await anext(pieces)
-            yield piece
-
-
-def _read(content: bytes, n: int) -> list[Step]:
-    answer = decoded(content, _Answer)
-    pictures: list[Picture] = []
-    lost: list[Step] = []
-    for index, item in enumerate(answer.data):
-        try:
-            pictures.append(picture(item.b64_json, index=index, revised_prompt=told(item.revised_prompt, str)))
-        except NotAPicture as error:
-            lost.append(Warned(code="partial", message=f"picture {index + 1} of the provider cannot be used: {error}"))
-    if not pictures:
-        raise bad_response("the provider answered without a picture that can be used")
-    return [*_within(pictures, n), *lost, *counted(answer.usage)]
-
-
-def _within(pictures: list[Picture], n: int) -> list[Picture]:
-    """One more than was asked for stands in for one that cannot be used: it is paid for just as well."""
-    free = [index for index in range(n) if all(p.index != index for p in pictures)]
-    return [replace(p, index=free.pop(0)) if p.index >= n and free else p for p in pictures]
-
-
 def _failure(error: Exception) -> ProviderError:
     import openai
 
-    return _answered_failure(error) if isinstance(error, openai.APIStatusError) else cut(error)
-
-
-def _answered_failure(error: Any) -> ProviderError:
-    status: int = error.status_code
-    headers = error.response.headers
-    facts = error.body if isinstance(error.body, dict) else {}
-    if status == 429 and against_account(facts):  # noqa: PLR2004  # HTTP
-        return refused_account(status, _request_id(headers))
-    if status not in BAD_REQUEST:
-        return refused_status(status, _request_id(headers), retry_after(headers))
-    return refused(facts, status, _request_id(headers))
+    if not isinstance(error, openai.APIStatusError):
+        return cut(error)
+    response = error.response
+    return judged(response.status_code, response.content, _request_id(response.headers), retry_after(response.headers))
 
 
 def _request_id(headers: Mapping[str, str]) -> str | None:
