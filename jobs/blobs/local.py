@@ -20,6 +20,8 @@ from jobs.ids import new_id
 PIECE: Final = 256 * 1024
 _TIME: Final = re.compile(r"[0-9]{1,12}")
 """Unix seconds, as `link` writes them."""
+_TYPES: Final = {".avif": "image/avif", ".heic": "image/heic", ".jp2": "image/jp2", ".webp": "image/webp"}
+"""Those that `mimetypes` of Python 3.11 does not know everywhere."""
 
 
 class LocalBlobs:
@@ -60,7 +62,7 @@ class LocalBlobs:
             raise BlobMissing(name) from None
         if not stat.S_ISREG(found.st_mode):  # a folder is no blob: its name would tell that an org is there
             raise BlobMissing(name)
-        media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        media_type = _TYPES.get(Path(name).suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
         etag = f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
         return BlobInfo(
             name=name, size=found.st_size, media_type=media_type, modified_ms=found.st_mtime_ns // 1_000_000, etag=etag

@@ -40,9 +40,15 @@ class Image(Struct, frozen=True, kw_only=True, omit_defaults=True):
     media_type: str
     bytes: int
     sha256: str
-    width: int
-    height: int
+    width: int | None = None
+    height: int | None = None
+    """None: its own head does not say."""
     revised_prompt: str | None = None
+
+    @property
+    def size(self) -> str | None:
+        """`WIDTHxHEIGHT` in pixels, where that is known."""
+        return None if self.width is None or self.height is None else f"{self.width}x{self.height}"
 
 
 class Preview(Struct, frozen=True, kw_only=True):

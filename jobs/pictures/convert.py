@@ -24,6 +24,8 @@ def converted(data: bytes, media_type: str, quality: int) -> bytes:
     with opened(data, kind) as picture:
         upright = ImageOps.exif_transpose(picture)
         clear = upright.has_transparency_data
+        if upright.mode.startswith("I"):  # 16 bits of grey: `convert` would cut them off at 255
+            upright = upright.convert("I").point(lambda value: value * (1 / 257)).convert("L")
         plain = upright.convert("RGBA" if clear else "RGB")
         profile = upright.info.get("icc_profile") if upright.mode in {"RGB", "RGBA", "P"} else None
     if clear and media_type == "image/jpeg":

@@ -6,7 +6,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from jobs.pictures.sniff import EXTENSIONS
+from jobs.pictures.heads import EXTENSIONS
 
 if TYPE_CHECKING:
     from jobs.model.job import Job
@@ -19,6 +19,11 @@ def stem_of(job: Job, call: int, index: int) -> str:
     """How the name begins; the picture's kind gives the end."""
     day = datetime.fromtimestamp(job.created_ms / 1000, UTC).date().isoformat()
     return f"images/{job.org}/{day}/{uuid.uuid5(_NAMESPACE, f'{job.id}/{call}/{index}')}"
+
+
+def unusable_name(job: Job) -> str:
+    """A new name for bytes that are no picture: no link leads there."""
+    return f"unusable/{job.org}/{job.id}/{uuid.uuid4()}.bin"
 
 
 def names_of(job: Job, call: int, index: int) -> tuple[str, ...]:

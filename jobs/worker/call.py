@@ -16,13 +16,12 @@ from jobs.errors import Outcome, ProviderError, ServiceUnavailable, TimedOut
 from jobs.model import ledger, moves, together
 from jobs.model.job import Progress
 from jobs.model.picture import Picture, Usage
-from jobs.model.request import Warning_
 from jobs.model.times import now_ms
-from jobs.providers.base import Accepted, Answered, Order, PartialImage, Progressed, Text, Warned
+from jobs.providers.base import Accepted, Answered, Order, PartialImage, Progressed, Text, Unusable, Warned
 from jobs.providers.outcomes import bad_response
 from jobs.store.breaker import Verdict
 from jobs.store.outcomes import Fenced
-from jobs.worker.call_report import CallReport, failure_of, not_stored, verdict_on
+from jobs.worker.call_report import CallReport, failure_of, log_failed, not_stored, verdict_on
 from jobs.worker.replicas import require_replicated, until_replicated
 from jobs.worker.results import ResultWriter, Stored
 
@@ -82,6 +81,8 @@ class ProviderCall:
         """Pictures that came there after the provider's last word: the job hears of them with the end of the call."""
         self._looks: list[asyncio.Task[None]] = []
         """Previews on theirs."""
+        self._unusable: list[asyncio.Task[str | None]] = []
+        """What came and is no picture, on its way there for the operator."""
 
     async def make(self) -> None:
         """Make the call, store what it brings, and close its row in the ledger. Raises `Fenced`.
@@ -119,6 +120,7 @@ class ProviderCall:
             failed = await self._receive(provider, order)
             self._received = True
             written = await asyncio.gather(*self._writes, return_exceptions=True)
+            self._report.kept = list(filter(None, await asyncio.gather(*self._unusable)))
         finally:
             for look in self._looks:  # the picture is there: a look at it is no news any more
                 look.cancel()
@@ -161,27 +163,24 @@ class ProviderCall:
 
     async def _take(self, step: Step) -> None:
         """Take one step. Pictures and previews go their own way at once: storing one holds up none."""
-        job, report = self._job, self._report
+        job = self._job
         match step:
             case Picture():
                 self._writes.append(asyncio.create_task(self._write(step)))
             case PartialImage():
                 look = self._context.previews.keep(job, self._indexes, step.picture, step.place)
                 self._looks.append(asyncio.create_task(look))
-            case Answered():
-                report.status, report.request_id = step.status, step.request_id
+            case Unusable():
+                keep = self._context.writer.keep_unusable(job.now, step.data)
+                self._unusable.append(asyncio.create_task(keep))
             case Accepted(handle):
                 with contextlib.suppress(moves.MoveRefused, Fenced):  # the call goes on
                     await job.apply(lambda job, now: moves.accept(job, now, self._number, handle))
             case Progressed():
                 with contextlib.suppress(moves.MoveRefused, Fenced):
                     await job.report(Progress(value=step.value, step=step.step, steps=step.steps))
-            case Usage():
-                report.usage = step
-            case Text():
-                report.text = step.text
-            case Warned():
-                report.warnings.append(Warning_(code=step.code, message=step.message, field=step.field))
+            case Answered() | Usage() | Text() | Warned():
+                self._report.take(step)
 
     async def _write(self, picture: Picture) -> Stored | None:
         """Store a picture. While the call goes on, its job is told at once: nobody knows how long that takes."""
@@ -243,14 +242,7 @@ class ProviderCall:
         report = self._report
         charged = CHARGED[error.outcome] if not report.pictures else True
         failure = failure_of(error, self._job.now.request.provider, report, safe_to_retry=charged is False)
-        _log.warning(
-            "provider call failed",
-            call=self._number,
-            outcome=str(error.outcome),
-            provider=failure.provider,
-            status=failure.provider_status,
-            reason=failure.reason,
-        )
+        log_failed(error, failure, call=self._number)
         settle = partial(
             moves.settle,
             call=self._number,

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
+
 from jobs.errors import DarkroomError, Outcome, ProviderError, ProviderRateLimited, ServiceUnavailable, TimedOut
 from jobs.model.job import Failure
 from jobs.model.picture import Usage
 from jobs.model.request import Warning_
+from jobs.providers.base import Answered, Text, Warned
 from jobs.store.breaker import Verdict
+
+_log = structlog.get_logger()
 
 
 class CallReport:
@@ -21,6 +26,25 @@ class CallReport:
         self.usage: Usage | None = None
         self.text: str | None = None
         self.warnings: list[Warning_] = []
+        self.kept: list[str] = []
+        """Under which names the operator finds what came and is no picture."""
+
+    def take(self, step: Answered | Usage | Text | Warned) -> None:
+        """Take one step that is no picture."""
+        match step:
+            case Answered():
+                self.status, self.request_id = step.status, step.request_id
+            case Usage():
+                self.usage = step
+            case Text():
+                self.text = step.text
+            case Warned():
+                _log.warning("provider warned", code=step.code, field=step.field)
+                self.warnings.append(Warning_(code=step.code, message=step.message, field=step.field))
+
+    def where_kept(self) -> str:
+        """The end of a failure's words."""
+        return f"; what came is kept for a day as {', '.join(self.kept)}" if self.kept else ""
 
     def columns(self) -> dict[str, Any]:
         """What the call's row in the ledger has of it, however the call ended."""
@@ -41,11 +65,26 @@ def not_stored(error: DarkroomError) -> ProviderError:
     return ProviderError(Outcome.BAD_RESPONSE, error)
 
 
+def log_failed(error: ProviderError, failure: Failure, *, call: int) -> None:
+    """Tell operators how a call failed: at level error what only they can mend."""
+    log = _log.warning if error.trouble is None else _log.error
+    log(
+        "provider call failed",
+        call=call,
+        outcome=str(error.outcome),
+        provider=failure.provider,
+        status=failure.provider_status,
+        reason=failure.reason,
+        cause=error.cause,
+        trouble=error.trouble,
+    )
+
+
 def failure_of(error: ProviderError, provider: str, report: CallReport, *, safe_to_retry: bool) -> Failure:
     """How a call failed, as the record keeps it."""
     return Failure(
         code=error.error.code,
-        message=error.error.message,
+        message=error.error.message + report.where_kept(),
         reason=error.error.reason,
         field=error.error.details.get("field"),
         provider=provider,

@@ -14,11 +14,13 @@ from jobs.catalog.families import native
 from jobs.model import ledger
 from jobs.model.request import Warning_
 from jobs.pictures.convert import converted
+from jobs.pictures.heads import read_head
 
 if TYPE_CHECKING:
     from jobs.catalog.families import Catalog
     from jobs.model.job import Job
     from jobs.model.picture import Picture
+    from jobs.pictures.heads import Head
 
 MAX_CONCURRENT_CONVERSIONS: Final = 2
 """Pictures that one process converts at a time: each may take 400 MB."""
@@ -41,6 +43,15 @@ class WantedFormat(Struct, frozen=True):
 async def in_a_thread(data: bytes, media_type: str, quality: int) -> bytes:
     """Convert in a thread of this process."""
     return await asyncio.to_thread(converted, data, media_type, quality)
+
+
+def damage(picture: Picture, head: Head | None) -> Warning_ | None:
+    """The warning of a picture that was kept although it is torn, or does not say how large it is."""
+    if head is None or (head.whole and head.width is not None):
+        return None
+    what = "its size cannot be read" if head.whole else "its end is missing"
+    message = f"picture {picture.index + 1} is kept as it came, and it is damaged: {what}"
+    return Warning_(code="damaged_picture", message=message)
 
 
 class Converter:
@@ -69,7 +80,8 @@ class Converter:
                 data = await how(picture.data, wanted.media_type, wanted.quality)
         except Exception as error:  # noqa: BLE001  # whatever the decoder makes of it: the bytes are paid for
             came = picture.media_type
+            torn = "" if damage(picture, read_head(picture.data)) is None else ", and it is damaged"
             _log.warning("picture kept as it came", wanted=wanted.media_type, error=str(error))
-            message = f"outputFormat: the picture is {came}, as it came: it could not be made {wanted.media_type}"
+            message = f"outputFormat: the picture is {came}, as it came: it could not be made {wanted.media_type}{torn}"
             return picture, Warning_(code="ignored_option", field="outputFormat", message=message)
         return replace(picture, data=data, media_type=wanted.media_type), None

@@ -12,17 +12,18 @@ import structlog
 from msgspec import Struct
 
 from jobs.blobs.store import BlobExists, BlobStoreDown
-from jobs.errors import ServiceUnavailable
+from jobs.errors import DarkroomError, ServiceUnavailable
 from jobs.model import ledger, moves
 from jobs.model.picture import Image, Picture
 from jobs.model.times import now_ms
 from jobs.outage import Outage
-from jobs.pictures.names import stem_of
-from jobs.pictures.sniff import EXTENSIONS, NotAPicture, measure
-from jobs.providers.outcomes import bad_response
+from jobs.pictures.heads import EXTENSIONS, read_head
+from jobs.pictures.names import stem_of, unusable_name
+from jobs.pictures.sniff import NotAPicture
 from jobs.redis.connection import outage
 from jobs.store.outcomes import Fenced, Stale
 from jobs.worker.lease import LeasedJob
+from jobs.worker.output_format import damage
 
 if TYPE_CHECKING:
     from jobs.blobs.expiry import BlobExpiry
@@ -37,6 +38,8 @@ LOST_MS: Final = 86_400_000
 """How long a picture is kept whose place in its job is taken."""
 SPOOL_AFTER_SECONDS: Final = 2.0
 """An upload that takes longer than this has its bytes on disk meanwhile."""
+UNUSABLE_SECONDS: Final = 10.0
+"""What storing bytes that are no picture may take: the job's end waits for their name."""
 STALE_SECONDS: Final = 0.05
 """Before a record is read again in which another move came first."""
 
@@ -59,16 +62,17 @@ class ResultWriter:
     async def store(self, job: LeasedJob, call: int, indexes: tuple[int, ...], picture: Picture) -> Stored | None:
         """Bytes first: they are in durable storage before the job says so. Each picture of an answer by itself.
 
-        Whoever has them stored sees to it that the job says so. Raises `ProviderError` when the bytes are no picture.
+        They are kept whatever they are: a torn one with a warning, as it came. Whoever has them stored sees to it that
+        the job says so.
         """
         if picture.index >= len(indexes):
             return None  # one more than was asked for
         index = indexes[picture.index]
-        try:
-            image = self.image(job.now, call, index, picture)
-        except NotAPicture as error:
-            raise bad_response(f"the provider's bytes are no picture: {error}") from error
-        original, warning = _Original(call=call, name=image.blob, data=picture.data), None
+        image = self.image(job.now, call, index, picture)
+        original, warning = (
+            _Original(call=call, name=image.blob, data=picture.data),
+            damage(picture, read_head(picture.data)),
+        )
         wanted = self._converter.wanted(job.now, call, picture)
         if wanted is not None:
             await self._spool_bytes(job, original)  # others may be converted before it: that takes as long as it takes
@@ -95,19 +99,34 @@ class ResultWriter:
 
     def image(self, job: Job, call: int, index: int, picture: Picture) -> Image:
         """The picture `index` of a job as its record is to have it. Raises `NotAPicture`."""
-        measured = measure(picture.data)
-        name = f"{stem_of(job, call, index)}.{EXTENSIONS[measured.media_type]}"
+        head = read_head(picture.data)
+        if head is None:
+            raise NotAPicture("it is of no kind that is known")
+        name = f"{stem_of(job, call, index)}.{EXTENSIONS[head.media_type]}"
         return Image(
             index=index,
             url=self._blobs.link(name),
             blob=name,
-            media_type=measured.media_type,
+            media_type=head.media_type,
             bytes=len(picture.data),
             sha256=hashlib.sha256(picture.data).hexdigest(),
-            width=measured.width,
-            height=measured.height,
+            width=head.width,
+            height=head.height,
             revised_prompt=picture.revised_prompt,
         )
+
+    async def keep_unusable(self, job: Job, data: bytes) -> str | None:
+        """Keep what came for a picture and is none, for the operator and a day; its name, or None: it is lost."""
+        name = unusable_name(job)
+        try:
+            async with asyncio.timeout(UNUSABLE_SECONDS):
+                await self._expiry.add(now_ms() + LOST_MS, name)
+                await self._blobs.put(name, data, "application/octet-stream")
+        except (DarkroomError, TimeoutError) as error:
+            _log.warning("what came is no picture, and was not kept", error=str(error), bytes=len(data))
+            return None
+        _log.warning("what came is no picture, kept for a day", blob=name, bytes=len(data))
+        return name
 
     async def record(self, job: LeasedJob, call: int, image: Image, upload_ms: int) -> None:
         """Write into the job that it has the picture, also when it has ended meanwhile. Raises as `LeasedJob.apply`."""
@@ -205,7 +224,7 @@ def _has(job: Job, image: Image) -> bool:
 class Stored(Struct, frozen=True, kw_only=True):
     """A picture in the blob store, of which its job does not know yet.
 
-    The warning is of one that could not be made what was asked for, and was kept as it came.
+    The warning is of one that is damaged, or could not be made what was asked for, and was kept as it came.
     """
 
     original: _Original

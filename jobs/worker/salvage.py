@@ -15,10 +15,12 @@ from jobs.model.job import Status
 from jobs.model.picture import Image, Picture
 from jobs.model.times import now_ms
 from jobs.pictures.convert import converted_apart
+from jobs.pictures.heads import read_head
 from jobs.pictures.names import names_of, stem_of
-from jobs.pictures.sniff import NotAPicture, measure
+from jobs.pictures.sniff import NotAPicture
 from jobs.store.outcomes import Stale
 from jobs.worker.lease import LeasedJob
+from jobs.worker.output_format import damage
 
 if TYPE_CHECKING:
     from jobs.blobs.spool import Spool
@@ -184,7 +186,9 @@ class Salvager:
                 return self._writer.image(job, call, index, Picture(data=data, media_type="")), None
         if spooled is None:
             return None
-        picture, warning = Picture(data=spooled, media_type=measure(spooled).media_type), None
+        head = read_head(spooled)
+        picture = Picture(data=spooled, media_type="" if head is None else head.media_type, index=index)
+        warning = damage(picture, head)
         wanted = self._converter.wanted(job, call, picture)
         if wanted is not None:  # its worker may have died of this very picture
             picture, warning = await self._converter.convert(picture, wanted, converted_apart)

@@ -8,7 +8,7 @@ from app.docs.schemas.envelope import enveloped
 
 _IMAGE: Final = {
     "type": "object",
-    "required": ["url", "mimeType", "bytes", "width", "height", "provider", "model", "mode"],
+    "required": ["url", "mimeType", "bytes", "provider", "model", "mode"],
     "properties": {
         "url": {"type": "string"},
         "mimeType": {"type": "string"},

@@ -113,7 +113,7 @@ def _response_fields(job: Job) -> dict[str, Any]:
         "output_format": first.media_type.removeprefix("image/"),
         "quality": asked.quality if asked.quality != "auto" else None,
         "safety_identifier": asked.safety_identifier or asked.user,
-        "size": f"{first.width}x{first.height}",
+        "size": first.size,
         "usage": usage_json(job),
         "warnings": warnings_json(job.warnings) or None,
     }

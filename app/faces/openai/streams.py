@@ -140,7 +140,7 @@ async def _begin(pictures: PictureReader, job: Job, image: Image) -> tuple[list[
     shown = {
         "type": name,
         "b64_json": "",
-        **_about(job, image.media_type, f"{image.width}x{image.height}"),
+        **_about(job, image.media_type, image.size or "auto"),
         "usage": (usage_json(job) if last else None) or _NO_USAGE,  # it is that of all of them: told once
         **({"safety_identifier": identifier} if identifier else {}),
         **({"warnings": warnings_json(job.warnings)} if last and job.warnings else {}),
