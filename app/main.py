@@ -53,6 +53,7 @@ from jobs.store.breaker import circuit_breaker
 from jobs.store.jobs import job_store
 from jobs.store.position import queue_position
 from jobs.store.stats import Stats
+from jobs.store.troubles import Troubles
 from jobs.webhooks.endpoints import open_endpoints
 from jobs.webhooks.log import DeliveryLog
 from jobs.webhooks.outbox import Outbox, outbox_rows
@@ -127,7 +128,12 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
         estimates=estimates,
         pictures=PictureReader(blobs, links),
         overview=Overview(
-            store=store, blobs=blobs, stats=stats, breaker=circuit_breaker(redis, settings), settings=settings
+            store=store,
+            blobs=blobs,
+            stats=stats,
+            breaker=circuit_breaker(redis, settings),
+            troubles=Troubles(redis, prefix),
+            settings=settings,
         ),
         notifier=notifier,
         endpoints=endpoints,

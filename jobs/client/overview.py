@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jobs.store.breaker import Breaker
     from jobs.store.jobs import RedisJobStore
     from jobs.store.stats import Stats
+    from jobs.store.troubles import Trouble, Troubles
 
 
 class ProviderOverview(Struct, frozen=True, kw_only=True):
@@ -37,18 +38,28 @@ class ProviderOverview(Struct, frozen=True, kw_only=True):
     """How long it gets no call, by its own word or its pace."""
     seconds: Percentiles | None
     """How long its calls take; None: too few have been measured."""
+    trouble: Trouble | None
+    """What only the operator can mend, if it has not been mended since."""
 
 
 class Overview:
     """Reads it. Raises only `errors.DarkroomError`."""
 
-    def __init__(
-        self, *, store: RedisJobStore, blobs: BlobStore, stats: Stats, breaker: Breaker, settings: Settings
+    def __init__(  # noqa: PLR0913  # the composition root hands over each part by name
+        self,
+        *,
+        store: RedisJobStore,
+        blobs: BlobStore,
+        stats: Stats,
+        breaker: Breaker,
+        troubles: Troubles,
+        settings: Settings,
     ) -> None:
         self._store = store
         self._blobs = blobs
         self._stats = stats
         self._breaker = breaker
+        self._troubles = troubles
         self._settings = settings
 
     async def ready(self) -> None:
@@ -81,4 +92,5 @@ class Overview:
             calls_per_second=health.calls_per_second,
             paused_ms=health.paused_ms,
             seconds=measured(health.took_ms),
+            trouble=await self._troubles.of(name),
         )

@@ -33,6 +33,8 @@ EVENTS: Final = (
     "image.job.canceling",
     *ENDINGS,
 )
+TROUBLE: Final = "provider.trouble"
+"""No job's event, for endpoints alone: a provider's trouble that only the gateway's operator can mend."""
 MAX_BODY_BYTES: Final = 20 * 1024
 """Bytes of a post; a job that says more is told thinly."""
 MAX_NOTED_CHARACTERS: Final = 1024
@@ -105,13 +107,16 @@ def address(url: str) -> str:
     return f"{scheme}://{rest.partition('/')[0].partition('?')[0]}".lower()
 
 
-def wanted(webhook: Webhook, place: str = "webhook.") -> Webhook:
-    """The webhook as it was asked for, when everything but its address fits. Raises `InvalidInput` below `place`."""
+def wanted(webhook: Webhook, place: str = "webhook.", events: Sequence[str] = EVENTS) -> Webhook:
+    """The webhook as it was asked for, when everything but its address fits. Raises `InvalidInput` below `place`.
+
+    `events` may be asked for.
+    """
     if not webhook.events:
         raise InvalidInput("must name at least one event, or be left out", field=f"{place}events")
     for number, name in enumerate(webhook.events):
-        if name not in EVENTS:
-            raise InvalidInput(f"must be one of {', '.join(EVENTS)}", field=f"{place}events[{number}]")
+        if name not in events:
+            raise InvalidInput(f"must be one of {', '.join(events)}", field=f"{place}events[{number}]")
     if webhook.secret is not None and read_secret(webhook.secret) is None:
         message = "must be whsec_ and 24 to 64 random bytes in base64, e.g. `echo whsec_$(openssl rand -base64 32)`"
         raise InvalidInput(message, field=f"{place}secret")

@@ -45,6 +45,13 @@ class Endpoint(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return tuple(s.sealed for s in self.secrets if s.until_ms is None or s.until_ms > now)
 
 
+class Watcher(Struct, frozen=True):
+    """An endpoint, by its id, that asks for news of the gateway itself: one list of all, whosever they are."""
+
+    id: str
+    org: str = ""
+
+
 def new_secret() -> str:
     """A secret as Standard Webhooks has them: 32 random bytes."""
     return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"

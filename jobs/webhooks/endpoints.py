@@ -18,9 +18,9 @@ from jobs.model.job import Webhook
 from jobs.model.times import now_ms
 from jobs.outside.address import OutsideError, Policy, check, parse, webhook_policy
 from jobs.store.records import Records
-from jobs.webhooks.delivery import ENDINGS, DeliveryAttempt, delivered, wanted
+from jobs.webhooks.delivery import ENDINGS, EVENTS, TROUBLE, DeliveryAttempt, delivered, wanted
 from jobs.webhooks.enabled_cache import EnabledCache
-from jobs.webhooks.endpoint import SECRETS, Endpoint, Secret, new_secret
+from jobs.webhooks.endpoint import SECRETS, Endpoint, Secret, Watcher, new_secret
 from jobs.webhooks.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class Endpoints:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._records = Records(redis, prefix, "endpoint", Endpoint)
+        self._watchers = Records(redis, prefix, "watcher", Watcher)
         self._outbox = outbox
         self._sealer = sealer
         self._policy = policy
@@ -109,6 +110,7 @@ class Endpoints:
         )
         endpoint = self._checked(endpoint, secret)
         await self._records.put(endpoint)
+        await self._watch(endpoint)
         self._enabled.forget(org)
         found, _ = await self._records.page(org, None, MAX_ENDPOINTS + 1)
         if len(found) > MAX_ENDPOINTS:  # looked at after the write: of two at the same time neither passes unseen
@@ -132,6 +134,12 @@ class Endpoints:
         """The org's enabled endpoints, as they were a few seconds ago at most (`enabled_cache.FRESH_SECONDS`)."""
         return await self._enabled.get(org)
 
+    async def watchers(self, most: int) -> list[Endpoint]:
+        """The newest enabled endpoints of any org that ask for news of the gateway itself."""
+        watchers, _ = await self._watchers.page("", None, most)
+        found = [await self.find(watcher.id) for watcher in watchers]
+        return [e for e in found if e is not None and e.disabled is None and TROUBLE in e.events]
+
     async def named(self, org: str, endpoint_id: str) -> Webhook:
         """The webhook of a job that names an enabled endpoint. Raises `InvalidInput`."""
         endpoint = await self._records.get(org, endpoint_id)
@@ -148,6 +156,7 @@ class Endpoints:
             return self._checked(replace(endpoint, **fields, **more, updated_ms=now_ms()))
 
         endpoint = _found(await self._records.update(org, endpoint_id, changed))
+        await self._watch(endpoint)
         self._enabled.forget(org)
         if "disabled" in fields or "url" in fields:
             await self._outbox.make_due(endpoint_id)
@@ -157,6 +166,7 @@ class Endpoints:
         """Forget an endpoint; what waits for it is given up. Raises `NotFound`."""
         if not await self._records.delete(org, endpoint_id):
             raise NotFound("no such endpoint")
+        await self._watchers.delete("", endpoint_id)
         self._enabled.forget(org)
         await self._outbox.make_due(endpoint_id)
 
@@ -203,6 +213,12 @@ class Endpoints:
         found, _ = await self._records.page(org, None, MAX_ENDPOINTS)
         return tuple(e for e in found if e.disabled is None)
 
+    async def _watch(self, endpoint: Endpoint) -> None:
+        if TROUBLE in endpoint.events:
+            await self._watchers.put(Watcher(endpoint.id))
+        else:
+            await self._watchers.delete("", endpoint.id)
+
     async def _disable(self, endpoint: Endpoint, reason: str) -> None:
         _log.warning("webhook endpoint disabled", endpoint=endpoint.id, org=endpoint.org, reason=reason)
         await self._records.update(
@@ -213,7 +229,7 @@ class Endpoints:
 
     def _checked(self, endpoint: Endpoint, secret: str | None = None) -> Endpoint:
         asked = Webhook(url=endpoint.url, events=endpoint.events, include=endpoint.include, secret=secret)
-        webhook = wanted(asked, place="")
+        webhook = wanted(asked, place="", events=(*EVENTS, TROUBLE))
         try:
             check(parse(endpoint.url), self._policy)
         except OutsideError:

@@ -37,7 +37,7 @@ def delivery_log_json(delivery: Delivery, *, with_attempts: bool = False) -> dic
     return {
         "object": "webhook.delivery",
         **delivery_json(delivery),
-        "jobId": delivery.job_id,
+        **({"jobId": delivery.job_id} if delivery.job_id else {}),
         "createdAt": moment(delivery.created_ms),
         **({"log": attempts} if with_attempts else {}),
     }

@@ -74,6 +74,11 @@ class Outbox:
         )
         return bool(await self._scripts.run("settle_delivery", told, _pack(written)))
 
+    async def add(self, delivery: Delivery) -> None:
+        """Put a delivery that is no job's on its way."""
+        row = {"id": delivery.id, "queue": delivery.queue, "created_ms": delivery.created_ms}
+        await self._scripts.run("queue_news", {"org": delivery.org, "deliveries": [row]}, _pack(delivery))
+
     async def redeliver(self, deliveries: Sequence[Delivery]) -> int:
         """Put deliveries on their way once more; how many went."""
         count, now = 0, now_ms()
@@ -139,7 +144,7 @@ def outbox_rows(endpoints: EndpointsOf) -> OutboxRows:
     return rows
 
 
-_SCRIPTS: Final = ("lease_deliveries", "settle_delivery", "redeliver", "release_queue")
+_SCRIPTS: Final = ("lease_deliveries", "settle_delivery", "redeliver", "release_queue", "queue_news")
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Delivery)
 

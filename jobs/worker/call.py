@@ -21,7 +21,7 @@ from jobs.providers.base import Accepted, Answered, Order, PartialImage, Progres
 from jobs.providers.outcomes import bad_response
 from jobs.store.breaker import Verdict
 from jobs.store.outcomes import Fenced
-from jobs.worker.call_report import CallReport, failure_of, log_failed, not_stored, verdict_on
+from jobs.worker.call_report import CallReport, failure_of, log_ignored, not_stored, verdict_on
 from jobs.worker.replicas import require_replicated, until_replicated
 from jobs.worker.results import ResultWriter, Stored
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from jobs.store.replication import Replication
     from jobs.worker.inputs import LoadedInputs
     from jobs.worker.lease import LeasedJob
+    from jobs.worker.operators import Operators
     from jobs.worker.previews import Previews
 
 GRACE_SECONDS: Final = 5.0
@@ -59,6 +60,7 @@ class CallContext(Struct, frozen=True, kw_only=True):
     previews: Previews
     catalog: Catalog
     providers: Mapping[str, Provider]
+    operators: Operators
     provider_seconds: float
 
 
@@ -93,6 +95,7 @@ class ProviderCall:
             await until_replicated(self._context.replication, self._job)
             begun = await self._job.apply(together.start_if_queued, partial(moves.intend, indexes=self._indexes))
             self._number, began = ledger.open_call(begun, self._indexes), now_ms()
+            log_ignored(begun)
             try:
                 await require_replicated(self._context.replication, self._job)
             except ProviderError as error:
@@ -242,7 +245,7 @@ class ProviderCall:
         report = self._report
         charged = CHARGED[error.outcome] if not report.pictures else True
         failure = failure_of(error, self._job.now.request.provider, report, safe_to_retry=charged is False)
-        log_failed(error, failure, call=self._number)
+        await self._context.operators.hear(error, failure, self._job.now.request.provider, call=self._number)
         settle = partial(
             moves.settle,
             call=self._number,

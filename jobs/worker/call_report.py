@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from jobs.errors import DarkroomError, Outcome, ProviderError, ProviderRateLimited, ServiceUnavailable, TimedOut
-from jobs.model.job import Failure
+from jobs.model.job import Failure, Job
 from jobs.model.picture import Usage
 from jobs.model.request import Warning_
 from jobs.providers.base import Answered, Text, Warned
@@ -39,7 +39,8 @@ class CallReport:
             case Text():
                 self.text = step.text
             case Warned():
-                _log.warning("provider warned", code=step.code, field=step.field)
+                said = "option ignored" if step.code == "ignored_option" else "provider warned"
+                _log.warning(said, code=step.code, field=step.field)
                 self.warnings.append(Warning_(code=step.code, message=step.message, field=step.field))
 
     def where_kept(self) -> str:
@@ -65,19 +66,12 @@ def not_stored(error: DarkroomError) -> ProviderError:
     return ProviderError(Outcome.BAD_RESPONSE, error)
 
 
-def log_failed(error: ProviderError, failure: Failure, *, call: int) -> None:
-    """Tell operators how a call failed: at level error what only they can mend."""
-    log = _log.warning if error.trouble is None else _log.error
-    log(
-        "provider call failed",
-        call=call,
-        outcome=str(error.outcome),
-        provider=failure.provider,
-        status=failure.provider_status,
-        reason=failure.reason,
-        cause=error.cause,
-        trouble=error.trouble,
-    )
+def log_ignored(job: Job) -> None:
+    """Tell operators of what was asked of a model that does not take it, with the first call that is made for it."""
+    if len(job.attempts) == 1:
+        for warning in job.warnings:
+            if warning.code == "ignored_option":
+                _log.warning("option ignored", model=job.request.model, field=warning.field)
 
 
 def failure_of(error: ProviderError, provider: str, report: CallReport, *, safe_to_retry: bool) -> Failure:

@@ -28,14 +28,17 @@ from jobs.store.breaker import circuit_breaker
 from jobs.store.claims import Claims
 from jobs.store.jobs import job_store
 from jobs.store.replication import Replication
+from jobs.store.troubles import Troubles
 from jobs.webhooks.courier import Courier
 from jobs.webhooks.endpoints import Endpoints, open_endpoints
+from jobs.webhooks.news import News
 from jobs.webhooks.outbox import Outbox, outbox_rows
 from jobs.webhooks.poster import poster
 from jobs.worker.arq_worker import TurnWorker
 from jobs.worker.call import CallContext
 from jobs.worker.inputs import InputLoader
 from jobs.worker.loop import FAREWELL_SECONDS, JobLoop
+from jobs.worker.operators import Operators
 from jobs.worker.output_format import Converter
 from jobs.worker.previews import Previews
 from jobs.worker.results import ResultWriter
@@ -118,6 +121,9 @@ def _job_loop(
         previews=Previews(blobs=blobs, expiry=expiry),
         catalog=catalog,
         providers=providers,
+        operators=Operators(
+            Troubles(redis, settings.redis_prefix), News(Outbox(redis, settings.redis_prefix), endpoints)
+        ),
         provider_seconds=settings.provider_seconds,
     )
     runner = Runner(

@@ -85,6 +85,7 @@ class Parts:
             previews=Previews(blobs=self.blobs, expiry=expiry),
             catalog=catalog,
             providers={"gemini": self.shared_simulator},
+            operators=None,
             provider_seconds=30,
         )
         self.runner = Runner(

@@ -74,6 +74,16 @@ SCHEMAS: Final[dict[str, Any]] = {
                             },
                             "running": {"type": "integer", "description": "calls that are open"},
                             "limit": {"type": ["integer", "null"]},
+                            "trouble": {
+                                "type": "object",
+                                "description": "what only the gateway's operator can mend, since its first call",
+                                "properties": {
+                                    "kind": {"enum": ["account", "credential", "endpoint", "region"]},
+                                    "message": {"type": "string"},
+                                    "providerStatus": {"type": "integer"},
+                                    "since": {"type": "string", "format": "date-time"},
+                                },
+                            },
                             "rateLimit": {
                                 "type": "object",
                                 "properties": {

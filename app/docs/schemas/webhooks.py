@@ -32,7 +32,7 @@ _NEW_ENDPOINT: Final = {
 }
 _DELIVERY: Final = {
     "type": "object",
-    "required": ["id", "eventId", "jobId", "type", "url", "state", "attempts", "createdAt"],
+    "required": ["id", "eventId", "type", "url", "state", "attempts", "createdAt"],
     "properties": {
         "id": {"type": "string"},
         "endpointId": {"type": "string"},

@@ -13,6 +13,7 @@ from app.http.query import only_query
 from app.services import AnyRequest, services
 from jobs.client.estimates import seconds_json
 from jobs.model.json import present
+from jobs.webhooks.news import trouble_json
 
 if TYPE_CHECKING:
     from jobs.client.overview import ProviderOverview
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 @get("/api/v1/providers", opt={"result": "providers"})
 async def list_providers(request: AnyRequest) -> Response[bytes]:
-    """Each provider: whether it is configured, its circuit breaker, what runs, and how long its calls take."""
+    """Each provider: whether it is configured, its circuit breaker, what runs, how long its calls take.
+
+    `trouble` is what only the gateway's operator can mend.
+    """
     await known_caller(request, READ)
     only_query(request)
     providers = await services(request).overview.providers()
@@ -40,6 +44,8 @@ def _provider_json(provider: ProviderOverview) -> dict[str, Any]:
         shown["missing"] = provider.missing
     if provider.calls_per_second is not None or provider.paused_ms:
         shown["rateLimit"] = _rate_limit_json(provider)
+    if provider.trouble is not None:
+        shown["trouble"] = trouble_json(provider.trouble)
     if provider.seconds is not None:
         shown["seconds"] = seconds_json(provider.seconds)
     return shown

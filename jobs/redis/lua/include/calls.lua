@@ -67,7 +67,7 @@ local function record_call(call)
   if call.verdict == 'good' then
     keep_time(call)
     if not well then
-      redis.call('DEL', keys.breaker(call.provider))
+      redis.call('DEL', keys.breaker(call.provider), keys.record('trouble', call.provider))
       speed_up(call, pace)
     end
   elseif call.verdict == 'bad' then

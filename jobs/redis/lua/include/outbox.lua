@@ -10,7 +10,7 @@ local function schedule_queue(queue)
   end
 end
 
--- Put deliveries of a job into the outbox, due at once; their documents are ARGV[first] and on.
+-- Put deliveries of a job (nil: of none) into the outbox, due at once; their documents are ARGV[first] and on.
 local function queue_deliveries(org, job, deliveries, first, keep_ms)
   if not deliveries[1] then
     return
@@ -21,10 +21,14 @@ local function queue_deliveries(org, job, deliveries, first, keep_ms)
     redis.call('HSET', keys.delivery(row.id), DeliveryField.document, ARGV[first + i - 1], DeliveryField.revision, 0,
       DeliveryField.queue, row.queue)
     redis.call('ZADD', keys.queued_deliveries(row.queue), now, row.id)
-    redis.call('RPUSH', keys.deliveries_of_job(job), row.id)
+    if job then
+      redis.call('RPUSH', keys.deliveries_of_job(job), row.id)
+    end
     redis.call('ZADD', index, row.created_ms, row.id)
     schedule_queue(row.queue)
     redis.call('PUBLISH', keys.posts, row.id)
   end
-  redis.call('PEXPIRE', keys.deliveries_of_job(job), keep_ms)
+  if job then
+    redis.call('PEXPIRE', keys.deliveries_of_job(job), keep_ms)
+  end
 end

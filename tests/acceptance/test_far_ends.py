@@ -1,4 +1,4 @@
-"""Pictures of every kind and in every state, through a whole gateway: they were paid for, and are kept as they are."""
+"""What far ends send, through a whole gateway: every picture is kept as it is, and operators hear of their trouble."""
 
 import io
 import json
@@ -8,11 +8,15 @@ import httpx
 import pytest
 from PIL import Image
 
+from tests import webhook_calls
 from tests.acceptance.conftest import JOBS
+from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.odd_provider import running_odd_provider
 from tests.neighbours.redis_server import running_redis
+from tests.neighbours.webhook_receiver import running_receiver
 from tests.unit.jobs.picture_files import IEND, chunk, header, png, rows
+from tests.webhook_calls import LOOPBACK
 
 GPT = {"provider": "openai", "model": "gpt-image-2", "size": "256x256"}
 IDAT = chunk(b"IDAT", rows())
@@ -52,9 +56,10 @@ def far():
 
 
 @pytest.fixture(scope="module")
-def gateway(far, shared_simulator):
-    told = {"OPENAI_BASE_URL": f"{far.url}/v1"}
-    with running_redis() as redis, running_gateway(redis.url, shared_simulator, **told) as running:
+def gateway(far, shared_simulator, tmp_path_factory):
+    told = {**LOOPBACK, "OPENAI_BASE_URL": f"{far.url}/v1", "GOOGLE_GEMINI_BASE_URL": "http://127.0.0.1:9"}
+    logs = tmp_path_factory.mktemp("logs")
+    with running_redis() as redis, running_gateway(redis.url, shared_simulator, logs=logs, **told) as running:
         yield running
 
 
@@ -145,3 +150,67 @@ def test_what_is_no_picture_is_kept_a_day_for_the_operator_and_named_in_the_fail
     data = Path(gateway.environment["DARKROOM_DATA_DIR"], "blobs", "files", name).read_bytes()
     assert data == kept
     assert httpx.get(f"{gateway.url}/files/{name}").status_code == 404
+
+
+# --- what only operators can mend ---
+
+
+def provider(client, name):
+    return next(p for p in client.get("/api/v1/providers").json()["data"]["providers"] if p["id"] == name)
+
+
+def logged(gateway, job, event):
+    """The lines of the worker's log about a job, of one kind."""
+    lines = map(json.loads, (gateway.logs / "worker.log").read_text().splitlines())
+    return [line for line in lines if line.get("job") == job["id"] and line["event"] == event]
+
+
+def test_operators_hear_of_a_key_that_is_refused_once_and_until_it_is_good_again(gateway, far):
+    far.answers |= {"no key": (401, b'{"error": {"message": "Incorrect API key"}}'), "no page": (404, b"<html></html>")}
+    far.pictures["good again"] = JPEG
+    with running_receiver() as receiver, gateway.client() as client, gateway.client("other") as other:
+        endpoint = webhook_calls.made(other, receiver.url, events=["provider.trouble"])
+
+        failed = made(gateway, "no key")
+        made(gateway, "no key")
+        trouble = provider(client, "openai")["trouble"]
+        made(gateway, "no page")
+        posts = receiver.until(2)
+        made(gateway, "good again")
+        after = provider(client, "openai")
+        deliveries = webhook_calls.rows(other, endpointId=endpoint["id"])
+
+    words = "the provider refused the gateway's credential"
+    assert (trouble["kind"], trouble["message"], trouble["providerStatus"]) == ("credential", words, 401)
+    told = {post.event["data"]["kind"]: post.event["data"] for post in posts}
+    assert (len(posts), told.keys()) == (2, {"credential", "endpoint"})
+    assert told["credential"] == {"provider": "openai", **trouble}
+    assert "trouble" not in after
+    assert [row["type"] for row in deliveries] == ["provider.trouble"] * 2
+    (line,) = logged(gateway, failed, "provider call failed")
+    assert (line["level"], line["trouble"], line["status"]) == ("error", "credential", 401)
+
+
+def test_a_job_cannot_ask_for_news_of_the_gateway(gateway):
+    with gateway.client() as client:
+        hook = {"url": "https://example.com/hook", "events": ["provider.trouble"]}
+        answer = client.post(JOBS, json={**GPT, "prompt": "a", "webhook": hook})
+
+    assert answer.status_code == 400
+    assert "provider.trouble" not in answer.json()["error"]["message"]
+
+
+def test_the_log_says_why_a_provider_was_out_of_reach_and_which_option_was_ignored(gateway, far):
+    far.pictures["optional"] = JPEG
+    options = {"gemini": {"tools": []}, "openai": {"stream": True}}
+    with gateway.client() as client:
+        asked = {"provider": "gemini", "model": "gemini-3-pro-image", "prompt": "out of reach", "style": "vivid"}
+        lost = client.post(JOBS, json=asked).json()["data"]
+        wait_until(lambda: logged(gateway, lost, "provider call failed"), what="the call to fail")
+        client.post(f"{JOBS}/{lost['id']}/cancel")
+
+    ignored = made(gateway, "optional", options=options)
+
+    assert logged(gateway, lost, "provider call failed")[0]["cause"] == "the connection was refused at 127.0.0.1:9"
+    assert [line["field"] for line in logged(gateway, lost, "option ignored")] == ["style"]
+    assert [line["field"] for line in logged(gateway, ignored, "option ignored")] == ["options.openai.stream"]
