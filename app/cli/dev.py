@@ -30,11 +30,11 @@ SIMULATED_KEY: Final = "simulated"
 
 
 class Simulated(Struct, frozen=True):
-    """How a provider is handed over to the simulator when the setting `key` has no value."""
+    """How a provider is handed over to the simulator when the setting `key` has no value; an engine has no key."""
 
     key: str
     base_variable: str
-    key_variable: str
+    key_variable: str | None = None
     path: str = ""
 
 
@@ -42,6 +42,7 @@ SIMULATED: Final = {
     "azure-openai": Simulated("azure_openai_api_key", "AZURE_OPENAI_IMAGE_ENDPOINT", "AZURE_OPENAI_IMAGE_API_KEY"),
     "openai": Simulated("openai_api_key", "OPENAI_BASE_URL", "OPENAI_API_KEY", "/v1"),
     "gemini": Simulated("google_api_key", "GOOGLE_GEMINI_BASE_URL", "GOOGLE_API_KEY"),
+    "comfyui": Simulated("comfyui_base_url", "COMFYUI_BASE_URL"),
 }
 
 
@@ -142,7 +143,9 @@ class Dev:
         url = f"http://127.0.0.1:{port}"
         environment = {"DARKROOM_SIMULATED": ",".join(names)}
         for simulated in (SIMULATED[name] for name in names):
-            environment |= {simulated.base_variable: url + simulated.path, simulated.key_variable: SIMULATED_KEY}
+            environment[simulated.base_variable] = url + simulated.path
+            if simulated.key_variable is not None:
+                environment[simulated.key_variable] = SIMULATED_KEY
         if "azure-openai" in names:
             environment["AZURE_OPENAI_IMAGE_API_VERSION"] = "2025-04-01-preview"
         return environment
@@ -170,7 +173,9 @@ class Dev:
             "providers": {name: "simulated" if name in simulated else "configured" for name in SIMULATED},
             "pid": os.getpid(),
         }
-        missing = {name: entry.key_variable for name, entry in SIMULATED.items() if name in simulated}
+        missing = {
+            name: entry.key_variable or entry.base_variable for name, entry in SIMULATED.items() if name in simulated
+        }
         announce(facts, missing, as_json=self._options.json)
 
 

@@ -12,10 +12,12 @@ from typing import Any, Final
 import uvicorn
 from litestar import Litestar, Response, get, post
 from litestar.datastructures import State
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from msgspec import Struct
 
-from app.simulator import gemini, openai_edits, openai_images
+from app.simulator import comfyui, gemini, openai_edits, openai_images
+from app.simulator.comfyui_queue import ComfyQueue
 from app.simulator.faults import Bench
 from app.simulator.wire import CUT_HERE, AnyRequest, Cut, answer, bench
 
@@ -34,12 +36,13 @@ def create_simulator(desk: Bench) -> ASGIApp:
             *openai_images.handlers,
             *openai_edits.handlers,
             *gemini.handlers,
+            *comfyui.handlers,
             state,
             calls,
             control,
             reset,
         ],
-        state=State({"bench": desk}),
+        state=State({"bench": desk, "comfyui": ComfyQueue(desk)}),
         request_max_body_size=200 * 1024 * 1024,
         openapi_config=None,
         logging_config=None,
@@ -120,6 +123,6 @@ def _cutting(app: ASGIApp) -> ASGIApp:
             if not cut:
                 await send(message)
 
-        await app(scope, receive, unless_cut)
+        await app(scope, receive, unless_cut if scope["type"] == ScopeType.HTTP else send)
 
     return server

@@ -45,6 +45,17 @@ def _gemini(settings: Settings) -> Provider:
     return Gemini(api_key=_text(settings.google_api_key), base_url=settings.google_gemini_base_url)
 
 
+def _comfyui(settings: Settings) -> Provider:
+    from jobs.providers.comfyui.comfyui import ComfyUI
+
+    return ComfyUI(
+        base_url=str(settings.comfyui_base_url),
+        api_key=_text(settings.comfyui_api_key),
+        workflow=settings.comfyui_workflow,
+        nodes=settings.comfyui_workflow_nodes,
+    )
+
+
 PROVIDERS: Final[dict[str, Entry]] = {
     "azure-openai": Entry(
         _azure_openai,
@@ -55,6 +66,7 @@ PROVIDERS: Final[dict[str, Entry]] = {
     ),
     "openai": Entry(_openai, {"openai_api_key": "OPENAI_API_KEY"}),
     "gemini": Entry(_gemini, {"google_api_key": "GOOGLE_API_KEY (or GEMINI_API_KEY)"}),
+    "comfyui": Entry(_comfyui, {"comfyui_base_url": "COMFYUI_BASE_URL"}),
 }
 
 

@@ -15,10 +15,10 @@ from pydantic_settings import SettingsConfigDict
 
 from jobs.errors import ConfigurationError
 from jobs.settings.fields import Secret, root_key
+from jobs.settings.providers import ProviderSettings
 from jobs.settings.sections import (
     AuthSettings,
     BlobSettings,
-    ProviderSettings,
     RedisSettings,
     ServerSettings,
     WebhookSettings,

@@ -17,7 +17,7 @@ from jobs.model import ledger, moves, together
 from jobs.model.job import Progress
 from jobs.model.picture import Picture, Usage
 from jobs.model.times import now_ms
-from jobs.providers.base import Accepted, Answered, Order, PartialImage, Progressed, Text, Unusable, Warned
+from jobs.providers.base import Accepted, Answered, Order, PartialImage, Progressed, Resumable, Text, Unusable, Warned
 from jobs.providers.outcomes import bad_response
 from jobs.store.breaker import Verdict
 from jobs.store.outcomes import Fenced
@@ -26,7 +26,10 @@ from jobs.worker.replicas import require_replicated, until_replicated
 from jobs.worker.results import ResultWriter, Stored
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from jobs.catalog.families import Catalog
+    from jobs.model.job import Attempt, Job
     from jobs.model.together import Move
     from jobs.providers.base import Provider, Step
     from jobs.store.arguments import Arguments
@@ -74,6 +77,8 @@ class ProviderCall:
         self._inputs = inputs
         self._number = 0
         """Its row in the ledger; 0: it has none yet."""
+        self._handle: str | None = None
+        """The provider was asked before, and knows it by this."""
         self._report = CallReport()
         self._received = False
         """The provider has said all that it has to say."""
@@ -101,20 +106,29 @@ class ProviderCall:
             except ProviderError as error:
                 await self._settle_failed(error, None)
                 return
-            try:
-                await self._exchange()
-            except ProviderError as error:
-                await self._settle_failed(error, self._ended_call(verdict_on(error), began, error.retry_after))
-            except BlobStoreDown as error:
-                await self._settle_failed(not_stored(error), None)
-            except (moves.MoveRefused, Fenced):
-                await self._record_each()
-                raise
-            else:
-                await self._settle(self._ended_call(Verdict.GOOD, began))
+            await self._to_its_end(began)
+
+    async def resume(self, row: Attempt) -> None:
+        """Go on with a call whose worker died, by the name under which its provider knows it. Raises `Fenced`."""
+        self._number, self._handle = row.call, row.handle
+        with contextlib.suppress(moves.MoveRefused):
+            await self._to_its_end(row.started_ms)
+
+    async def _to_its_end(self, began: int) -> None:
+        try:
+            await self._exchange()
+        except ProviderError as error:
+            await self._settle_failed(error, self._ended_call(verdict_on(error), began, error.retry_after))
+        except BlobStoreDown as error:
+            await self._settle_failed(not_stored(error), None)
+        except (moves.MoveRefused, Fenced):
+            await self._record_each()
+            raise
+        else:
+            await self._settle(self._ended_call(Verdict.GOOD, began))
 
     async def _exchange(self) -> None:
-        order = self._order()
+        order = _order(self._context, self._job.now, len(self._indexes), self._inputs)
         provider = self._context.providers.get(order.request.provider)
         if provider is None:
             message = f"{order.request.provider} is not configured on this worker"
@@ -135,23 +149,11 @@ class ProviderCall:
         if not self._report.pictures:
             raise bad_response("the provider answered without a picture")
 
-    def _order(self) -> Order:
-        job = self._job.now
-        return Order(
-            request=job.request,
-            family=self._context.catalog.family(job.request.provider, job.request.model),
-            n=len(self._indexes),
-            images=self._inputs.images,
-            mask=self._inputs.mask,
-            request_id=job.request_id or job.id,
-            timeout=self._context.provider_seconds,  # not the job's own time: a call that was cut is paid for as well
-        )
-
     async def _receive(self, provider: Provider, order: Order) -> ProviderError | None:
         """Read what the provider yields, to its end; the answer is how the call failed."""
         try:
             async with asyncio.timeout(order.timeout + GRACE_SECONDS):
-                async for step in provider.generate(order):
+                async for step in _steps(provider, order, self._handle):
                     await self._take(step)
         except TimeoutError:
             message = "the provider did not answer in time"
@@ -257,3 +259,21 @@ class ProviderCall:
             **report.columns(),
         )
         await self._apply(call, settle)
+
+
+def _steps(provider: Provider, order: Order, handle: str | None) -> AsyncIterator[Step]:
+    if handle is not None and isinstance(provider, Resumable):
+        return provider.resume(order, handle)
+    return provider.generate(order)
+
+
+def _order(context: CallContext, job: Job, n: int, inputs: LoadedInputs) -> Order:
+    return Order(
+        request=job.request,
+        family=context.catalog.family(job.request.provider, job.request.model),
+        n=n,
+        images=inputs.images,
+        mask=inputs.mask,
+        request_id=job.request_id or job.id,
+        timeout=context.provider_seconds,  # not the job's own time: a call that was cut is paid for as well
+    )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from jobs.blobs.store import BlobMissing
+from jobs.blobs.store import BlobMissing, BlobStoreDown
 from jobs.errors import InvalidPicture
 from jobs.model.picture import Picture
 from jobs.model.request import STAGED, Blob, ImageRequest, Link, Source
+from jobs.model.times import now_ms
 from jobs.outside.address import reference_policy
 from jobs.outside.client import Outside
 from jobs.outside.fetch import fetch_picture
@@ -20,6 +21,10 @@ from jobs.pictures.sniff import measure
 if TYPE_CHECKING:
     from jobs.blobs.store import BlobStore
     from jobs.settings import Settings
+    from jobs.worker.lease import LeasedJob
+
+PAUSE_SECONDS: Final = 1.0
+"""Between two looks at a blob store that is down."""
 
 
 class LoadedInputs(Struct, frozen=True):
@@ -75,3 +80,14 @@ class InputLoader:
                     return await fetch_picture(Outside(reference_policy(self._settings, self._blobs.host)), url)
                 except InvalidPicture as error:
                     raise InvalidPicture(error.message, field=f"{field}.url") from None
+
+
+async def loaded_in_time(inputs: InputLoader, job: LeasedJob) -> LoadedInputs:
+    """A job's pictures; a blob store that is down is waited for, to its deadline. Raises `InvalidPicture`."""
+    while True:
+        try:
+            return await inputs.load(job.now.request)
+        except BlobStoreDown:
+            if job.now.overdue(now_ms()):
+                raise InvalidPicture("the picture could not be read in time", field="referenceImage") from None
+            await asyncio.sleep(PAUSE_SECONDS)

@@ -5,27 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
-from jobs.blobs.store import BlobStoreDown
 from jobs.catalog.families import per_call
-from jobs.errors import InvalidPicture, Outcome
+from jobs.errors import InvalidPicture
 from jobs.model import fallback, ledger, moves
 from jobs.model.job import Failure, Job, Phase, Status
 from jobs.model.times import now_ms
 from jobs.store.outcomes import Fenced
 from jobs.worker.call import CallContext, ProviderCall
+from jobs.worker.deadline import ending_in_time
+from jobs.worker.inputs import loaded_in_time
 from jobs.worker.lease import LeasedJob
-from jobs.worker.salvage import PAUSE_SECONDS, Salvager
+from jobs.worker.recovery import Recovery
+from jobs.worker.salvage import Salvager
 
 if TYPE_CHECKING:
     from jobs.store.claims import Claim
     from jobs.store.jobs import RedisJobStore
     from jobs.store.rooms import Rooms
-    from jobs.worker.inputs import InputLoader, LoadedInputs
+    from jobs.worker.inputs import InputLoader
 
 _log = structlog.get_logger()
 
@@ -45,9 +46,9 @@ class Runner:
     ) -> None:
         self._store = store
         self._context = context
-        self._salvager = salvager
         self._rooms = rooms
         self._inputs = inputs
+        self._recovery = Recovery(context, salvager, inputs)
         self._absorb_ms = absorb_seconds * 1000
         self._leased: dict[str, LeasedJob] = {}
 
@@ -71,8 +72,10 @@ class Runner:
         job = self._leased.get(job_id)
         if job is not None:
             await job.look()
+            open_rows = ledger.open_rows(job.now)
             with contextlib.suppress(moves.MoveRefused, Fenced):
                 await job.apply(moves.stop)
+                await self._recovery.interrupt(open_rows)
 
     async def _run(self, job: LeasedJob, claim: Claim) -> None:
         try:
@@ -94,26 +97,11 @@ class Runner:
         if ledger.open_rows(job.now):  # before its deadline counts: what is stored was paid for
             if job.now.status is Status.QUEUED:
                 await job.apply(moves.start)
-            await self._recover(job)
+            await self._recovery.recover(job)
         if job.now.overdue(now_ms()):
             await job.apply(moves.overdue)
         if job.now.status is Status.QUEUED and not (room and _calls_at_once(job.now)):
             await job.apply(moves.start)
-
-    async def _recover(self, job: LeasedJob) -> None:
-        """A worker died in a call: what it stored is taken, what lies on another's disk waits, the rest is lost."""
-        for row in ledger.open_rows(job.now):
-            told = [await self._salvager.recover(job, row.call, index) for index in row.indexes]
-            if {i.index for i in job.now.images} >= set(row.indexes):
-                said = tuple(each for each in told if each is not None)
-                await job.apply(
-                    partial(moves.settle, call=row.call, outcome=Outcome.SUCCEEDED, charged=True, warnings=said)
-                )
-        if job.now.overdue(now_ms()):
-            return  # the store may not have been reached: what is on disk is salvaged later
-        own = await self._salvager.own_spool()
-        if any(row.spool in {None, own} for row in ledger.open_rows(job.now)):
-            await job.apply(partial(moves.lose, spool=own))
 
     async def _make_missing(self, job: LeasedJob, claim: Claim) -> None:
         if job.now.status not in {Status.QUEUED, Status.RUNNING}:
@@ -122,7 +110,7 @@ class Runner:
         if not missing:
             return
         try:
-            inputs = await self._load(job)
+            inputs = await loaded_in_time(self._inputs, job)
         except InvalidPicture as error:
             failure = ledger.failure_of(error, provider=job.now.request.provider, safe_to_retry=True)
             await job.apply(lambda j, now: moves.fail(j, now, failure))
@@ -131,11 +119,8 @@ class Runner:
         size = per_call(request, self._context.catalog.family(request.provider, request.model))
         parts = [missing[first : first + size] for first in range(0, len(missing), size)]
         calls = [ProviderCall(self._context, job, part, inputs) for part in parts]
-        ending = asyncio.create_task(self._end_in_time(job))
-        try:
+        async with ending_in_time(job):
             await self._call_all(claim, calls)
-        finally:
-            ending.cancel()
 
     async def _call_all(self, claim: Claim, calls: list[ProviderCall]) -> None:
         """Make the calls, as many at once as there are rooms: one after the other in each."""
@@ -156,22 +141,6 @@ class Runner:
         finally:
             if room != claim.name:  # that one goes with the job's end
                 await self._rooms.give_back(claim, room)
-
-    async def _end_in_time(self, job: LeasedJob) -> None:
-        """End the job at its deadline. Its calls go on, for they are paid for, and what they bring is salvaged."""
-        await asyncio.sleep(max(0, job.now.cancel_at_ms - now_ms()) / 1000)
-        with contextlib.suppress(moves.MoveRefused, Fenced):
-            await job.apply(moves.overdue)
-
-    async def _load(self, job: LeasedJob) -> LoadedInputs:
-        """The input pictures in hand; a blob store that is down is waited for."""
-        while True:
-            try:
-                return await self._inputs.load(job.now.request)
-            except BlobStoreDown:
-                if job.now.overdue(now_ms()):
-                    raise InvalidPicture("the picture could not be read in time", field="referenceImage") from None
-                await asyncio.sleep(PAUSE_SECONDS)
 
     async def _conclude(self, job: LeasedJob, *, room: bool) -> None:
         """Everything has been tried that may be tried now."""

@@ -1,0 +1,127 @@
+"""The settings of who makes pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic_settings import BaseSettings
+
+from jobs.settings.fields import BaseUrl, Counts, Hosts, Names, Networks, Routes, Secret, variable
+
+
+class ProviderSettings(BaseSettings):
+    """Who makes pictures, and what we ask of them."""
+
+    google_api_key: Secret = variable("GOOGLE_API_KEY", "GEMINI_API_KEY", about="Gemini", example="AIza…")
+    google_gemini_base_url: BaseUrl | None = variable(
+        "GOOGLE_GEMINI_BASE_URL", about="another Gemini-shaped server", example="http://127.0.0.1:9000"
+    )
+    azure_openai_endpoint: BaseUrl | None = variable(
+        "AZURE_OPENAI_IMAGE_ENDPOINT",
+        "AZURE_OPENAI_ENDPOINT",
+        about="Azure OpenAI",
+        example="https://acct.openai.azure.com",
+    )
+    azure_openai_api_key: Secret = variable(
+        "AZURE_OPENAI_IMAGE_API_KEY", "AZURE_OPENAI_API_KEY", about="Azure OpenAI's key", example="0123…"
+    )
+    azure_openai_api_version: str = variable(
+        "AZURE_OPENAI_IMAGE_API_VERSION",
+        default="2024-02-01",
+        about="edits and masks need 2025-04-01-preview or newer",
+        example="2025-04-01-preview",
+    )
+    openai_api_key: Secret = variable("OPENAI_API_KEY", about="OpenAI", example="sk-…")
+    openai_base_url: BaseUrl | None = variable(
+        "OPENAI_BASE_URL", about="another OpenAI-shaped server", example="https://api.openai.com/v1"
+    )
+    comfyui_base_url: BaseUrl | None = variable(
+        "COMFYUI_BASE_URL", about="a ComfyUI server", example="http://127.0.0.1:8188"
+    )
+    comfyui_api_key: Secret = variable(
+        "COMFYUI_API_KEY", about="sent as a bearer token, for a proxy before ComfyUI", example="any string"
+    )
+    comfyui_workflow: str = variable(
+        "COMFYUI_WORKFLOW",
+        default="",
+        about="a workflow in ComfyUI's API format: its file, or the JSON",
+        example="graph.json",
+    )
+    comfyui_workflow_nodes: str = variable(
+        "COMFYUI_WORKFLOW_NODES",
+        default="",
+        about="where a request's fields go in it, as Open WebUI has it: a file, or the JSON",
+        example="nodes.json",
+    )
+    models_file: Path | None = variable(
+        "DARKROOM_MODELS", about="a table of models that replaces the built-in one", example="models.toml"
+    )
+    routes: Routes = variable(
+        "DARKROOM_ROUTES",
+        default={},
+        about="names of our own for models, each with the targets that make its pictures, in the order of preference",
+        example="fast=openai/gpt-image-2.5-flare,best=azure-openai/prod-image|openai/gpt-image-2",
+    )
+    provider_seconds: int = variable(
+        "DARKROOM_PROVIDER_SECONDS",
+        default=300,
+        about="longest single provider call over plain HTTP",
+        example="300",
+        ge=1,
+        le=86400,
+    )
+    absorb_seconds: int = variable(
+        "DARKROOM_ABSORB_SECONDS",
+        default=60,
+        about="how long a job backs off on 503 and while its provider is out of reach",
+        example="60",
+        ge=0,
+        le=86400,
+    )
+    provider_concurrency: Counts = variable(
+        "DARKROOM_PROVIDER_CONCURRENCY",
+        default={},
+        about="calls that are open at a provider at once, over all workers",
+        example="azure-openai=10,gemini=30",
+    )
+    breaker_failures: int = variable(
+        "DARKROOM_BREAKER_FAILURES",
+        default=20,
+        about="bad calls in a row after which a provider gets no jobs for a while",
+        example="20",
+        ge=1,
+    )
+    breaker_seconds: int = variable(
+        "DARKROOM_BREAKER_SECONDS",
+        default=15,
+        about="that while, before one job tries again; twice as long each time, at most 300",
+        example="15",
+        ge=1,
+        le=300,
+    )
+    simulated: Names = variable(
+        "DARKROOM_SIMULATED",
+        default=frozenset(),
+        about="set by `darkroom dev`: providers that the simulator plays",
+        example="",
+    )
+    simulator_delay: float = variable(
+        "DARKROOM_SIMULATOR_DELAY",
+        default=0.0,
+        about="seconds that a simulated provider takes",
+        example="2",
+        ge=0,
+        le=3600,
+    )
+    image_ref_allowed_hosts: Hosts = variable(
+        "IMAGE_REF_ALLOWED_HOSTS",
+        default=frozenset(),
+        about="comma-separated hosts from which reference images are fetched, beside our own storage's",
+        example="pictures.example.com",
+    )
+    image_ref_allowed_networks: Networks = variable(
+        "IMAGE_REF_ALLOWED_NETWORKS",
+        default=(),
+        about="comma-separated CIDRs exempt from the refusal of private addresses; plain http only there",
+        example="10.1.0.0/16",
+    )

@@ -1,0 +1,76 @@
+"""An engine can be asked again: what becomes of its runs when workers die and callers change their minds."""
+
+import pytest
+
+from tests.neighbours import wait_until
+from tests.neighbours.gateway import running_gateway
+from tests.neighbours.redis_server import running_redis
+
+JOBS = "/api/v1/jobs"
+FOX = {"provider": "comfyui", "model": "stable-diffusion-xl.safetensors", "size": "64x64"}
+
+
+@pytest.fixture(scope="module")
+def gateway(shared_simulator):
+    settings = {"COMFYUI_BASE_URL": shared_simulator.url, "DARKROOM_LEASE_SECONDS": "3"}
+    with running_redis() as redis, running_gateway(redis.url, shared_simulator, **settings) as running:
+        yield running
+
+
+@pytest.fixture
+def client(gateway):
+    with gateway.client() as client:
+        yield client
+
+
+def started(client, prompt):
+    return client.post(JOBS, json={**FOX, "prompt": prompt}).json()["data"]["id"]
+
+
+def job(client, job_id, query=""):
+    return client.get(f"{JOBS}/{job_id}{query}").json()["data"]
+
+
+def test_a_run_is_told_step_by_step_and_gives_its_picture(client):
+    job_id = started(client, "[delay=2] A slow fox")
+    wait_until(lambda: job(client, job_id)["progress"]["source"] == "provider", what="the progress")
+    progress = job(client, job_id)["progress"]
+
+    ended = job(client, job_id, "?wait=60&until=terminal")
+
+    assert (progress["steps"], 0 < progress["value"] <= 1) == (20, True)
+    assert (ended["status"], ended["result"]["width"]) == ("succeeded", 64)
+
+
+def test_a_worker_that_is_killed_in_a_run_leaves_it_to_another_which_asks_for_it_and_not_for_a_new_one(
+    gateway, client, shared_simulator
+):
+    job_id = started(client, "[delay=8] An orphaned fox")
+    wait_until(lambda: shared_simulator.bench.calls("orphaned"), what="the run")
+    gateway.workers[-1].kill()
+    gateway.workers.pop().wait()
+    gateway.start_worker()
+
+    ended = job(client, job_id, "?wait=90&until=terminal")
+
+    assert ended["status"] == "succeeded"
+    assert len(ended["attempts"]) == len(shared_simulator.bench.calls("orphaned")) == 1
+
+
+def test_a_canceled_job_ends_its_own_run_and_leaves_anothers(client, shared_simulator):
+    ours, theirs = started(client, "[delay=30] A fox to cancel"), started(client, "[delay=1] A fox to keep")
+    wait_until(lambda: len(shared_simulator.bench.calls(" fox to ")) == 2, what="the runs")
+
+    client.post(f"{JOBS}/{ours}/cancel")
+
+    kept = job(client, theirs, "?wait=25&until=terminal")
+    assert kept["status"] == "succeeded", "it waited for the other's run, which goes on"
+    assert job(client, ours)["status"] == "canceled"
+
+
+def test_a_failing_run_says_which_node_and_no_path_of_the_server(client):
+    refused = client.post(JOBS, json={**FOX, "model": "no-such-model", "prompt": "A fox"}).json()["data"]["id"]
+
+    error = job(client, refused, "?wait=60&until=terminal")["error"]
+
+    assert "node 4 (CheckpointLoaderSimple)" in error["message"]
