@@ -16,7 +16,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from msgspec import Struct
 
-from app.simulator import comfyui, gemini, openai_edits, openai_images
+from app.simulator import automatic1111, comfyui, gemini, openai_edits, openai_images
 from app.simulator.comfyui_queue import ComfyQueue
 from app.simulator.faults import Bench
 from app.simulator.wire import CUT_HERE, AnyRequest, Cut, answer, bench
@@ -37,12 +37,13 @@ def create_simulator(desk: Bench) -> ASGIApp:
             *openai_edits.handlers,
             *gemini.handlers,
             *comfyui.handlers,
+            *automatic1111.handlers,
             state,
             calls,
             control,
             reset,
         ],
-        state=State({"bench": desk, "comfyui": ComfyQueue(desk)}),
+        state=State({"bench": desk, "comfyui": ComfyQueue(desk), "webui": automatic1111.WebUI()}),
         request_max_body_size=200 * 1024 * 1024,
         openapi_config=None,
         logging_config=None,

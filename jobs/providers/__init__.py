@@ -56,6 +56,12 @@ def _comfyui(settings: Settings) -> Provider:
     )
 
 
+def _automatic1111(settings: Settings) -> Provider:
+    from jobs.providers.automatic1111 import Automatic1111
+
+    return Automatic1111(base_url=str(settings.automatic1111_base_url), auth=_text(settings.automatic1111_api_auth))
+
+
 PROVIDERS: Final[dict[str, Entry]] = {
     "azure-openai": Entry(
         _azure_openai,
@@ -67,6 +73,7 @@ PROVIDERS: Final[dict[str, Entry]] = {
     "openai": Entry(_openai, {"openai_api_key": "OPENAI_API_KEY"}),
     "gemini": Entry(_gemini, {"google_api_key": "GOOGLE_API_KEY (or GEMINI_API_KEY)"}),
     "comfyui": Entry(_comfyui, {"comfyui_base_url": "COMFYUI_BASE_URL"}),
+    "automatic1111": Entry(_automatic1111, {"automatic1111_base_url": "AUTOMATIC1111_BASE_URL"}),
 }
 
 

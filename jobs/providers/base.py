@@ -107,6 +107,11 @@ class Resumable(Protocol):
         """Go on with the order behind `handle`; makes no new paid call."""
         ...
 
+
+@runtime_checkable
+class Cancelable(Protocol):
+    """A provider that can stop one order."""
+
     async def cancel(self, handle: str) -> bool:
         """Interrupt the order behind `handle` and only that; whether the provider agreed."""
         ...

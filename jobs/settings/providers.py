@@ -53,6 +53,12 @@ class ProviderSettings(BaseSettings):
         about="where a request's fields go in it, as Open WebUI has it: a file, or the JSON",
         example="nodes.json",
     )
+    automatic1111_base_url: BaseUrl | None = variable(
+        "AUTOMATIC1111_BASE_URL", about="an Automatic1111 server, begun with `--api`", example="http://127.0.0.1:7860"
+    )
+    automatic1111_api_auth: Secret = variable(
+        "AUTOMATIC1111_API_AUTH", about="user and password, as its `--api-auth`", example="user:password"
+    )
     models_file: Path | None = variable(
         "DARKROOM_MODELS", about="a table of models that replaces the built-in one", example="models.toml"
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from jobs.errors import InvalidPicture, Outcome, ProviderError
 from jobs.model import ledger, moves
 from jobs.model.times import now_ms
-from jobs.providers.base import Resumable
+from jobs.providers.base import Cancelable, Resumable
 from jobs.worker.call import CallContext, ProviderCall
 from jobs.worker.deadline import ending_in_time
 from jobs.worker.inputs import loaded_in_time
@@ -53,9 +53,10 @@ class Recovery:
     async def interrupt(self, rows: tuple[Attempt, ...]) -> None:
         """Stop the calls whose provider can do that to one call alone."""
         for row in rows:
-            if (provider := self._resumable(row)) is not None:
+            provider = self._context.providers.get(row.provider)
+            if row.handle is not None and isinstance(provider, Cancelable):
                 with contextlib.suppress(ProviderError):
-                    await provider.cancel(row.handle or "")
+                    await provider.cancel(row.handle)
 
     async def _resume(self, job: LeasedJob, row: Attempt) -> None:
         with contextlib.suppress(InvalidPicture):

@@ -12,7 +12,8 @@ FOX = {"provider": "comfyui", "model": "stable-diffusion-xl.safetensors", "size"
 
 @pytest.fixture(scope="module")
 def gateway(shared_simulator):
-    settings = {"COMFYUI_BASE_URL": shared_simulator.url, "DARKROOM_LEASE_SECONDS": "3"}
+    engines = dict.fromkeys(("COMFYUI_BASE_URL", "AUTOMATIC1111_BASE_URL"), shared_simulator.url)
+    settings = {**engines, "DARKROOM_LEASE_SECONDS": "3"}
     with running_redis() as redis, running_gateway(redis.url, shared_simulator, **settings) as running:
         yield running
 
@@ -74,3 +75,16 @@ def test_a_failing_run_says_which_node_and_no_path_of_the_server(client):
     error = job(client, refused, "?wait=60&until=terminal")["error"]
 
     assert "node 4 (CheckpointLoaderSimple)" in error["message"]
+
+
+def test_a_canceled_run_of_an_engine_that_names_none_is_interrupted_while_it_is_ours(client, shared_simulator):
+    fox = {"provider": "automatic1111", "model": "sd-xl", "size": "64x64"}
+    ours = client.post(JOBS, json={**fox, "prompt": "[delay=60] A hare to cancel"}).json()["data"]["id"]
+    wait_until(lambda: job(client, ours)["progress"]["source"] == "provider", what="the run")
+
+    client.post(f"{JOBS}/{ours}/cancel")
+
+    kept = client.post(JOBS, json={**fox, "prompt": "A hare to keep"}).json()["data"]["id"]
+    assert job(client, kept, "?wait=40&until=terminal")["status"] == "succeeded", "the other's run goes on"
+    assert job(client, ours)["status"] == "canceled"
+    assert len(shared_simulator.bench.calls(" hare to ")) == 2

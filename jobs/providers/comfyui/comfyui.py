@@ -65,7 +65,7 @@ class ComfyUI:
             yield step
 
     async def cancel(self, handle: str) -> bool:
-        """See `Resumable.cancel`."""
+        """See `Cancelable.cancel`."""
         self._canceled.add(handle)
         return await self._at().cancel(handle)
 
