@@ -12,29 +12,27 @@ from uuid import uuid4
 import httpx
 import msgspec
 import pybase64
-from msgspec import Raw, Struct
+from msgspec import Struct
+from msgspec.structs import replace
 
 from jobs.model.picture import Picture
-from jobs.pictures.sniff import NotAPicture, pillow
+from jobs.pictures.sniff import pillow
 from jobs.pictures.text_chunks import without_text
+from jobs.providers.answers import documents, once
 from jobs.providers.base import Accepted, Answered, Order, Progressed, Step
+from jobs.providers.elsewhere import Elsewhere
+from jobs.providers.errors import judged
+from jobs.providers.found import Place, told
 from jobs.providers.options import merged
-from jobs.providers.outcomes import (
-    BAD_REQUEST,
-    CONNECT_SECONDS,
-    bad_response,
-    cut,
-    refused_model,
-    refused_request,
-    refused_status,
-)
-from jobs.providers.replies import decoded, picture, told
+from jobs.providers.outcomes import CONNECT_SECONDS, bad_response, cut, refused_model, refused_request, unreadable
+from jobs.providers.replies import count, each, member
 
 POLL_SECONDS: Final = 1.0
 """Between two looks at how far a run is."""
 LOOK_SECONDS: Final = 5.0
 """For one such look."""
 _OK: Final = 200
+_REFUSALS: Final = frozenset({400, 422})
 _OPTIONS: Final = frozenset(
     {
         "cfg_scale",
@@ -50,15 +48,6 @@ _OPTIONS: Final = frozenset(
     }
 )
 """What a caller may set, by the web UI's names: how it is drawn. Scripts and settings of the instance are not his."""
-
-
-class _Answer(Struct):
-    images: list[Raw] = []
-    info: Any = None
-
-
-class _Info(Struct):
-    index_of_first_image: int = 0
 
 
 class _Task(Struct):
@@ -106,11 +95,12 @@ class Automatic1111:
                     yield progressed
         finally:
             posting.cancel()
-        answer = decoded(await posting, _Answer)
+        steps = await _read(await posting, order.n, Elsewhere(self._base_url))
         yield Answered(status=_OK, request_id=task_id)
-        rest: list[Step] = [*_pictures(answer, order.n), *ignored]
-        for step in rest:
-            yield step
+        for step in (*steps, *ignored):
+            yield _without_words(step)
+        if not any(isinstance(step, Picture) for step in steps):
+            raise bad_response(f"the provider answered without a picture{told(steps)}")
 
     async def cancel(self, handle: str) -> bool:
         """See `Cancelable.cancel`. An interrupt names no run: it is sent while the running one is known to be ours."""
@@ -129,11 +119,11 @@ class Automatic1111:
         except httpx.TransportError as error:
             raise cut(httpx.ConnectError(str(error))) from error  # nothing was ordered yet
         if answer.status_code != _OK:
-            raise refused_status(answer.status_code, None, None)
-        for known in decoded(answer.content, list[dict[str, Any]]):
-            names = {str(known.get(name)) for name in ("title", "model_name", "hash")}
-            if wanted in names or wanted == str(known.get("filename")).replace("\\", "/").rpartition("/")[2]:
-                return str(known["title"])
+            raise judged(answer.status_code, answer.content, None)
+        for known in [document.value async for document in documents(once(answer.content))]:
+            names = {str(member(known, name)) for name in ("title", "model_name", "hash")}
+            if wanted in names or wanted == str(member(known, "filename")).replace("\\", "/").rpartition("/")[2]:
+                return str(member(known, "title"))
         raise refused_model(_OK, None)
 
     async def _post(self, path: str, body: Mapping[str, Any], seconds: float) -> bytes:
@@ -143,10 +133,10 @@ class Automatic1111:
                 answer = await self._open().post(path, content=content, headers=_JSON, timeout=timeout)
         except (httpx.TransportError, TimeoutError) as error:
             raise cut(error) from error
-        if answer.status_code in BAD_REQUEST:
+        if answer.status_code in _REFUSALS:
             raise refused_request(_said(answer.content), answer.status_code, None)
         if answer.status_code != _OK:
-            raise refused_status(answer.status_code, None, None)
+            raise judged(answer.status_code, answer.content, None)
         return answer.content
 
     async def _progress(self, task_id: str) -> Progressed | None:
@@ -190,7 +180,7 @@ async def _fields(order: Order, checkpoint: str) -> dict[str, Any]:
         "send_images": True,
         "save_images": False,
         **sized,
-        **({"init_images": [_base64(each.data) for each in order.images]} if order.images else {}),
+        **({"init_images": [_base64(source.data) for source in order.images]} if order.images else {}),
         **({"mask": _base64(await asyncio.to_thread(_white_where_clear, order.mask.data))} if order.mask else {}),
     }
 
@@ -205,18 +195,20 @@ def _white_where_clear(mask: bytes) -> bytes:
     return out.getvalue()
 
 
-def _pictures(answer: _Answer, n: int) -> list[Picture]:
+async def _read(content: bytes, n: int, elsewhere: Elsewhere) -> list[Step]:
     """Without the grid, which comes first where there is one, and without masks, which come last."""
-    info = told(_parsed(answer.info), _Info) or _Info()
-    found = answer.images[info.index_of_first_image :][:n] or answer.images[:n]
-    made = []
-    for place, text in enumerate(found):
-        with suppress(NotAPicture):
-            one = picture(text, index=place)
-            made.append(Picture(data=without_text(one.data), media_type=one.media_type, index=place))
-    if not made:
-        raise bad_response("the provider answered without a picture")
-    return made
+    answers = [document.value async for document in documents(once(content))]
+    if answers == [None]:
+        raise unreadable(_OK)
+    images = [image for answer in answers for image in each(member(answer, "images"))]
+    first = count(member(_parsed(member(answers[0], "info")), "index_of_first_image")) or 0
+    wanted = images[first:][:n] or images[:n]
+    return [step for i, text in enumerate(wanted) for step in await Place(index=i, text=text).look(elsewhere)]
+
+
+def _without_words(step: Step) -> Step:
+    """The prompt stands in the file, too."""
+    return replace(step, data=without_text(step.data)) if isinstance(step, Picture) else step
 
 
 def _parsed(info: Any) -> Any:
@@ -227,15 +219,12 @@ def _parsed(info: Any) -> Any:
 
 
 def _said(body: bytes) -> str:
-    """Its own words, of whichever kind."""
+    """Its own words: a text, or FastAPI's list of what is wrong."""
     try:
-        said = msgspec.json.decode(body)
-        detail = said.get("detail") or said.get("errors")
-    except (msgspec.DecodeError, UnicodeDecodeError, AttributeError):
+        detail = member(msgspec.json.decode(body), "detail", "errors")
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return ""
-    if isinstance(detail, list):
-        return "; ".join(str(each.get("msg")) for each in detail if isinstance(each, dict))
-    return str(detail or "")
+    return "; ".join(str(member(one, "msg") or one) for one in each(detail))
 
 
 def _base64(data: bytes) -> str:

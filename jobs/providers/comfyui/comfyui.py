@@ -13,9 +13,9 @@ import msgspec
 
 from jobs.errors import Outcome, ProviderError, ServiceUnavailable
 from jobs.model.picture import Picture
-from jobs.pictures.sniff import sniff
+from jobs.pictures.heads import kind_of
 from jobs.pictures.text_chunks import without_text
-from jobs.providers.base import Accepted, Answered, Order, Step
+from jobs.providers.base import Accepted, Answered, Order, Step, Unusable
 from jobs.providers.comfyui.run import Run
 from jobs.providers.comfyui.server import Server, authorization, failed_node
 from jobs.providers.comfyui.workflow import Graph, Workflow, built_in, loaded
@@ -80,16 +80,17 @@ class ComfyUI:
                     starts = await self._start(graph, prompt_id, 1)
                     yield Answered(status=200, request_id=prompt_id)
                 until = min(end, time.monotonic() + POLL_SECONDS)
-                while not run.over and socket is not None and (left := until - time.monotonic()) > 0:
+                while not run.over and (left := until - time.monotonic()) > 0:
                     frame, socket = await _frame(socket, left)
                     if frame is not None and (step := run.hear(frame)) is not None:
                         yield step
-                if socket is None:
-                    await asyncio.sleep(max(0, until - time.monotonic()))
                 found = await self._look(prompt_id)
                 if isinstance(found, dict):
-                    for picture in await self._pictures(found, order.n):
-                        yield picture
+                    results = await self._results(found, order.n)
+                    for result in results:
+                        yield result
+                    if not any(isinstance(result, Picture) for result in results):
+                        raise bad_response("the provider answered without a picture")
                     return
                 run.over = False  # the history has it in a moment
                 if found is False:
@@ -147,22 +148,13 @@ class ComfyUI:
             await asyncio.sleep(patience)
         return False
 
-    async def _pictures(self, ended: dict[str, Any], n: int) -> list[Picture]:
+    async def _results(self, ended: dict[str, Any], n: int) -> list[Step]:
         """What was saved; without that, what was only shown."""
         images = [image for output in ended.get("outputs", {}).values() for image in output.get("images", [])]
         saved = [image for image in images if image.get("type") == "output"] or images
         if not saved:
             raise failed_node(ended.get("status", {}))
-        bodies = [without_text(await self._at().view(image)) for image in saved[:n]]
-        kinds = [sniff(body[:16]) for body in bodies]
-        made = [
-            Picture(data=body, media_type=kind, index=place)
-            for place, (body, kind) in enumerate(zip(bodies, kinds, strict=True))
-            if kind is not None
-        ]
-        if not made:
-            raise bad_response("the provider answered without a picture")
-        return made
+        return [_result(without_text(await self._at().view(image)), i) for i, image in enumerate(saved[:n])]
 
     async def _listen(self, prompt_id: str) -> ClientConnection | None:
         """A socket for one run; without it the run is asked about."""
@@ -190,10 +182,13 @@ class ComfyUI:
         return self._server
 
 
-async def _frame(socket: ClientConnection, seconds: float) -> tuple[str | bytes | None, ClientConnection | None]:
+async def _frame(socket: ClientConnection | None, seconds: float) -> tuple[str | bytes | None, ClientConnection | None]:
     """The next frame, None when there is none in time; and the socket, None when it has closed."""
     from websockets.exceptions import ConnectionClosed
 
+    if socket is None:
+        await asyncio.sleep(seconds)
+        return None, None
     try:
         async with asyncio.timeout(seconds):
             return await socket.recv(), socket
@@ -201,6 +196,11 @@ async def _frame(socket: ClientConnection, seconds: float) -> tuple[str | bytes 
         return None, socket
     except ConnectionClosed:
         return None, None
+
+
+def _result(data: bytes, index: int) -> Picture | Unusable:
+    kind = kind_of(data[:1024])
+    return Unusable(data) if kind is None else Picture(data=data, media_type=kind, index=index)
 
 
 def _refused(message: str, reason: str) -> ProviderError:
