@@ -15,6 +15,7 @@ from litestar.params import FromPath
 from PIL import Image, UnidentifiedImageError
 
 from app.simulator.draw import edit
+from app.simulator.imagen import predict
 from app.simulator.wire import AnyRequest, answer, bench, pictures, spoilt, unanswered
 
 _SIDES: Final = {
@@ -38,13 +39,15 @@ _STATUSES: Final = {
 
 
 @post(["/v1beta/models/{call:str}", "/v1/models/{call:str}"], status_code=200)
-async def generate_content(  # noqa: PLR0911  # each refusal is an answer
+async def generate_content(  # noqa: C901, PLR0911  # each refusal is an answer
     request: AnyRequest, call: FromPath[str]
 ) -> Response[bytes]:
     """Answers one JPEG, as the real models mostly do."""
     found = _CALL.fullmatch(call)
     if request.headers.get("x-goog-api-key", "wrong") == "wrong":
         return _error(400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key.")
+    if call.endswith(":predict"):
+        return await predict(request, call.removesuffix(":predict"), _error)
     if found is None or not re.fullmatch(r"gemini-.*image.*", found["model"]):
         return _error(404, "NOT_FOUND", "models/unknown is not found for API version v1beta.")
     body: dict[str, Any] = await request.json()

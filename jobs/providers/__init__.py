@@ -45,6 +45,12 @@ def _gemini(settings: Settings) -> Provider:
     return Gemini(api_key=_text(settings.google_api_key), base_url=settings.google_gemini_base_url)
 
 
+def _imagen(settings: Settings) -> Provider:
+    from jobs.providers.google.imagen import Imagen
+
+    return Imagen(api_key=_text(settings.google_api_key), base_url=settings.google_gemini_base_url)
+
+
 def _comfyui(settings: Settings) -> Provider:
     from jobs.providers.comfyui.comfyui import ComfyUI
 
@@ -72,6 +78,7 @@ PROVIDERS: Final[dict[str, Entry]] = {
     ),
     "openai": Entry(_openai, {"openai_api_key": "OPENAI_API_KEY"}),
     "gemini": Entry(_gemini, {"google_api_key": "GOOGLE_API_KEY (or GEMINI_API_KEY)"}),
+    "imagen": Entry(_imagen, {"google_api_key": "GOOGLE_API_KEY (or GEMINI_API_KEY)"}),
     "comfyui": Entry(_comfyui, {"comfyui_base_url": "COMFYUI_BASE_URL"}),
     "automatic1111": Entry(_automatic1111, {"automatic1111_base_url": "AUTOMATIC1111_BASE_URL"}),
 }

@@ -16,7 +16,7 @@ _FROM_URL_SAFE: Final = str.maketrans("-_", "+/", " \t\r\n")
 """Base64's URL-safe alphabet to the plain one, without white space."""
 _MANY: Final = 10**12
 """More tokens than anybody counts."""
-_PICTURES: Final = re.compile(rb'"(?:b64_json|data|url)"\s*:\s*"([^"]{24,})"')
+_PICTURES: Final = re.compile(rb'"(?:b64_json|bytesBase64Encoded|data|url)"\s*:\s*"([^"]{24,})"')
 """Where a picture may stand on all wires that we know."""
 
 

@@ -12,7 +12,7 @@ from jobs.settings.fields import BaseUrl, Counts, Hosts, Names, Networks, Routes
 class ProviderSettings(BaseSettings):
     """Who makes pictures, and what we ask of them."""
 
-    google_api_key: Secret = variable("GOOGLE_API_KEY", "GEMINI_API_KEY", about="Gemini", example="AIza…")
+    google_api_key: Secret = variable("GOOGLE_API_KEY", "GEMINI_API_KEY", about="Gemini and Imagen", example="AIza…")
     google_gemini_base_url: BaseUrl | None = variable(
         "GOOGLE_GEMINI_BASE_URL", about="another Gemini-shaped server", example="http://127.0.0.1:9000"
     )

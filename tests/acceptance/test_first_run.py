@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 
+from jobs.providers import PROVIDERS
 from tests.neighbours import start, wait_until
 
 FOX = {"provider": "azure-openai", "model": "gpt-image-2", "prompt": "A red fox in an autumn forest"}
@@ -59,9 +60,7 @@ def test_one_line_says_all_and_the_first_call_gives_a_picture_marked_as_simulate
     with dev("--port", "0", "--ephemeral") as (child, facts):
         assert set(facts) == {"url", "apiKey", "redis", "storage", "providers", "pid"}
         assert facts["pid"] == child.pid
-        assert facts["providers"] == dict.fromkeys(
-            ("azure-openai", "openai", "gemini", "comfyui", "automatic1111"), "simulated"
-        )
+        assert facts["providers"] == dict.fromkeys(PROVIDERS, "simulated")
         answer = _post(facts)
         assert answer.status_code == 200
         data = answer.json()["data"]

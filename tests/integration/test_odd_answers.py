@@ -9,7 +9,17 @@ from app.simulator.draw import draw
 from jobs.errors import Outcome
 from jobs.model.picture import Picture, Usage
 from jobs.providers.base import PartialImage, Text, Unusable, Warned
-from tests.neighbours.scripted_provider import ALL, OPENAI, b64, failed, response, running_far_end, success, told
+from tests.neighbours.scripted_provider import (
+    ALL,
+    EDITING,
+    OPENAI,
+    b64,
+    failed,
+    response,
+    running_far_end,
+    success,
+    told,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -110,7 +120,7 @@ async def test_a_file_of_gemini_is_fetched():
     assert pictures(found) == [PNG]
 
 
-@pytest.mark.parametrize("provider", ALL)
+@pytest.mark.parametrize("provider", EDITING)
 @pytest.mark.parametrize("why", ["elsewhere", "gone"])
 async def test_an_address_that_cannot_be_fetched_is_told_in_the_failure(provider, why):
     async with running_far_end() as far, running_far_end(response(200, PNG)) as other:

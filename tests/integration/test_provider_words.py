@@ -12,6 +12,7 @@ from jobs.model.picture import Picture, Usage
 from jobs.providers.base import Answered, Text, Warned
 from tests.neighbours.scripted_provider import (
     ALL,
+    EDITING,
     KEY,
     OPENAI,
     b64,
@@ -82,7 +83,7 @@ async def test_strange_words_beside_a_picture_do_not_cost_the_picture(provider):
         body |= {"responseId": 7, "modelVersion": None, "promptFeedback": "fine"}
         body["candidates"][0] |= {"finishReason": 3, "safetyRatings": "none"}
     else:
-        body["data"][0] |= {"revised_prompt": {"text": "a mug"}}
+        body["predictions" if provider == "imagen" else "data"][0] |= {"revised_prompt": {"text": "a mug"}}
 
     found, _ = await told(provider, response(200, body))
 
@@ -367,7 +368,7 @@ async def test_gemini_gets_its_pictures_inline_in_their_order_and_the_words_last
 # --- against the simulator: the strict far ends that draw ---
 
 
-@pytest.mark.parametrize("provider", ALL)
+@pytest.mark.parametrize("provider", EDITING)
 async def test_the_strict_far_end_draws_what_is_ordered_and_one_client_serves_many_calls(provider, simulator):
     async with opened(provider, simulator.url) as client:
         for images in ((), (A_PNG, A_JPEG)):

@@ -20,6 +20,7 @@ from jobs.model.picture import Picture
 from jobs.model.request import ImageRequest
 from jobs.providers.base import Order, Provider, Step
 from jobs.providers.google.gemini import Gemini
+from jobs.providers.google.imagen import Imagen
 from jobs.providers.openai.azure import AzureOpenAI
 from jobs.providers.openai.openai import OpenAI
 
@@ -29,8 +30,15 @@ HANG = None
 """A reply: nothing, for as long as the caller stays."""
 KEY = "key-that-nobody-may-read"
 PROMPT = "a secret mug"
-MODELS = {"azure-openai": "gpt-image-2", "openai": "gpt-image-2", "gemini": "gemini-3-pro-image"}
+MODELS = {
+    "azure-openai": "gpt-image-2",
+    "openai": "gpt-image-2",
+    "gemini": "gemini-3-pro-image",
+    "imagen": "imagen-4.0-generate-001",
+}
 ALL = tuple(MODELS)
+EDITING = tuple(provider for provider in ALL if provider != "imagen")
+"""Those that take pictures, and may answer with a picture's address."""
 OPENAI = ("azure-openai", "openai")
 
 
@@ -159,12 +167,14 @@ def success(provider: str, *pictures: bytes) -> dict[str, Any]:
     if provider == "gemini":
         parts = [{"inlineData": {"mimeType": "image/png", "data": b64(p)}} for p in pictures]
         return {"candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}]}
+    if provider == "imagen":
+        return {"predictions": [{"mimeType": "image/png", "bytesBase64Encoded": b64(p)} for p in pictures]}
     return {"created": 1, "data": [{"b64_json": b64(p)} for p in pictures]}
 
 
 def failure(provider: str, status: int, message: str, **more: object) -> dict[str, Any]:
     """A true error body of the provider's wire."""
-    if provider == "gemini":
+    if provider in {"gemini", "imagen"}:
         return {"error": {"code": status, "message": message, "status": "INVALID_ARGUMENT", **more}}
     return {"error": {"message": message, "type": "x", "param": None, "code": None, **more}}
 
@@ -181,6 +191,8 @@ async def opened(provider: str, url: str, *, version: str = "2025-04-01-preview"
             client: Provider = AzureOpenAI(endpoint=url, api_key=KEY, api_version=version)
         case "openai":
             client = OpenAI(api_key=KEY, base_url=f"{url}/v1")
+        case "imagen":
+            client = Imagen(api_key=KEY, base_url=url)
         case _:
             client = Gemini(api_key=KEY, base_url=url)
     await client.open()

@@ -6,15 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from jobs.errors import ProviderError
 from jobs.model.picture import Picture
-from jobs.outside.retry_after import retry_after
 from jobs.providers.answers import documents, once
 from jobs.providers.base import Answered, Order, Step
 from jobs.providers.elsewhere import Elsewhere
-from jobs.providers.errors import judged
-from jobs.providers.google import quota
 from jobs.providers.google.reading import Answer
+from jobs.providers.google.refusal import refused
 from jobs.providers.options import merged
 from jobs.providers.outcomes import cut
 
@@ -92,7 +89,7 @@ class Gemini:
         except http.Answer as answer:
             if answer.status in range(200, 300):
                 return answer.status, answer.body
-            raise _refused(answer.status, answer.headers, answer.body) from None
+            raise refused(answer.status, answer.headers, answer.body) from None
         except Exception as error:
             raise cut(error, answered=isinstance(error, http.CutAnswer)) from error
         raise RuntimeError("every call ends as an answer or an error")
@@ -131,10 +128,3 @@ def _placed(fields: Mapping[str, Any]) -> dict[str, Any]:
             place = place.setdefault(step, {})
         place[name] = value
     return body
-
-
-def _refused(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
-    limit = quota.read(body)
-    after = retry_after(headers)
-    spent = ("quota_of_the_day",) if limit.spent else ()
-    return judged(status, body, None, limit.retry_after if after is None else after, names=spent)

@@ -1,0 +1,111 @@
+"""Google's Imagen models by `:predict` with a key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+import httpx
+
+from jobs.errors import ProviderError
+from jobs.model.picture import Picture
+from jobs.providers.answers import Document, documents, once
+from jobs.providers.base import Answered, Order, Step, Unusable
+from jobs.providers.elsewhere import Elsewhere
+from jobs.providers.errors import facts_within, judged_within
+from jobs.providers.found import DAMAGED, Place, dug_out, told
+from jobs.providers.google.gemini import API_VERSION, GOOGLE
+from jobs.providers.google.refusal import refused
+from jobs.providers.options import merged
+from jobs.providers.outcomes import bad_response, connect_seconds, cut, refused_policy, unreadable
+from jobs.providers.replies import each, member, words
+
+_OPTIONS: Final = frozenset(
+    {"aspectRatio", "guidanceScale", "language", "personGeneration", "safetySetting", "sampleImageSize"}
+)
+
+
+class Imagen:
+    """The provider `imagen`. `base_url` is that of another server with Google's paths; None: Google's."""
+
+    def __init__(self, *, api_key: str, base_url: str | None) -> None:
+        self._base_url = base_url or GOOGLE
+        self._api_key = api_key
+        self._client: httpx.AsyncClient | None = None
+
+    async def open(self) -> None:
+        """See `Provider.open`."""
+        self._client = httpx.AsyncClient(
+            base_url=self._base_url,
+            headers={"x-goog-api-key": self._api_key},
+            limits=httpx.Limits(max_keepalive_connections=0),  # a kept one may be closed just as an order leaves on it
+            follow_redirects=False,
+        )
+
+    async def close(self) -> None:
+        """See `Provider.close`."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def generate(self, order: Order) -> AsyncIterator[Step]:
+        """See `Provider.generate`. One call makes up to four."""
+        request = order.request
+        own = {
+            "sampleCount": order.n,
+            "aspectRatio": request.size,
+            "negativePrompt": request.negative_prompt,
+            "includeRaiReason": True,
+        }
+        parameters, ignored = merged(order, own, takes=lambda name: name in _OPTIONS)
+        answer = await self._post(order, {"instances": [{"prompt": request.prompt}], "parameters": parameters})
+        found = [document async for document in documents(once(answer.content))]
+        yield Answered(status=answer.status_code)
+        steps = await _read(found, Elsewhere(self._base_url))
+        for step in (*steps, *ignored):
+            yield step
+        if not any(isinstance(step, Picture) for step in steps):
+            raise _without_picture(found, answer.status_code, steps)
+
+    async def _post(self, order: Order, body: Mapping[str, Any]) -> httpx.Response:
+        if self._client is None:
+            raise RuntimeError("open() first")
+        timeout = httpx.Timeout(order.timeout, connect=connect_seconds(order.timeout))
+        headers = {"x-client-request-id": order.request_id}
+        try:
+            async with asyncio.timeout(order.timeout):
+                path = f"/{API_VERSION}/models/{order.request.model}:predict"
+                answer = await self._client.post(path, json=body, headers=headers, timeout=timeout)
+        except (httpx.TransportError, TimeoutError) as error:
+            raise cut(error) from error
+        if not answer.is_success:
+            raise refused(answer.status_code, answer.headers, answer.content)
+        return answer
+
+
+async def _read(found: list[Document], elsewhere: Elsewhere) -> list[Step]:
+    """The pictures: what was held back has a reason in its place."""
+    texts = [member(one, "bytesBase64Encoded") for one in _predictions(found)]
+    places = [Place(index=i, text=text) for i, text in enumerate(text for text in texts if text is not None)]
+    steps = [step for place in places for step in await place.look(elsewhere)]
+    if not any(isinstance(step, Picture) for step in steps):
+        whole = [Picture(data=one.raw, media_type=one.media_type) for one in found if one.media_type is not None]
+        unread = [Unusable(one.raw) for one in found if one.value is None and one.raw]
+        steps += whole or dug_out(one.raw for one in found) or unread
+    return [*steps, *([DAMAGED] if any(one.damaged for one in found) else [])]
+
+
+def _without_picture(found: list[Document], status: int, steps: list[Step]) -> ProviderError:
+    facts = next((f for d in found if (f := facts_within(d.value, named=d.name))), None)
+    if facts is not None:
+        return judged_within(facts, status, None)
+    if all(document.value is None for document in found):
+        return unreadable(status)
+    reasons = [said for one in _predictions(found) if (said := words(member(one, "raiFilteredReason")))]
+    if reasons:
+        return refused_policy(status, None, reasons[0])
+    return bad_response(f"the provider answered without a picture{told(steps)}", status=status)
+
+
+def _predictions(found: list[Document]) -> list[Any]:
+    return [one for document in found for one in each(member(document.value, "predictions"))]
