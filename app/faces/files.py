@@ -7,11 +7,12 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import Final
 
-from litestar import HttpMethod, Response, route
+from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import Stream
 
+from app.http.entity_tags import unchanged
 from app.http.query import parameters
 from app.services import AnyRequest, services
 from jobs.errors import NotFound
@@ -21,13 +22,9 @@ Opens = Callable[[str, str, str], bool]
 
 
 def local_files(container: str, opens: Opens) -> HTTPRouteHandler:
-    """`GET` and `HEAD` of `/{container}/images/…` and `previews/…`; nothing else of the folder is served."""
+    """`/{container}/images/…` and `previews/…`; nothing else of the folder is served."""
 
-    @route(
-        f"/{container}/{{kind:str}}/{{path:path}}",
-        http_method=[HttpMethod.GET, HttpMethod.HEAD],
-        include_in_schema=False,
-    )
+    @get(f"/{container}/{{kind:str}}/{{path:path}}", include_in_schema=False)
     async def picture(request: AnyRequest, kind: FromPath[str], path: FromPath[str]) -> Response[bytes] | Stream:
         """A picture, or with `Range` (RFC 9110) a part of it."""
         pictures = services(request).pictures
@@ -42,7 +39,7 @@ def local_files(container: str, opens: Opens) -> HTTPRouteHandler:
             "Cache-Control": _CACHED[kind],
             **_HEADERS,
         }
-        if info.etag in request.headers.get("if-none-match", ""):
+        if unchanged(request.headers.get("if-none-match"), info.etag):
             return Response(b"", status_code=304, headers=headers)
         part = _part(request.headers.get("range"), info.size)
         if part is None:
@@ -54,8 +51,6 @@ def local_files(container: str, opens: Opens) -> HTTPRouteHandler:
         if length != info.size:
             status = 206
             headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{info.size}"
-        if request.method == "HEAD":
-            return Response(b"", status_code=status, headers=headers, media_type=info.media_type)
         pieces = pictures.stream(name, start, length)
         return Stream(pieces, status_code=status, headers=headers, media_type=info.media_type)
 

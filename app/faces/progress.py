@@ -13,6 +13,7 @@ from litestar.response import Stream
 from app.auth.caller import READ
 from app.http.caller import known_caller
 from app.http.query import known_id, only_query
+from app.http.responses import taken
 from app.http.sse import MEDIA_TYPE, frame, open_stream
 from app.live.progress import follow
 from app.services import AnyRequest, services
@@ -44,4 +45,4 @@ async def _frames(request: AnyRequest, job: Job) -> AsyncGenerator[bytes, None]:
         async for message in messages:
             yield b": ping\n\n" if message is None else frame(message.name, message.data)
     if not jobs.closing:
-        await jobs.result_taken(await jobs.get(job.org, job.id))
+        await taken(request, await jobs.get(job.org, job.id))

@@ -29,14 +29,16 @@ def applied(prefer: Preference) -> dict[str, str]:
 
 
 def preference(request: Request[Any, Any, Any], most: int) -> Preference:
-    """Read `Prefer`; `wait` is at most `most` seconds. `respond-async` with a wait: the wait."""
+    """Read `Prefer`; `wait` is at most `most` seconds. `respond-async` with a wait: the wait.
+
+    What is no preference that is known here, or cannot be read, is passed over (RFC 7240 section 2).
+    """
     wait: int | None = None
-    for part in request.headers.get("prefer", "").split(","):
-        name, _, value = part.strip().partition("=")
-        if name.lower() == "wait":
-            if not value.isascii() or not value.isdigit():
-                raise InvalidInput("must be a number of seconds, as in `Prefer: wait=30`", field="Prefer")
-            return Preference(min(int(value[:6]), most))
+    for part in _PREFERENCES.findall(request.headers.get("prefer", "")):
+        name, _, value = (side.strip() for side in part.partition(";")[0].partition("="))
+        seconds = value.strip('"')
+        if name.lower() == "wait" and seconds.isascii() and seconds.isdigit():
+            return Preference(min(int(seconds[:6]), most))
         if name.lower() == "respond-async":
             wait = 0
     return Preference(wait)
@@ -98,6 +100,8 @@ _HEADER_NAMES: Final = {
     "max_calls": "X-Max-Calls",
     "expires_after": "X-Expires-After",
 }
+_PREFERENCES: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*+"?)++')
+"""The parts between commas that stand in no quoted string."""
 _PRINTABLE: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?")
 _MAX_REFERENCE_LENGTH: Final = 128
 _DURATION: Final = re.compile(r"(\d{1,7})([smh]?)")

@@ -103,7 +103,7 @@ def _check_headers(request: Request[Any, Any, Any]) -> None:
 
 def check_length(request: Request[Any, Any, Any], largest: int) -> None:
     """Refuse by its `Content-Length` a body that is too large or in an encoding. Raises `DarkroomError`."""
-    if request.headers.get("content-encoding", "identity") != "identity":
+    if request.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
         raise UnsupportedMediaType("send the body without Content-Encoding")
     declared = request.headers.get("content-length", "0")
     if declared.isascii() and declared.isdigit() and int(declared) > largest:

@@ -16,6 +16,7 @@ from litestar.status_codes import HTTP_401_UNAUTHORIZED, HTTP_429_TOO_MANY_REQUE
 from msgspec import Struct
 from msgspec.structs import replace
 
+from app.http.accept import asks_for
 from app.services import AnyRequest, services
 from jobs.errors import (
     DarkroomError,
@@ -128,7 +129,9 @@ def on_http_error(request: AnyRequest, error: HTTPException) -> Response[bytes]:
         case 404:
             return on_darkroom_error(request, NotFound("there is nothing at this path"))
         case 405:
-            return on_darkroom_error(request, MethodNotAllowed(f"this path does not take {request.method}"))
+            refused = on_darkroom_error(request, MethodNotAllowed(f"this path does not take {request.method}"))
+            refused.headers.update({"Allow": (error.headers or {}).get("allow", "")})
+            return refused
         case 413:
             return on_darkroom_error(request, PayloadTooLarge("the body is too large"))
         case 415:
@@ -176,7 +179,7 @@ def _response(request: AnyRequest, refusal: Refusal) -> Response[bytes]:
     for beginning, shape in services(request).shapes:
         if path.startswith(beginning):
             return shape(refusal)
-    return _problem(refusal) if PROBLEM_JSON in request.headers.get("accept", "") else _enveloped(refusal)
+    return _problem(refusal) if asks_for(request, PROBLEM_JSON) else _enveloped(refusal)
 
 
 def _enveloped(refusal: Refusal) -> Response[bytes]:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 PAGE: Final = 20
 MAX_PAGE: Final = 100
+_MOST: Final = 999_999
+_MOST_DIGITS: Final = len(str(_MOST))
+_BLANK_FOR_PLUS: Final = re.compile(r"(?<=\d) (?=\d\d:\d\d\Z)")
+"""A `+` that nobody escaped arrives in a query as a blank."""
 
 
 def only_query(
@@ -36,13 +40,13 @@ def parameters(request: Request[Any, Any, Any]) -> list[tuple[str, str]]:
 
 
 def number(query: dict[str, str], name: str, default: int, least: int = 1) -> int:
-    """A parameter that is a number of at most six digits."""
+    """A parameter that is a number; one of more than six digits is as good as the largest of six."""
     value = query.get(name)
     if value is None:
         return default
-    if not value.isascii() or not value.isdigit() or len(value) > 6 or int(value) < least:  # noqa: PLR2004  # plenty
+    if not value.isascii() or not value.isdigit() or int(value[:_MOST_DIGITS]) < least:
         raise InvalidInput(f"must be a number, at least {least}", field=name)
-    return int(value)
+    return int(value) if len(value) <= _MOST_DIGITS else _MOST
 
 
 def page(query: dict[str, str], kind: str) -> tuple[str | None, int]:
@@ -65,11 +69,11 @@ def _is_id(text: str, kind: str) -> bool:
 
 
 def instant(value: str | None, field: str) -> int | None:
-    """An RFC 3339 time in Unix milliseconds."""
+    """An RFC 3339 time, whose letters may be small, in Unix milliseconds."""
     if value is None:
         return None
     try:
-        return read_moment(value)
+        return read_moment(_BLANK_FOR_PLUS.sub("+", value.upper()))
     except (ValueError, OverflowError):
         message = "must be an RFC 3339 time, such as 2026-01-31T12:00:00Z"
         raise InvalidInput(message, field=field) from None

@@ -8,6 +8,7 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.http.head import head_alone
 from app.http.problems import id_of
 
 _log = structlog.get_logger()
@@ -37,4 +38,5 @@ class RequestLog:
                 await self._app(scope, receive, noted)
             finally:
                 took = round((time.monotonic() - began) * 1000)
-                _log.info("request", method=scope["method"], path=scope["path"], status=status, ms=took)
+                method = "HEAD" if head_alone(scope) else scope["method"]
+                _log.info("request", method=method, path=scope["path"], status=status, ms=took)

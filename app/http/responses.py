@@ -9,6 +9,7 @@ import msgspec
 from litestar import MediaType, Response
 from msgspec import Struct
 
+from app.http.head import head_alone
 from app.http.problems import envelope, failure_response, on_darkroom_error
 from app.services import AnyRequest, services
 from jobs.errors import JobCanceled, TimedOut
@@ -51,8 +52,14 @@ def ended_without(request: AnyRequest, job: Job, headers: dict[str, str]) -> Res
 
 async def enveloped_picture(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[bytes]:
     """The picture in our own envelope, which thereby somebody has."""
-    await services(request).jobs.result_taken(job)
+    await taken(request, job)
     return _json(envelope(result_json(job)), 200, headers)
+
+
+async def taken(request: AnyRequest, job: Job) -> None:
+    """The caller has the result of the job, unless it asked for the head of the answer alone."""
+    if not head_alone(request.scope):
+        await services(request).jobs.result_taken(job)
 
 
 async def pointer(request: AnyRequest, job: Job, headers: dict[str, str] | None = None) -> Response[bytes]:

@@ -13,8 +13,9 @@ from litestar import Response
 from litestar.response import Stream
 
 from app.auth.authenticator import credential_headers
+from app.http.accept import asks_for
 from app.http.request_end import until_end
-from app.http.responses import job_body
+from app.http.responses import job_body, taken
 from app.services import AnyRequest, services
 from jobs.errors import InvalidInput
 
@@ -27,7 +28,7 @@ PING_SECONDS: Final = 15.0
 
 def wants_stream(request: AnyRequest) -> bool:
     """Whether the caller asks for events as they come."""
-    return MEDIA_TYPE in request.headers.get("accept", "")
+    return asks_for(request, MEDIA_TYPE)
 
 
 def last_seen(request: AnyRequest) -> int | None:
@@ -108,7 +109,7 @@ async def _frames(request: AnyRequest, job: Job, after: int | None) -> AsyncGene
             yield b": ping\n\n"
         else:
             yield f"id: {event['sequence']}\n".encode() + frame(event["type"], event)
-    await jobs.result_taken(job)
+    await taken(request, job)
 
 
 def frame(name: str, data: Any) -> bytes:

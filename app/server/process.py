@@ -12,6 +12,7 @@ from typing import Final
 
 import uvicorn
 
+from app.http.head import HeadByGet
 from app.live.socketio_server import MAX_MESSAGE_BYTES
 from app.main import create_app
 from app.server.http import bounded
@@ -39,7 +40,7 @@ def server(settings: Settings) -> ApiServer:
     """The API's server, which does not listen yet."""
     app = create_app(settings)
     config = uvicorn.Config(
-        app,
+        HeadByGet(app),
         host=settings.host,
         port=settings.port,
         http=bounded(settings.header_seconds, settings.body_seconds, settings.send_seconds),

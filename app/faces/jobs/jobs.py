@@ -12,12 +12,14 @@ from msgspec.structs import replace
 
 from app.auth.caller import READ, WRITE, Caller
 from app.faces.jobs.body import NewJob, new_submission
+from app.http.accept import takes
 from app.http.caller import known_caller
+from app.http.entity_tags import opaque, unchanged
 from app.http.job_headers import applied, client_reference, idempotency_key, options_from_headers, preference
 from app.http.json_body import read_json
 from app.http.problems import envelope, request_id
 from app.http.query import instant, known_id, number, only_query, page
-from app.http.responses import ended, etag, job_answer, job_body, location_headers, pointer, retry_after
+from app.http.responses import ended, etag, job_answer, job_body, location_headers, pointer, retry_after, taken
 from app.http.sse import open_stream, stream, wants_stream
 from app.http.wait import wait_room, waited_for
 from app.services import AnyRequest, services
@@ -114,9 +116,9 @@ async def get_job(request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]
         with wait_room(request, caller.org, caller.subject, wait):
             job = await waited_for(request, job, jobs.wait(job.org, job.id, wait, beyond=beyond))
     headers = {**applied(prefer), **retry_after(request, job)}
-    if etag(job) in [t.strip() for t in request.headers.get("if-none-match", "").split(",")]:
+    if unchanged(request.headers.get("if-none-match"), etag(job)):
         return Response(b"", status_code=304, headers={"ETag": etag(job), "X-Job-Id": job.id, **headers})
-    await jobs.result_taken(job)
+    await taken(request, job)
     sent = [delivery_json(d) for d in await jobs.deliveries(job)]
     extra = {**await services(request).estimates.live_fields(job), **({"delivery": sent} if sent else {})}
     return job_answer(request, job, 200, headers, extra)
@@ -143,7 +145,7 @@ async def get_content(request: AnyRequest, job_id: FromPath[str]) -> Response[by
         return await pointer(request, job)
     if not job.images:
         return await ended(request, job)
-    await services(request).jobs.result_taken(job)
+    await taken(request, job)
     link = services(request).pictures.link(job, number(query, "index", 0, least=0))
     return Response(b"", status_code=302, headers={"Location": link, "X-Job-Id": job.id, "Cache-Control": "no-store"})
 
@@ -155,8 +157,7 @@ async def get_events(request: AnyRequest, job_id: FromPath[str]) -> Response[Any
     job: Job = await services(request).jobs.get(caller.org, _known_id(job_id))
     if wants_stream(request):
         return await stream(request, job, open_stream(request, caller.org, caller.subject))
-    accept = request.headers.get("accept", "*/*")
-    if not any(kind in accept for kind in ("application/json", "application/*", "*/*")):
+    if not takes(request, MediaType.JSON):
         raise NotAcceptable("events are served as application/json and text/event-stream")
     events = await services(request).jobs.events(job)
     return Response(msgspec.json.encode(envelope(events)), headers={"X-Job-Id": job.id}, media_type=MediaType.JSON)
@@ -226,8 +227,9 @@ def _filters(query: dict[str, str]) -> Filters:
 
 
 def _seen_version(request: AnyRequest, job: Job) -> int:
-    found = _WEAK_TAG.fullmatch(request.headers.get("if-none-match", "").strip())
-    return int(found[1]) if found else job.version
+    """The newest of the versions that the caller has."""
+    tags = opaque(request.headers.get("if-none-match", ""))
+    return max((int(tag) for tag in tags if _VERSION.fullmatch(tag)), default=job.version)
 
 
 def _flag(query: dict[str, str], name: str) -> bool:
@@ -254,7 +256,7 @@ def _known_id(job_id: str) -> str:
     return known_id(job_id, "job", "job")
 
 
-_WEAK_TAG: Final = re.compile(r'W/"(\d{1,9})"')
+_VERSION: Final = re.compile(r"\d{1,9}", re.ASCII)
 _LIST_QUERY: Final = frozenset(
     {
         "limit",
