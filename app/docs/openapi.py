@@ -14,7 +14,7 @@ from litestar.routes import HTTPRoute
 
 from app.docs.schemas import SCHEMAS
 from app.http.base64_fields import Base64Text
-from app.http.problems import STATUS
+from app.http.problems import NOTHING_HERE, STATUS
 from app.services import AnyRequest
 from jobs.errors import NotFound
 
@@ -48,7 +48,7 @@ async def docs() -> Response[bytes]:
 async def docs_file(name: FromPath[str]) -> Response[bytes]:
     """One of its files."""
     if name not in _ASSETS:
-        raise NotFound("there is nothing at this path")
+        raise NotFound(NOTHING_HERE)
     return _page(name)
 
 

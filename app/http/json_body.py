@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 from litestar.exceptions import InternalServerException
+from msgspec import Struct
 
 from app.http.base64_fields import LONG, Base64Text, lift
+from app.http.fields import kind_at, known_fields, meant, without_nulls
 from jobs.errors import DarkroomError, InvalidInput, InvalidPicture, PayloadTooLarge, UnsupportedMediaType
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 MAX_DEPTH: Final = 32
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
-T = TypeVar("T")
+T = TypeVar("T", bound=Struct)
 
 
 async def read_json(
@@ -53,7 +55,7 @@ def converted(
     *,
     strict: bool = True,
 ) -> T:
-    """Fields as `kind`. `strict` False: numbers and booleans come as text, as in a form.
+    """Fields as `kind`; null is as good as left out. `strict` False: numbers and booleans come as text, as in a form.
 
     Raises `InvalidInput` naming the field, also for a picture (of those `lifted`) where none belongs.
     """
@@ -65,9 +67,9 @@ def converted(
         raise TypeError("expected `str`")
 
     try:
-        found = msgspec.convert(fields, kind, dec_hook=decoded, strict=strict)
+        found = msgspec.convert(without_nulls(fields, kind), kind, dec_hook=decoded, strict=strict)
     except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from None
+        raise _invalid(str(error), kind) from None
     if left:
         raise InvalidInput(f"the body holds a text of more than {LONG} bytes where no picture belongs")
     return found
@@ -201,18 +203,21 @@ _MAX_PATH_LENGTH: Final = 200
 _PICTURES: Final = re.compile(r"(referenceImages?|images?|mask)\b")
 
 
-def _invalid(text: str) -> DarkroomError:
-    for pattern, message, reason in (
-        (_UNKNOWN, "is no field here", "unknown_field"),
-        (_MISSING, "is required", "missing_field"),
-    ):
-        found = pattern.match(text)
-        if found:
-            return _refusal(message, ".".join(p for p in (found["path"], found["field"]) if p), reason)
+def _invalid(text: str, kind: type[Struct]) -> DarkroomError:
+    if found := _UNKNOWN.match(text):
+        here = kind_at(kind, found["path"] or "")
+        guess = "" if here is None else meant(found["field"], known_fields(here))
+        return _refusal(f"is no field here{guess}", _joined(found), "unknown_field")
+    if found := _MISSING.match(text):
+        return _refusal("is required", _joined(found), "missing_field")
     found = _AT.match(text)
     if found:
         return _refusal(f"{found['what'][:1].lower()}{found['what'][1:]}", found["path"])
     return InvalidInput(text)
+
+
+def _joined(found: re.Match[str]) -> str:
+    return ".".join(part for part in (found["path"], found["field"]) if part)
 
 
 def _refusal(message: str, path: str, reason: str | None = None) -> DarkroomError:

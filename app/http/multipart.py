@@ -22,12 +22,17 @@ MAX_PARTS: Final = 100
 MAX_TEXT_BYTES: Final = 256 * 1024
 """Bytes of a part that is no file."""
 MAX_NAME_LENGTH: Final = 64
+_ENCODINGS: Final = frozenset({"iso-8859-1", "us-ascii", "utf-8", "windows-1252"})
+"""What a text may say that it is encoded in; without a word, or in another word, it is UTF-8."""
 IN_MEMORY: Final = 64 * 1024
 """Bytes of a file beyond which it waits on disk for the rest of the body."""
 
 
 class Part(Struct, frozen=True):
-    """One part, in the order in which it came. `text` None: it is a file, whatever media type its sender gave it."""
+    """One part, in the order in which it came. `text` None: it is a file, whatever media type its sender gave it.
+
+    A file field that nobody has filled in (HTML: no name, no bytes) is a text without characters.
+    """
 
     name: str
     text: str | None = None
@@ -101,7 +106,7 @@ class _Form:
 
     @staticmethod
     def _check_size(segment: MultipartSegment, size: int) -> None:
-        most = MAX_TEXT_BYTES if segment.filename is None else MAX_BYTES
+        most = MAX_BYTES if _is_file(segment) else MAX_TEXT_BYTES
         if size > most:
             name = segment.name[:MAX_NAME_LENGTH]
             raise PayloadTooLarge(f"{name}: may have at most {most} bytes", field=name, limit=most)
@@ -110,12 +115,19 @@ class _Form:
 def _part(segment: MultipartSegment, file: SpooledTemporaryFile[bytes]) -> Part:
     file.seek(0)
     data = file.read()
-    if segment.filename is not None:
-        return Part(segment.name[:MAX_NAME_LENGTH], None, data)
     name = segment.name[:MAX_NAME_LENGTH]
+    if _is_file(segment) and (data or segment.filename):
+        return Part(name, None, data)
+    encoding = (segment.charset or "").lower()
     try:
-        text = data.decode()
+        text = data.decode(encoding if encoding in _ENCODINGS else "utf-8")
     except UnicodeDecodeError:
         raise InvalidInput("is not UTF-8", field=name) from None
     check_text(text, name)
     return Part(name, text)
+
+
+def _is_file(segment: MultipartSegment) -> bool:
+    """Some clients give a picture a media type and no file name."""
+    kind = (segment.content_type or "").lower()
+    return segment.filename is not None or kind.startswith("image/") or kind == "application/octet-stream"

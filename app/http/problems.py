@@ -51,6 +51,7 @@ STATUS: Final = {
     "TIMEOUT": 504,
 }
 """The status of each code."""
+NOTHING_HERE: Final = "there is nothing at this path: what there is stands in /docs"
 PROBLEM_JSON: Final = "application/problem+json"
 
 _log = structlog.get_logger()
@@ -127,7 +128,7 @@ def on_http_error(request: AnyRequest, error: HTTPException) -> Response[bytes]:
     """The framework's own refusals, in our words."""
     match error.status_code:
         case 404:
-            return on_darkroom_error(request, NotFound("there is nothing at this path"))
+            return on_darkroom_error(request, NotFound(NOTHING_HERE))
         case 405:
             refused = on_darkroom_error(request, MethodNotAllowed(f"this path does not take {request.method}"))
             refused.headers.update({"Allow": (error.headers or {}).get("allow", "")})
@@ -175,6 +176,8 @@ def _response(request: AnyRequest, refusal: Refusal) -> Response[bytes]:
     job_id = request.scope.get("state", {}).get("job_id")
     if job_id is not None:
         refusal = replace(refusal, details={"jobId": job_id, **refusal.details})
+    if refusal.reason == "model_not_found":
+        refusal = replace(refusal, message=f"{refusal.message}: those that there are stand in /v1/models")
     path = request.scope["path"]
     for beginning, shape in services(request).shapes:
         if path.startswith(beginning):

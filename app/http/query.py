@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
+from app.http.fields import meant
 from jobs.errors import InvalidInput, NotFound
 from jobs.model.times import read_moment
 
@@ -27,7 +28,7 @@ def only_query(
     query: dict[str, str] = {}
     for name, value in parameters(request):
         if name not in known and not (prefix and name.startswith(prefix) and name.endswith("]")):
-            raise InvalidInput("is no query parameter here", field=name[:64])
+            raise InvalidInput(f"is no query parameter here{meant(name, known)}", field=name[:64])
         if name in query:
             raise InvalidInput("is given twice", field=name)
         query[name] = value

@@ -18,6 +18,7 @@ from app.auth.caller import READ, WRITE
 from app.faces.jobs.body import NewJob, NewWebhook, new_submission
 from app.http.base64_fields import Base64Text
 from app.http.caller import known_caller
+from app.http.fields import known_fields, meant, without_nulls
 from app.http.job_headers import client_reference, idempotency_key, options_from_headers
 from app.http.json_body import read_json
 from app.http.problems import answer, request_id
@@ -189,23 +190,30 @@ def _urls(request: AnyRequest, batch: Batch) -> dict[str, str]:
 
 
 def _spread(fields: dict[str, Any]) -> dict[str, Any]:
-    """The body with what holds for every item put under each of them."""
+    """The body with what holds for every item put under each of them; null says nothing."""
+    fields = without_nulls(fields, NewBatch)
     items, defaults = fields.get("items"), fields.get("defaults", {})
     if not isinstance(items, list) or not isinstance(defaults, dict):
         return fields
     if not 1 <= len(items) <= MAX_ITEMS:
         raise InvalidInput(f"must be 1 to {MAX_ITEMS}", field="items")
     for name, value in defaults.items():
-        if name not in NewJob.__struct_encode_fields__:
-            raise InvalidInput("is no field here", field=f"defaults.{name[:64]}")
+        if name not in known_fields(NewJob):
+            message = f"is no field here{meant(name, known_fields(NewJob))}"
+            raise InvalidInput(message, field=f"defaults.{name[:64]}", reason="unknown_field")
         if name in _PICTURES and any(isinstance(v, dict) and "b64" in v for v in (value, *_listed(value))):
             raise InvalidPicture("must be given by url: it is stored once for each item", field=f"defaults.{name}")
-    common = {name: fields[name] for name in ("priority", "webhook") if fields.get(name) is not None} | defaults
+    defaults = {name: value for name, value in defaults.items() if value is not None}
+    common = {name: fields[name] for name in ("priority", "webhook") if name in fields} | defaults
     if len(msgspec.json.encode(common)) * len(items) > MAX_SPREAD_BYTES:
         message = f"may have at most {MAX_SPREAD_BYTES // len(items)} bytes for so many items: each job keeps its own"
         raise PayloadTooLarge(message, field="defaults", limit=MAX_SPREAD_BYTES // len(items))
-    merged = [common | item if isinstance(item, dict) else item for item in items]
+    merged = [common | _said(item) if isinstance(item, dict) else item for item in items]
     return {**{name: value for name, value in fields.items() if name != "items"}, "items": merged}
+
+
+def _said(item: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in item.items() if value is not None}
 
 
 def _listed(value: Any) -> list[Any]:

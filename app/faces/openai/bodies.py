@@ -117,6 +117,8 @@ def _form_edit(parts: Sequence[Part], model: str | None) -> ImagesRequest:
     images: list[Part] = []
     masks: list[Part] = []
     for part in parts:
+        if part.text == "":
+            continue
         if _IMAGE.fullmatch(part.name):
             images.append(part)
         elif _MASK.fullmatch(part.name):
@@ -125,7 +127,7 @@ def _form_edit(parts: Sequence[Part], model: str | None) -> ImagesRequest:
             raise InvalidInput("is no file that is taken here", field=part.name[:64], reason="unknown_field")
         elif part.name in texts:
             raise InvalidInput("is given twice", field=part.name[:64])
-        elif part.text:
+        else:
             texts[part.name] = part.text
     if len(masks) > 1:
         raise InvalidPicture("must be one picture", field="mask")

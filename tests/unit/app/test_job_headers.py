@@ -33,7 +33,7 @@ def test_a_preference_is_read_and_bounded(header, wait):
     assert preference(request(prefer=header), 120) == Preference(wait)
 
 
-@pytest.mark.parametrize("header", ["wait=", "wait=soon", "wait=-1", "wait", '"wait=5', 'x="wait=5, wait=6"'])
+@pytest.mark.parametrize("header", ["wait=", "wait=soon", "wait=-1", "wait=1.5", "wait", '"wait=5', 'x="wait=5, y"'])
 def test_a_wait_that_is_no_number_is_passed_over(header):
     assert preference(request(prefer=header), 120) == Preference(None)
 
