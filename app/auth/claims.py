@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,6 +12,10 @@ ORGS: Final = ("org_id", "orgId", "organization_id")
 """Where the org is looked for, in this order; one that is empty or null is passed over."""
 SCOPES: Final = ("scope", "scopes", "scp")
 """Where the scopes are looked for, in this order: words with spaces between them, or a list of words."""
+LEEWAY_SECONDS: Final = 30
+"""The issuer's clock may be so far off."""
+MISSING: Final = "token_claim_missing"
+"""The reason that is told of a token without a claim that it needs."""
 MAX_SUBJECT: Final = 255
 """OpenID Connect Core 1.0, section 2."""
 
@@ -24,6 +29,27 @@ def check_claims(claims: Mapping[str, Any]) -> None:
         _hold(claims, name, _is_text, "printable text")
     for name in SCOPES:
         _hold(claims, name, _are_words, "text, or a list of texts")
+
+
+def check_trust(claims: Mapping[str, Any], issuer: str | None, audience: str | None) -> None:
+    """Raises `Unauthorized` naming the claim by which a well-formed token does not hold here and now.
+
+    It never says what would hold: who asks has a signed token, and may learn which of its claims is wrong.
+    """
+    needed = {"exp": True, "iss": issuer is not None, "aud": audience is not None}
+    for name in (name for name, is_needed in needed.items() if is_needed and claims.get(name) is None):
+        raise Unauthorized(f"the token has no claim {name}", reason=MISSING, claim=name)
+    now = time.time()
+    if claims["exp"] <= now - LEEWAY_SECONDS:
+        raise Unauthorized("the token has expired (claim exp)", reason="token_expired", claim="exp")
+    for name in ("nbf", "iat"):
+        if (claims.get(name) or 0) > now + LEEWAY_SECONDS:
+            raise Unauthorized(f"the token does not hold yet (claim {name})", reason="token_not_yet", claim=name)
+    if issuer is not None and claims["iss"] != issuer:
+        raise Unauthorized("the token's issuer (claim iss) is not trusted here", reason="token_issuer", claim="iss")
+    heard = claims.get("aud")
+    if audience is not None and audience not in (heard if isinstance(heard, list) else [heard]):
+        raise Unauthorized("the token is for another audience (claim aud)", reason="token_audience", claim="aud")
 
 
 def org_of(claims: Mapping[str, Any]) -> str | None:

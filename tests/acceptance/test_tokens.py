@@ -10,6 +10,7 @@ import pytest
 
 from tests.acceptance.conftest import JOBS, MUG
 from tests.neighbours.gateway import SECRET, running_gateway
+from tests.neighbours.redis_server import running_redis
 
 SOON = 4_000_000_000
 """As good as any: nobody asks here when it is past."""
@@ -17,6 +18,8 @@ GOOD = {"sub": '"me"', "scope": '"write:image-gen read:image-gen"', "exp": str(S
 WITHOUT_ORG = {name: text for name, text in GOOD.items() if name != "org_id"}
 HEADER = '{"alg":"HS256","typ":"JWT"}'
 HALF = '"a\\ud800b"'
+ISSUER = "https://issuer.example"
+KNOWN = {**GOOD, "iss": f'"{ISSUER}"', "aud": '"darkroom-audience"'}
 NO_TEXTS = ["true", "1", "1.5", "[]", '["a"]', "{}"]
 
 
@@ -26,6 +29,14 @@ def signed(header=HEADER, **claims):
     parts = [base64.urlsafe_b64encode(text.encode()).rstrip(b"=") for text in (header, f"{{{content}}}")]
     signature = hmac.new(SECRET.encode(), b".".join(parts), hashlib.sha256).digest()
     return b".".join([*parts, base64.urlsafe_b64encode(signature).rstrip(b"=")]).decode()
+
+
+@pytest.fixture(scope="module")
+def strict(shared_simulator):
+    """A gateway that trusts one issuer, for one audience."""
+    settings = {"JWT_ISSUER": ISSUER, "JWT_AUDIENCE": "darkroom-audience"}
+    with running_redis() as redis, running_gateway(redis.url, shared_simulator, workers=0, **settings) as running:
+        yield running
 
 
 def asked(gateway, secret):
@@ -132,3 +143,54 @@ def test_a_trusted_org_header_of_odd_bytes_is_refused(redis_url, simulator):
         statuses = [limits(gateway, secret, value) for value in (b"acme", *odd)]
 
     assert statuses == [200, *[403] * len(odd)]
+
+
+@pytest.mark.parametrize("header", [{"typ": "jwt"}, {"typ": "AT+JWT"}, {"typ": "application/at+jwt"}, {"kid": None}])
+def test_a_type_is_a_media_type_and_null_names_no_key(gateway, header):
+    answers = asked(gateway, signed(json.dumps({"alg": "HS256", **header}), **GOOD))
+
+    assert [answer.status_code for answer in answers] == [200, 202]
+
+
+def test_null_is_no_time_before_which_a_token_does_not_hold(gateway):
+    answers = asked(gateway, signed(**GOOD, nbf="null", iat="null", iss="null", aud="null"))
+
+    assert [answer.status_code for answer in answers] == [200, 202]
+
+
+@pytest.mark.parametrize(
+    ("claims", "reason", "claim"),
+    [
+        ({"exp": "1000000000"}, "token_expired", "exp"),
+        ({"exp": "null"}, "token_claim_missing", "exp"),
+        ({"nbf": str(SOON)}, "token_not_yet", "nbf"),
+        ({"iat": str(SOON)}, "token_not_yet", "iat"),
+        ({"iss": "null"}, "token_claim_missing", "iss"),
+        ({"iss": '"https://other.example"'}, "token_issuer", "iss"),
+        ({"iss": '["https://issuer.example"]'}, "token_issuer", "iss"),
+        ({"aud": "null"}, "token_claim_missing", "aud"),
+        ({"aud": '"elsewhere"'}, "token_audience", "aud"),
+        ({"aud": "1"}, "token_audience", "aud"),
+        ({"org_id": "null"}, "token_claim_missing", "org_id"),
+    ],
+)
+def test_a_token_that_does_not_hold_is_told_why_and_never_what_would(strict, claims, reason, claim):
+    told = refused(asked(strict, signed(**{**KNOWN, **claims})))
+
+    assert (told["details"]["reason"], told["details"]["claim"]) == (reason, claim)
+    assert claim in told["message"]
+    assert ISSUER not in json.dumps(told)
+    assert "darkroom-audience" not in json.dumps(told)
+
+
+def test_who_signs_with_another_key_learns_that_and_nothing_of_the_claims(strict):
+    header, claims, _ = signed(**{**KNOWN, "exp": "1", "iss": '"x"'}).split(".")
+
+    told = refused(asked(strict, f"{header}.{claims}.{'A' * 43}"))
+
+    assert (told["details"].get("reason"), told["details"].get("claim")) == ("token_signature", None)
+    assert [answer.status_code for answer in asked(strict, signed(**KNOWN))] == [200, 202]
+    assert [a.status_code for a in asked(strict, signed(**{**KNOWN, "aud": '["x", "darkroom-audience"]'}))] == [
+        200,
+        202,
+    ]
