@@ -142,6 +142,8 @@ def _refusals(path: str, opt: dict[str, Any]) -> set[int]:
         codes |= {408, 410, 413, 415, 422}
     if opt.get("result") in {"image", "images"}:
         codes |= {404, 409, 504}
+    if opt.get("result") == "images":
+        codes |= {424}
     if opt.get("result") == "events":
         codes |= {406}
     return codes
@@ -154,7 +156,8 @@ def _schema(kind: type) -> dict[str, Any]:
 
 
 def _named(status: int) -> str:
-    return ", ".join(code for code, s in STATUS.items() if s == status)
+    codes = ", ".join(code for code, s in STATUS.items() if s == status)
+    return codes or "the job behind it has ended without a picture, and may have been paid for"
 
 
 def _path_parameters(path: str) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 )
 async def get_progress(request: AnyRequest, job_id: FromPath[str]) -> Response[Any]:
     """How far a job is, as server-sent events: `progress` with each change, then `completed` or `failed`."""
-    caller = await known_caller(request, READ)
+    caller = await known_caller(request, READ, looks=True)
     only_query(request)
     job = await services(request).jobs.get(caller.org, known_id(job_id, "job", "job"))
     opened = open_stream(request, caller.org, caller.subject)

@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from app.auth.caller import Caller
 
 
-async def known_caller(request: AnyRequest, scope: str) -> Caller:
-    """The caller, who has the scope. Raises `Unauthorized`, `RateLimited`, `Forbidden`."""
+async def known_caller(request: AnyRequest, scope: str, *, looks: bool = False) -> Caller:
+    """The caller, who has the scope. Raises `Unauthorized`, `RateLimited`, `Forbidden`.
+
+    `looks`: the request asks what became of an earlier one, and spends nothing of its key's rate.
+    """
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.scope["headers"]]
     caller: Caller = await services(request).authenticator.caller(headers)
     if caller.key is not None:
-        await spend(request.scope, services(request).rates, caller.key)
+        await spend(request.scope, services(request).rates, caller.key, looks=looks)
     caller.require(scope)
     return caller
 

@@ -24,6 +24,7 @@ from jobs.errors import (
     MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
+    StoreUnavailable,
     UnsupportedMediaType,
 )
 from jobs.ids import new_id
@@ -114,11 +115,15 @@ def failure_response(request: AnyRequest, failure: Failure, details: dict[str, A
 
 def on_darkroom_error(request: AnyRequest, error: DarkroomError) -> Response[bytes]:
     """One of our own errors: its message is fit to be read."""
+    told = {
+        "retryable": error.retryable,
+        "safeToRetry": _is_safe(request, in_doubt=isinstance(error, StoreUnavailable)),
+    }
     refusal = Refusal(
         code=error.code,
         message=error.message,
         reason=error.reason,
-        details=error.details,
+        details={**told, **error.details},
         retry_after=error.retry_after,
     )
     return _response(request, refusal)
@@ -147,7 +152,8 @@ def on_unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:
     """Our own fault: the caller gets the request id, the log the rest."""
     _log.error("request failed", path=request.url.path, exc_info=error)
     message = f"something failed on our side; request {request_id(request)}"
-    return _response(request, Refusal(code="SYSTEM_ERROR", message=message))
+    told = {"retryable": False, "safeToRetry": _is_safe(request, in_doubt=True)}
+    return _response(request, Refusal(code="SYSTEM_ERROR", message=message, details=told))
 
 
 def remember_job(request: AnyRequest, job_id: str) -> None:
@@ -172,8 +178,19 @@ def id_of(scope: Any) -> str:
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,128}")
 
 
+def _is_safe(request: AnyRequest, *, in_doubt: bool) -> bool:
+    """Whether the same request once more can make no second job; `in_doubt`: this one may have made one."""
+    harmless = request.method == "GET" or "idempotency-key" in request.headers
+    return harmless or not (in_doubt or _job_behind(request))
+
+
+def _job_behind(request: AnyRequest) -> str | None:
+    found: str | None = request.scope.get("state", {}).get("job_id")
+    return found
+
+
 def _response(request: AnyRequest, refusal: Refusal) -> Response[bytes]:
-    job_id = request.scope.get("state", {}).get("job_id")
+    job_id = _job_behind(request)
     if job_id is not None:
         refusal = replace(refusal, details={"jobId": job_id, **refusal.details})
     if refusal.reason == "model_not_found":

@@ -13,17 +13,21 @@ if TYPE_CHECKING:
     from jobs.access.rates import Allowance, Rates
 
 
-async def spend(scope: Any, rates: Rates, key: ApiKey) -> None:
-    """Count the request of this scope; a key without limits costs nothing. Raises `RateLimited`."""
-    windows = key.limits.windows
+async def spend(scope: Any, rates: Rates, key: ApiKey, *, looks: bool = False) -> None:
+    """Count the request of this scope; a key without limits costs nothing. Raises `RateLimited`.
+
+    `looks`: it asks for nothing new, and is counted apart.
+    """
+    windows = key.limits.looks if looks else key.limits.windows
     if not windows:
         return
-    left = await rates.spend(key.id, windows)
+    left = await rates.spend(f"{key.id}:looks" if looks else key.id, windows)
     scope.setdefault("state", {})["allowances"] = left
     first = nearest(left)
     if first.refused:
         window = first.window
-        message = f"this API key may ask {window.amount} times in {window.seconds} s"
+        verb = "look at its jobs" if looks else "ask"
+        message = f"this API key may {verb} {window.amount} times in {window.seconds} s"
         raise RateLimited(message, retry_after=first.reset_seconds, reason="key_limit", limit=window.amount)
 
 

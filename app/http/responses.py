@@ -13,7 +13,7 @@ from app.http.head import head_alone
 from app.http.problems import envelope, failure_response, on_darkroom_error
 from app.services import AnyRequest, services
 from jobs.errors import JobCanceled, TimedOut
-from jobs.model.job import Job, Status
+from jobs.model.job import BillingState, Job, Status
 from jobs.model.json import failure_json, job_json, job_urls, result_json
 
 T = TypeVar("T")
@@ -41,7 +41,8 @@ def ended_without(request: AnyRequest, job: Job, headers: dict[str, str]) -> Res
     if job.failure is not None:
         answer = failure_response(request, job.failure, failure_json(job.failure, job)["details"])
     elif job.status is Status.CANCELED:
-        answer = on_darkroom_error(request, JobCanceled("the job was canceled", jobId=job.id))
+        unpaid = job.billing is BillingState.NONE
+        answer = on_darkroom_error(request, JobCanceled("the job was canceled", jobId=job.id, safeToRetry=unpaid))
     else:
         message = "the job's deadline passed before it began; nothing was billed"
         late = TimedOut(message, reason="deadline", jobId=job.id, retryable=True, safeToRetry=True)

@@ -24,6 +24,11 @@ CAPABILITIES: Final[Mapping[str, frozenset[str]]] = {
 """What a key can be given, and the scopes that a token would have for it."""
 
 
+LOOKS: Final = 600
+"""A minute, by a key with a rate of its own: some clients poll ten times a second."""
+LOOKS_A_REQUEST: Final = 10
+
+
 class Grant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """What a key may do. An empty list of providers or models: all of them."""
 
@@ -53,6 +58,12 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rena
         """How often it may ask, the shortest first: a burst that is refused eats nothing of the day."""
         told = ((self.requests_per_minute, 60), (self.requests_per_day, 86_400))
         return tuple(Window(amount, seconds) for amount, seconds in told if amount is not None)
+
+    @property
+    def looks(self) -> tuple[Window, ...]:
+        """How often it may look at what it has asked for: apart from its rate, so that nobody polls it away."""
+        each_minute = self.requests_per_minute or 0
+        return (Window(max(LOOKS, LOOKS_A_REQUEST * each_minute), 60, "looks"),) if self.windows else ()
 
 
 class KeySpec(Struct, frozen=True, kw_only=True):

@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 
 
 class Window(Struct, frozen=True):
-    """At most `amount` requests in any `seconds`."""
+    """At most `amount` requests in any `seconds`; `label`: what they are counted as, where not by their time alone."""
 
     amount: int
     seconds: int
+    label: str | None = None
 
     @property
     def name(self) -> str:
         """What a caller may call it: `minute`, `day`, or its length."""
-        return {60: "minute", 86_400: "day"}.get(self.seconds, f"{self.seconds}s")
+        return self.label or {60: "minute", 86_400: "day"}.get(self.seconds, f"{self.seconds}s")
 
 
 class Allowance(Struct, frozen=True):

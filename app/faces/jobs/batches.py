@@ -102,7 +102,7 @@ async def list_batches(request: AnyRequest) -> Response[bytes]:
 @get(f"{PATH}/{{batch_id:str}}", opt={"result": "batch"})
 async def get_batch(request: AnyRequest, batch_id: FromPath[str]) -> Response[bytes]:
     """The batch as it stands, with every item in the order asked."""
-    caller = await known_caller(request, READ)
+    caller = await known_caller(request, READ, looks=True)
     only_query(request)
     batch = await services(request).batches.get(caller.org, _known_id(batch_id))
     return await _answer(request, batch, 200, {})
@@ -114,7 +114,7 @@ async def get_batch(request: AnyRequest, batch_id: FromPath[str]) -> Response[by
 )
 async def get_results(request: AnyRequest, batch_id: FromPath[str]) -> Stream:
     """One line of JSON an item, in the order asked: its status, and its `result` or `error` once there is one."""
-    caller = await known_caller(request, READ)
+    caller = await known_caller(request, READ, looks=True)
     only_query(request)
     batches = services(request).batches
     batch = await batches.get(caller.org, _known_id(batch_id))

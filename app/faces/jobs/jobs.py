@@ -102,7 +102,7 @@ async def list_jobs(request: AnyRequest) -> Response[bytes]:
 )
 async def get_job(request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]:
     """The job as it stands; `?wait=n` (or `Prefer: wait=n`) holds the answer until it changes or ends."""
-    caller = await known_caller(request, READ)
+    caller = await known_caller(request, READ, looks=True)
     query = only_query(request, frozenset({"wait", "until"}))
     jobs = services(request).jobs
     job = await jobs.get(caller.org, _known_id(job_id))
@@ -153,7 +153,7 @@ async def get_content(request: AnyRequest, job_id: FromPath[str]) -> Response[by
 @get(f"{PATH}/{{job_id:str}}/events", opt={"result": "events"})
 async def get_events(request: AnyRequest, job_id: FromPath[str]) -> Response[Any]:
     """Everything that happened to the job, in order: a JSON list, or with `Accept: text/event-stream` as it happens."""
-    caller = await known_caller(request, READ)
+    caller = await known_caller(request, READ, looks=True)
     job: Job = await services(request).jobs.get(caller.org, _known_id(job_id))
     if wants_stream(request):
         return await stream(request, job, open_stream(request, caller.org, caller.subject))
@@ -193,7 +193,7 @@ def _said(submitted: Submitted, prefer: Preference) -> dict[str, str]:
 
 
 async def _readable(request: AnyRequest, job_id: str) -> Job:
-    caller = await known_caller(request, READ)
+    caller = await known_caller(request, READ, looks=True)
     job: Job = await services(request).jobs.get(caller.org, _known_id(job_id))
     return job
 

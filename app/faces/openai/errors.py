@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 from litestar import MediaType, Response
+from msgspec.structs import replace
 
 from app.http.problems import Refusal
 
@@ -52,13 +53,20 @@ _NAMES: Final[Mapping[str, str]] = {
 """Our names for what OpenAI calls otherwise."""
 _OURS: Final = re.compile(rf"\b({'|'.join(_NAMES)})\b")
 _ADDRESS: Final = re.compile(r"\b(image(?:\[\d+\])?|mask)\.url\b")
+BOUGHT: Final = 424
+"""Failed Dependency (RFC 4918 section 11.4), for a job that may have been paid for: no SDK tries again after it."""
+_RETRIED: Final = frozenset({408, 409, 429})
+_SERVER_ERRORS: Final = 500
 _NO_RETRY: Final = {"x-should-retry": "false"}
-"""The SDKs ask again by themselves on 408, 409, 429 and 5xx, unless told not to."""
+"""The SDKs ask again by themselves on 408, 409, 429 and 5xx; OpenAI's own unless told not to, others in any case."""
 
 
 def openai_error(refusal: Refusal) -> Response[bytes]:
     """A refusal in OpenAI's words. What failed behind a job is not to be asked again unasked: that could buy again."""
     status = _BY_REASON[refusal.reason][0] if refusal.reason in _BY_REASON else refusal.status
+    if _would_buy_again(refusal, status):
+        named = f"{refusal.message} (job {refusal.details['jobId']})"
+        refusal, status = replace(refusal, message=named), BOUGHT
     headers = dict(refusal.headers)
     if "jobId" in refusal.details or refusal.code == "QUOTA_EXCEEDED":
         headers |= _NO_RETRY
@@ -67,6 +75,15 @@ def openai_error(refusal: Refusal) -> Response[bytes]:
     error = error_json(refusal.code, refusal.message, refusal.reason, refusal.details)
     content = msgspec.json.encode({"error": error})
     return Response(content, status_code=status, headers=headers, media_type=MediaType.JSON)
+
+
+def _would_buy_again(refusal: Refusal, status: int) -> bool:
+    """Whether an SDK would answer the status with the same POST, though its job may have been paid for.
+
+    Of a wait that ended first the job goes on, and the same POST joins it.
+    """
+    behind = "jobId" in refusal.details and not refusal.details.get("safeToRetry")
+    return behind and refusal.reason != "wait_expired" and (status in _RETRIED or status >= _SERVER_ERRORS)
 
 
 def error_json(code: str, message: str, reason: str | None, details: Mapping[str, Any]) -> dict[str, Any]:
