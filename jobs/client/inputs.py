@@ -15,7 +15,7 @@ from jobs.blobs.store import BlobMissing
 from jobs.errors import InvalidPicture
 from jobs.model.request import STAGED, Blob, Link, Source
 from jobs.model.times import now_ms
-from jobs.outside.address import OutsideError, check, parse, reference_policy
+from jobs.outside.address import OutsideError, ascii_advice, check, parse, reference_policy
 from jobs.pictures.decoding import Decoder
 from jobs.pictures.gate import CleanPicture
 from jobs.pictures.sniff import EXTENSIONS
@@ -86,7 +86,7 @@ class InputStager:
             check(parse(url), reference_policy(self._settings, self._blobs.host))
         except OutsideError as error:
             _log.info("address refused", field=image.field, rule=error.rule)
-            raise InvalidPicture(_NOT_FETCHED, field=f"{image.field}.url") from None
+            raise InvalidPicture(f"{_NOT_FETCHED}{ascii_advice(url)}", field=f"{image.field}.url") from None
         return Link(url, image.media_type or "")
 
     async def _picture(self, image: InputImage) -> CleanPicture:

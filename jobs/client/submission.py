@@ -18,7 +18,7 @@ from jobs.model import fallback
 from jobs.model.job import Job, Options, Webhook
 from jobs.model.request import Blob, Fallback, ImageRequest, Link, Source, Target, Warning_
 from jobs.model.times import now_ms
-from jobs.outside.address import OutsideError, check, parse, webhook_policy
+from jobs.outside.address import OutsideError, ascii_advice, check, parse, webhook_policy
 from jobs.providers import PROVIDERS
 from jobs.webhooks.delivery import wanted
 from jobs.webhooks.endpoint import SECRETS
@@ -149,7 +149,7 @@ class Preparer:
         try:
             check(parse(webhook.url), webhook_policy(self._settings))
         except OutsideError:
-            raise InvalidInput(NO_ADDRESS, field="webhook.url") from None
+            raise InvalidInput(f"{NO_ADDRESS}{ascii_advice(webhook.url)}", field="webhook.url") from None
         if webhook.secret is None:
             return webhook
         return replace(webhook, secret=Sealer(self._settings.derived_key(SECRETS)).seal(webhook.secret))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -22,6 +22,8 @@ _URL: Final = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 """RFC 3986 without userinfo, fragment, IPv6 literals and everything that parsers disagree about."""
+_HOST: Final = re.compile(r"https?://([^\s/?#@:\\]{1,253})(?![^\s/?#@:\\])", re.IGNORECASE)
+"""A host in whatever letters; it is only looked at, and never dialled."""
 _NAME: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 """RFC 1123 labels; no trailing dot."""
 _NOT_PUBLIC: Final = tuple(
@@ -48,6 +50,13 @@ _NOT_PUBLIC: Final = tuple(
     )
 )
 """IANA's special-purpose registry, and what it leaves out."""
+_GLOBAL_V6: Final = IPv6Network("2000::/3")
+"""All that is given out as public (RFC 4291): IPv4 in other clothes (`::ffff:0:0/96`, `64:ff9b::/96`) lies outside."""
+_NOT_PUBLIC_V6: Final = tuple(
+    IPv6Network(network) for network in ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20")
+)
+IP = IPv4Address | IPv6Address
+"""An address that a name has."""
 
 
 class OutsideError(Exception):
@@ -76,7 +85,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     ports: frozenset[int] = frozenset({443})
     plain_ports: frozenset[int] = frozenset()
     hosts: frozenset[str] | None = None
-    networks: tuple[IPv4Network, ...] = ()
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
 
 
 class Address(Struct, frozen=True):
@@ -129,12 +138,28 @@ def check(address: Address, policy: Policy) -> None:
         _check_port(address, policy)
 
 
-def public(ip: IPv4Address) -> bool:
+def public(ip: IP) -> bool:
     """Whether an IP is one of the public internet; `is_global` alone passes metadata servers and multicast."""
-    return ip.is_global and not any(ip in network for network in _NOT_PUBLIC)
+    if isinstance(ip, IPv4Address):
+        return ip.is_global and not any(ip in network for network in _NOT_PUBLIC)
+    special = ip.scope_id is not None or any(ip in network for network in _NOT_PUBLIC_V6)
+    return ip in _GLOBAL_V6 and ip.is_global and not special
 
 
-def check_ip(address: Address, ip: IPv4Address, policy: Policy) -> None:
+def ascii_advice(url: str) -> str:
+    """`; use xn--…` for a URL whose host is written in other letters than ASCII, else nothing."""
+    host = found[1].lower() if (found := _HOST.match(url)) else ""
+    if host.isascii():
+        return ""
+    try:
+        name = host.encode("idna")
+        known = name.decode("idna") == host  # not so for letters that IDNA's two versions read differently
+    except UnicodeError:
+        known = False
+    return f"; use {name.decode() if known else 'the name in ASCII, xn--…'}"
+
+
+def check_ip(address: Address, ip: IP, policy: Policy) -> None:
     """Whether an IP that an address resolved to may be dialled. Raises `AddressRefused`."""
     if any(ip in network for network in policy.networks):
         return

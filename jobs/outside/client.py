@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from functools import cache
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from typing import Any, Final, TypeVar
 
 import httpcore
@@ -27,7 +27,7 @@ MAX_BYTES: Final = 20 * 1024 * 1024
 MAX_RESPONSE_BYTES: Final = 64 * 1024
 """Of the body of a response to a post; the rest is not read."""
 Resolve = Callable[[str, int], Awaitable[list[str]]]
-"""A host name's IPv4 addresses; the port is passed on for the resolver's sake."""
+"""A host name's addresses; the port is passed on for the resolver's sake."""
 
 _CUT: Final = (httpcore.ProtocolError, httpcore.NetworkError, httpcore.TimeoutException)
 _HEAD: Final = 12
@@ -106,7 +106,7 @@ class Outside:
         if address.literal is not None:
             return str(address.literal)
         try:
-            found = [IPv4Address(ip) for ip in await self._resolve(address.host, address.port)]
+            found = [ip_address(ip) for ip in await self._resolve(address.host, address.port)]
         except (OSError, ValueError, UnicodeError) as error:
             raise AddressRefused("name not resolved") from error
         if not found:
@@ -148,7 +148,7 @@ class _Pinned(httpcore.AsyncNetworkBackend):
             self._ip, port, timeout=timeout, local_address=local_address, socket_options=socket_options
         )
         reached = stream.get_extra_info("server_addr")
-        if reached is not None and reached[0] != self._ip:
+        if reached is not None and ip_address(reached[0]) != ip_address(self._ip):
             await stream.aclose()
             raise FetchFailed("another address was reached")
         return stream
@@ -179,8 +179,16 @@ async def _in_time(work: Awaitable[_T], seconds: float) -> _T:
 
 
 async def _resolve(host: str, port: int) -> list[str]:
+    """Addresses of IPv4; those of IPv6 where there are none: who has both is reached where IPv6 is not routed, too."""
+    try:
+        return await _addresses(host, port, socket.AF_INET)
+    except socket.gaierror:
+        return await _addresses(host, port, socket.AF_INET6)
+
+
+async def _addresses(host: str, port: int, family: socket.AddressFamily) -> list[str]:
     found = await asyncio.get_running_loop().getaddrinfo(
-        host, port, family=socket.AF_INET, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+        host, port, family=family, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
     )
     return [str(socket_address[0]) for *_, socket_address in found]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
@@ -81,8 +81,8 @@ Names = Annotated[frozenset[str], NoDecode, BeforeValidator(_split)]
 """`a,b`"""
 Hosts = Annotated[Names, AfterValidator(_check_hosts)]
 """`a.example,b.example`"""
-Networks = Annotated[tuple[IPv4Network, ...], NoDecode, BeforeValidator(_split)]
-"""`10.0.0.0/8,127.0.0.0/8`"""
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_split)]
+"""`10.0.0.0/8,fd00::/8`"""
 Seconds = Annotated[tuple[Annotated[int, Field(ge=0, le=604_800)], ...], NoDecode, BeforeValidator(_split)]
 """`0,5,300`"""
 Counts = Annotated[dict[str, Annotated[int, Field(ge=1, le=100_000)]], NoDecode, BeforeValidator(_split_counts)]

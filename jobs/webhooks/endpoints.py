@@ -16,7 +16,7 @@ from jobs.ids import new_id
 from jobs.model.choices import Include
 from jobs.model.job import Webhook
 from jobs.model.times import now_ms
-from jobs.outside.address import OutsideError, Policy, check, parse, webhook_policy
+from jobs.outside.address import OutsideError, Policy, ascii_advice, check, parse, webhook_policy
 from jobs.store.records import Records
 from jobs.webhooks.delivery import ENDINGS, EVENTS, TROUBLE, DeliveryAttempt, delivered, wanted
 from jobs.webhooks.enabled_cache import EnabledCache
@@ -233,7 +233,7 @@ class Endpoints:
         try:
             check(parse(endpoint.url), self._policy)
         except OutsideError:
-            raise InvalidInput(NO_ADDRESS, field="url") from None
+            raise InvalidInput(f"{NO_ADDRESS}{ascii_advice(endpoint.url)}", field="url") from None
         return replace(endpoint, events=webhook.events)
 
 

@@ -161,3 +161,23 @@ def test_an_unknown_model_is_answered_with_where_models_are(client):
     error = client.post(GENERATIONS, json={"model": "gpt-imagine-9", "prompt": "x"}).json()["error"]
 
     assert (error["code"], "/v1/models" in error["message"]) == ("model_not_found", True)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        (JOBS, {**FOX, "webhook": {"url": "https://bücher.example/hook"}}, "webhook.url"),
+        (WEBHOOKS, {"url": "https://bücher.example/hook"}, "url"),
+        (
+            AGENTS,
+            {**FOX, "referenceImage": {"url": "https://bücher.example/a.png", "mimeType": "image/png"}},
+            "referenceImage.url",
+        ),
+    ],
+)
+def test_a_host_in_letters_of_its_own_is_answered_with_its_name_in_ascii(client, path, body, field):
+    answer = client.post(path, json=body)
+
+    error = answer.json()["error"]
+    assert (answer.status_code, error["details"]["field"]) == (400, field)
+    assert error["message"].endswith("; use xn--bcher-kva.example")

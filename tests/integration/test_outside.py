@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import socket
 import time
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 from structlog.testing import capture_logs
@@ -125,6 +126,32 @@ async def test_the_systems_own_resolver_is_asked_where_none_is_handed_in():
 
     assert got == PICTURE
     assert far.connections == 1
+
+
+async def test_a_name_with_addresses_of_ipv6_alone_is_asked_there(monkeypatch):
+    """The system's resolver stands at the edge: of such a name it says that there is no address of IPv4."""
+    asked = []
+
+    async def getaddrinfo(_host, port, *, family, **_):
+        asked.append(family)
+        if family == socket.AF_INET:
+            raise socket.gaierror(socket.EAI_NONAME, "no address of this family")
+        return [(family, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0))]
+
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    policy = Policy(hosts=frozenset({"good.example"}), networks=(IPv6Network("::1/128"),))
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    async with bad_server(Script(ok()), address="::1") as far:
+        asked.clear()
+        got = await Outside(policy).get(f"http://good.example:{far.port}/a.png")
+        with pytest.raises(AddressRefused, match=r"^address$"):
+            await Outside(Policy(ports=frozenset({far.port}))).get(f"https://good.example:{far.port}/a.png")
+
+    assert (got, far.headers["host"], far.connections) == (PICTURE, f"good.example:{far.port}", 1)
+    assert asked[:2] == [socket.AF_INET, socket.AF_INET6]
 
 
 TAKEN = {

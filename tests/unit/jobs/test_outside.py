@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -21,6 +21,7 @@ from jobs.outside.address import (
     AddressRefused,
     FetchFailed,
     Policy,
+    ascii_advice,
     check,
     parse,
     public,
@@ -34,6 +35,7 @@ from tests.neighbours.hostile_server import Recorder
 pytestmark = pytest.mark.anyio
 
 PUBLIC = "93.184.215.14"
+PUBLIC_V6 = "2606:2800:21f:cb07:6820:80da:af6b:8b2c"
 GOOD = "https://good.example/a.png"
 LISTED = frozenset({"good.example", "xn--bcher-kva.example", PUBLIC, "10.0.0.1", "127.0.0.1", "169.254.169.254"})
 REFERENCES = Policy(hosts=LISTED)
@@ -121,33 +123,57 @@ MIXED = [
     Row(GOOD, "address", ("168.63.129.16", PUBLIC)),
     Row(GOOD, "address", (PUBLIC, "10.0.0.1", PUBLIC)),
     Row(GOOD, "address", (PUBLIC, PUBLIC, PUBLIC, "224.0.0.1")),
-    Row(GOOD, "name not resolved", (PUBLIC, "::1")),
-    Row(GOOD, "name not resolved", ("::1", PUBLIC)),
+    Row(GOOD, "address", (PUBLIC, "::1")),
+    Row(GOOD, "address", ("::1", PUBLIC)),
+    Row(GOOD, "address", (PUBLIC_V6, "fd00::1")),
+    Row(GOOD, "address", (PUBLIC_V6, "10.0.0.1")),
     Row(GOOD, "name not resolved", (PUBLIC, "")),
+]
+SPECIAL_V6 = [
+    IPv6Network(network)
+    for network in (
+        "::/3",  # unspecified, loopback, IPv4 in it, translation (64:ff9b::/96)
+        "2001::/23",  # IETF protocols, Teredo
+        "2001:db8::/32",  # documentation
+        "2002::/16",  # 6to4
+        "2620:4f:8000::/48",  # AS112
+        "3fff::/20",  # documentation
+        "4000::/2",  # given to nobody
+        "8000::/1",  # given to nobody, private, link-local, multicast
+    )
+]
+RANGES_V6 = [
+    Row(GOOD, "address", (str(address),))
+    for network in SPECIAL_V6
+    for address in (network[0], middle(network), network[-1])
+]
+NOTORIOUS_V6 = [
+    Row(GOOD, "address", (address,))
+    for address in (
+        "::1",
+        "::ffff:127.0.0.1",
+        "::ffff:7f00:1",
+        f"::ffff:{PUBLIC}",
+        "::ffff:0:127.0.0.1",
+        "::127.0.0.1",
+        "64:ff9b::7f00:1",
+        "64:ff9b:1::a9fe:a9fe",
+        "2002:7f00:1::",
+        "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+        "2001:db8::1",
+        "fe80::1",
+        "fe80::1%eth0",
+        "fec0::1",
+        "fc00::1",
+        "fd00:ec2::254",  # AWS' metadata
+        "ff02::1",
+        f"{PUBLIC_V6}%1",  # a zone of a public address
+    )
 ]
 UNRESOLVED = [
     Row(GOOD, "name not resolved", answers)
     for answers in (
         (),
-        ("::",),
-        ("::1",),
-        ("::ffff:127.0.0.1",),
-        ("::ffff:7f00:1",),
-        (f"::ffff:{PUBLIC}",),
-        ("::ffff:0:127.0.0.1",),
-        ("::127.0.0.1",),
-        ("64:ff9b::7f00:1",),
-        ("64:ff9b:1::a9fe:a9fe",),
-        ("2002:7f00:1::",),
-        ("2001:0:4136:e378:8000:63bf:3fff:fdd2",),
-        ("2001:db8::1",),
-        ("2606:2800:21f:cb07:6820:80da:af6b:8b2c",),
-        ("fe80::1",),
-        ("fe80::1%eth0",),
-        ("fec0::1",),
-        ("fc00::1",),
-        ("fd00:ec2::254",),
-        ("ff02::1",),
         ("[::1]",),
         ("127.0.0.1%lo",),
         ("",),
@@ -536,7 +562,7 @@ STRANGERS = [
     Row("https://.127.0.0.1/a.png", "number form"),
     Row("https://127..0.1/a.png", "number form"),
 ]
-ANSWERED = [*RANGES, *NOTORIOUS, *MIXED, *UNRESOLVED]
+ANSWERED = [*RANGES, *NOTORIOUS, *RANGES_V6, *NOTORIOUS_V6, *MIXED, *UNRESOLVED]
 TABLE = [*ANSWERED, *GOOD_HOSTS, *STRANGERS]
 LITERALS = [
     Row(f"https://{address}:{port}/", "address") for address in ("10.0.0.1", "168.63.129.16") for port in (443, 8443)
@@ -618,6 +644,7 @@ async def test_a_webhook_to_any_host_is_refused_by_the_address_all_the_same(row,
         (WEBHOOKS, "https://8.8.8.8/", ("8.8.8.8", 443)),
         (Policy(plain_ports=frozenset({80})), "http://any.example/", (PUBLIC, 80)),
         (Policy(networks=(IPv4Network("10.1.0.0/16"),)), "http://10.1.2.3:9000/", ("10.1.2.3", 9000)),
+        (Policy(networks=(IPv6Network("fd00::/8"),)), GOOD, (PUBLIC, 443)),
     ],
 )
 async def test_what_no_rule_refuses_is_dialled_at_the_checked_address(policy, url, dialled):
@@ -628,6 +655,44 @@ async def test_what_no_rule_refuses_is_dialled_at_the_checked_address(policy, ur
 
     assert failed.value.rule == "ConnectError"
     assert network.dialled == [dialled]
+
+
+@pytest.mark.parametrize(
+    ("policy", "url", "found", "dialled"),
+    [
+        (REFERENCES, GOOD, [PUBLIC_V6], (PUBLIC_V6, 443)),
+        (REFERENCES, GOOD, [PUBLIC_V6.upper()], (PUBLIC_V6, 443)),
+        (WEBHOOKS, "https://any.example:8443/", [PUBLIC_V6, PUBLIC], (PUBLIC_V6, 8443)),
+        (Policy(networks=(IPv6Network("fd00::/8"),)), "http://any.example:9000/", ["fd00::1"], ("fd00::1", 9000)),
+    ],
+)
+async def test_a_name_with_an_address_of_ipv6_is_dialled_there(policy, url, found, dialled):
+    network = Recorder()
+
+    with pytest.raises(FetchFailed):
+        await Outside(policy, resolve=Names(found), backend=network).get(url)
+
+    assert network.dialled == [dialled]
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("https://bücher.example/hook", "; use xn--bcher-kva.example"),
+        ("https://BÜCHER.example:8443/hook?a=b", "xn--bcher-kva.example"),
+        ("https://例え.テスト", "xn--r8jz45g.xn--zckzah"),
+        ("https://straße.example/", "xn--…"),  # two rules (RFC 3490, RFC 5891), two names
+        ("https://" + "ü" * 200, "xn--…"),
+        ("https://" + "ü" * 300, None),
+        ("https://good.example/bücher.png", None),
+        ("https://good.example/", None),
+        ("no address", None),
+    ],
+)
+def test_a_host_in_letters_of_its_own_is_told_by_its_name_in_ascii(url, told):
+    advice = ascii_advice(url)
+
+    assert told in advice if told else advice == ""
 
 
 @pytest.mark.parametrize(
@@ -673,6 +738,18 @@ def test_references_come_from_listed_hosts_and_webhooks_go_to_any(monkeypatch, t
 )
 def test_an_address_beside_the_special_ranges_is_public(address):
     assert public(IPv4Address(address))
+
+
+@given(st.ip_addresses(v=6))
+def test_a_public_address_of_ipv6_is_in_no_special_range(address):
+    special = any(address in network for network in SPECIAL_V6)
+
+    assert public(address) == (address.is_global and not special)
+
+
+@pytest.mark.parametrize("address", [PUBLIC_V6, "2001:200::1", "2001:4860:4860::8888", "2a00:1450::1", "2000::1"])
+def test_an_address_of_ipv6_beside_the_special_ranges_is_public(address):
+    assert public(IPv6Address(address))
 
 
 near_the_edges = st.builds(
