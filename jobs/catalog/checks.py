@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from jobs.catalog.families import FACE_0, FORMATS, MODEL_NAME, Catalog, Family, listed
+from jobs.catalog.families import FORMATS, MODEL_NAME, Catalog, Family, listed
 from jobs.catalog.sizes import with_size
 from jobs.errors import InvalidInput, InvalidPicture
 from jobs.model.request import ImageRequest, Warning_
@@ -50,7 +50,7 @@ def check_request(catalog: Catalog, request: ImageRequest, *, face: str) -> Chec
     family = catalog.family(request.provider, request.model)
     request, ignored = _without_ignored(request, family)
     _check_words(request, family)
-    _check_choices(request, family, face)
+    _check_choices(request, family)
     _check_pictures(request, family)
     request, mapped = with_size(request, family, face)
     return Checked(request, family, (*ignored, *mapped))
@@ -80,10 +80,9 @@ def _check_words(request: ImageRequest, family: Family) -> None:
             raise InvalidInput(f"must be at most {_MAX_IDENTIFIER} characters", field=field)
 
 
-def _check_choices(request: ImageRequest, family: Family, face: str) -> None:
-    qualities = family.face_qualities if face == FACE_0 and family.face_qualities else family.qualities
+def _check_choices(request: ImageRequest, family: Family) -> None:
     for field, value, allowed in (
-        ("quality", request.quality, qualities),
+        ("quality", request.quality, family.qualities),
         ("style", request.style, family.styles),
         ("outputFormat", request.output_format, FORMATS),
         ("background", request.background, family.backgrounds),

@@ -17,7 +17,7 @@ from jobs.errors import ConfigurationError, InvalidInput
 from jobs.model.request import ImageRequest
 
 FACE_0: Final = "agents"
-"""The face whose documents name fewer sizes and qualities than the models have."""
+"""The face whose documents name fewer sizes of some models than those have."""
 FORMATS: Final = ("png", "jpeg", "webp")
 """The kinds of picture that a caller may ask for, whoever makes them so: the provider or, after its answer, we."""
 MODEL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -65,9 +65,7 @@ class Family(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     face_sizes: tuple[str, ...] | None = None
     size_rule: SizeRule | None = None
     ratios: tuple[str, ...] = ()
-    face_ratios: tuple[str, ...] = ()
     qualities: tuple[str, ...] | None = None
-    face_qualities: tuple[str, ...] | None = None
     styles: tuple[str, ...] | None = None
     formats: tuple[str, ...] | None = None
     backgrounds: tuple[str, ...] | None = None

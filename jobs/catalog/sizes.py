@@ -38,7 +38,7 @@ def with_size(request: ImageRequest, family: Family, face: str) -> tuple[ImageRe
     if size is None:
         return request, []
     if family.ratios:
-        return _with_ratio(request, size, family, face)
+        return _with_ratio(request, size, family)
     at_face = family.face_sizes if face == FACE_0 else None
     sizes = at_face or family.sizes
     measures = pixels(size)
@@ -54,8 +54,8 @@ def with_size(request: ImageRequest, family: Family, face: str) -> tuple[ImageRe
     return request, []
 
 
-def _with_ratio(request: ImageRequest, size: str, family: Family, face: str) -> tuple[ImageRequest, list[Warning_]]:
-    ratios = family.face_ratios if face == FACE_0 and family.face_ratios else family.ratios
+def _with_ratio(request: ImageRequest, size: str, family: Family) -> tuple[ImageRequest, list[Warning_]]:
+    ratios = family.ratios
     if size == "auto":  # its own choice is what it makes without a word
         return replace(request, size=None), []
     if size in ratios:

@@ -148,7 +148,7 @@ BAD_HEADERS = [
     ({"Content-Type": "application/json", "Cancel-After": "1s"}, 400, "INVALID_INPUT"),
     ({"Content-Type": "application/json", "X-Job-Priority": "urgent"}, 400, "INVALID_INPUT"),
     ({"Content-Type": "application/json", "X-Start-Timeout": "0"}, 400, "INVALID_INPUT"),
-    ({"Content-Type": "application/json", "Prefer": "wait=long"}, 400, "INVALID_INPUT"),
+    ({"Content-Type": "application/json", "X-Max-Calls": "many"}, 400, "INVALID_INPUT"),
 ]
 
 

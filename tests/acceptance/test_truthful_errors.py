@@ -91,3 +91,31 @@ def test_who_cannot_know_whether_it_was_done_is_told_so_unless_its_key_makes_it_
 
     assert (plain["reason"], plain["retryable"], plain["safeToRetry"]) == ("store_unavailable", True, False)
     assert (keyed["reason"], keyed["retryable"], keyed["safeToRetry"]) == ("store_unavailable", True, True)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "field", "value", "taken"),
+    [
+        ("azure-openai", "gpt-image-2", "quality", "xhigh", True),
+        ("azure-openai", "gpt-image-2", "quality", "max", True),
+        ("azure-openai", "gpt-image-2", "quality", "hd", False),
+        ("azure-openai", "gpt-image-1.5", "quality", "xhigh", False),
+        ("azure-openai", "dall-e-3", "quality", "hd", True),
+        ("azure-openai", "dall-e-3", "size", "1536x1024", False),
+        ("gemini", "gemini-3-pro-image", "size", "21:9", True),
+        ("gemini", "gemini-3-pro-image", "size", "3:2", True),
+        ("gemini", "gemini-3-pro-image", "size", "5:4", False),
+        ("gemini", "gemini-3-pro-image", "size", "1536x1024", True),
+    ],
+)
+def test_the_faces_agree_on_what_a_model_can_do(client, provider, model, field, value, taken):
+    asked = {"model": model, "prompt": f"{model} {field} {value}", field: value}
+
+    agents = client.post(AGENTS, json={**asked, "provider": provider})
+    jobs = client.post(JOBS, json={**asked, "provider": provider}, headers={"Prefer": "wait=20"})
+    openai = client.post("/v1/images/generations", json={**asked, "model": f"{provider}/{model}"})
+
+    assert {answer.status_code for answer in (agents, jobs, openai)} == {200 if taken else 400}
+    if taken:
+        shapes = [jobs.json()["data"]["result"], agents.json()["data"]]
+        assert len({(shape["width"], shape["height"]) for shape in shapes}) == 1
