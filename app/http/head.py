@@ -11,14 +11,18 @@ _ASKED: Final = "darkroom.head"
 
 
 class HeadByGet:
-    """Asks the app within for a GET, and keeps the body. It stands before the routing, which knows no HEAD."""
+    """Asks the app within for a GET, and keeps the body. It stands before the routing, which knows no HEAD.
 
-    def __init__(self, app: ASGIApp) -> None:
+    What is below the path `apart` is left alone: a GET there opens something.
+    """
+
+    def __init__(self, app: ASGIApp, apart: str) -> None:
         self._app = app
+        self._apart = apart
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on; once the head is out, the server says that the client has gone."""
-        if scope["type"] != ScopeType.HTTP or scope["method"] != "HEAD":
+        if scope["type"] != ScopeType.HTTP or scope["method"] != "HEAD" or scope["path"].startswith(self._apart):
             await self._app(scope, receive, send)
             return
         over = False

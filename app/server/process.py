@@ -14,6 +14,7 @@ import uvicorn
 
 from app.http.head import HeadByGet
 from app.live.socketio_server import MAX_MESSAGE_BYTES
+from app.live.sockets import PATH as SOCKET_IO
 from app.main import create_app
 from app.server.http import bounded
 from app.server.websocket import BoundedWebSocket
@@ -40,7 +41,7 @@ def server(settings: Settings) -> ApiServer:
     """The API's server, which does not listen yet."""
     app = create_app(settings)
     config = uvicorn.Config(
-        HeadByGet(app),
+        HeadByGet(app, apart=SOCKET_IO),
         host=settings.host,
         port=settings.port,
         http=bounded(settings.header_seconds, settings.body_seconds, settings.send_seconds),

@@ -214,7 +214,10 @@ def _names(batch: Batch) -> dict[str, int | None]:
 def _marked(batch: Batch, refused: Mapping[int, DarkroomError]) -> Batch:
     def marked(index: int, item: Item) -> Item:
         error = refused.get(index)
-        return item if error is None else Item(item.job_id, ItemError(error.code, error.message, error.details))
+        if error is None:
+            return item
+        told = {"retryable": error.retryable, "safeToRetry": True, **error.details}  # there is no job of it
+        return Item(item.job_id, ItemError(error.code, error.message, told))
 
     return replace(batch, items=tuple(marked(i, item) for i, item in enumerate(batch.items)))
 

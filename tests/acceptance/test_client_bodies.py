@@ -67,6 +67,14 @@ def posted(client, *parts, prompt=b"a form"):
     return client.post(EDITS, content=body, headers={"Content-Type": "multipart/form-data; boundary=x"})
 
 
+def test_a_form_is_one_in_capitals_too(client):
+    body = part("model", b"gpt-image-2") + part("size", b"256x256") + part("prompt", b"capitals") + ONE + b"--x--"
+
+    answer = client.post(EDITS, content=body, headers={"Content-Type": "Multipart/Form-Data; Boundary=x"})
+
+    assert answer.status_code == 200, answer.text
+
+
 BROWSERS_EMPTY = {"filename": "", "kind": "application/octet-stream"}
 ONE = part("image", PICTURE, filename="a.png", kind="image/png")
 

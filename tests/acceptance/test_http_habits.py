@@ -61,6 +61,14 @@ def test_head_of_a_stream_ends_at_once(client, job):
     assert (head.status_code, head.headers["content-type"], head.content) == (200, f"{SSE}; charset=utf-8", b"")
 
 
+def test_head_opens_no_socket(client):
+    streams = client.get("/api/v1/stats").json()["data"]["here"]["streams"]
+
+    head = client.head("/socket.io/?EIO=4&transport=polling")
+
+    assert (head.status_code, client.get("/api/v1/stats").json()["data"]["here"]["streams"]) == (405, streams)
+
+
 def test_who_asks_for_the_head_alone_has_no_picture(gateway, client, shared_simulator):
     mine = {**FOX, "prompt": "[delay=1] A fox that nobody has seen"}
     with gateway.asking(AGENTS, mine, org="habits"):

@@ -79,6 +79,13 @@ def test_a_problem_says_it_too_and_a_job_behind_an_error_is_not_asked_for_again(
     assert (reused["retryable"], reused["safeToRetry"]) == (False, True)
 
 
+def test_an_item_of_a_batch_that_is_not_accepted_says_it_too(client):
+    items = client.post("/api/v1/batches", json={"items": [FOX, {**FOX, "n": 0}]}).json()["data"]["items"]
+
+    details = items[1]["error"]["details"]
+    assert (details["field"], details["retryable"], details["safeToRetry"]) == ("items[1].n", False, True)
+
+
 def test_who_cannot_know_whether_it_was_done_is_told_so_unless_its_key_makes_it_safe(simulator):
     with (
         running_redis() as redis,
