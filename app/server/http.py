@@ -235,6 +235,11 @@ class _Fault(Struct, frozen=True):
     message: str
     code: str = "PAYLOAD_TOO_LARGE"
 
+    @property
+    def details(self) -> dict[str, bool]:
+        """What asking again would do: the request did not come whole, and made no job."""
+        return {"retryable": self.code in {"RATE_LIMITED", "TIMEOUT"}, "safeToRetry": True}
+
 
 _LARGE_HEADERS: Final = _Fault(
     431,
@@ -250,7 +255,7 @@ _UNREADABLE: Final = _Fault(400, "Bad Request", "what came cannot be read as HTT
 
 def _answer(fault: _Fault) -> bytes:
     body: dict[str, Any] = {
-        "error": {"code": fault.code, "message": fault.message, "details": {}},
+        "error": {"code": fault.code, "message": fault.message, "details": fault.details},
         "metadata": {"success": False, "timestamp": int(time.time())},
     }
     content = msgspec.json.encode(body)

@@ -1,11 +1,14 @@
 """What our own errors say of asking again, and that whoever looks at its job spends nothing of its key's rate."""
 
+import json
+
 import httpx
 import pytest
 
 from tests.acceptance.conftest import AGENTS, JOBS
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis
+from tests.raw_calls import exchanged, status
 
 FOX = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview", "prompt": "A fox"}
 
@@ -51,7 +54,7 @@ def test_a_batch_is_looked_at_as_a_job_is(limited):
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "sent", "status", "told"),
+    ("method", "path", "sent", "code", "told"),
     [
         ("POST", JOBS, {"json": {**FOX, "n": 0}}, 400, (False, True)),
         ("POST", AGENTS, {"json": {**FOX, "mask": {"url": "x"}}}, 400, (False, True)),
@@ -62,11 +65,11 @@ def test_a_batch_is_looked_at_as_a_job_is(limited):
         ("PUT", JOBS, {}, 405, (False, True)),
     ],
 )
-def test_every_error_of_ours_says_what_asking_again_would_do(client, method, path, sent, status, told):
+def test_every_error_of_ours_says_what_asking_again_would_do(client, method, path, sent, code, told):
     answer = client.request(method, path, **sent)
 
     details = answer.json()["error"]["details"]
-    assert (answer.status_code, details["retryable"], details["safeToRetry"]) == (status, *told), answer.text
+    assert (answer.status_code, details["retryable"], details["safeToRetry"]) == (code, *told), answer.text
 
 
 def test_a_problem_says_it_too_and_a_job_behind_an_error_is_not_asked_for_again(client):
@@ -77,6 +80,13 @@ def test_a_problem_says_it_too_and_a_job_behind_an_error_is_not_asked_for_again(
 
     assert (problem["retryable"], problem["safeToRetry"]) == (False, True)
     assert (reused["retryable"], reused["safeToRetry"]) == (False, True)
+
+
+def test_what_cannot_be_read_as_http_is_told_so_too(gateway):
+    answer = exchanged(gateway, b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 200 + b"\r\n")
+
+    details = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["details"]
+    assert (status(answer), details) == (431, {"retryable": False, "safeToRetry": True})
 
 
 def test_an_item_of_a_batch_that_is_not_accepted_says_it_too(client):
