@@ -99,6 +99,19 @@ def test_a_job_that_was_canceled_under_way_is_not_bought_again(client, shared_si
     assert told.headers["x-job-id"] == kept.headers["x-job-id"]
 
 
+def test_a_job_that_was_canceled_before_it_began_is_not_asked_for_again(gateway, shared_simulator):
+    body, key = {**MODEL, "prompt": "canceled in the queue"}, {"Idempotency-Key": "canceled-in-the-queue"}
+    with gateway.client("held", scope="write:image-gen read:image-gen admin:image-gen") as client:
+        client.patch("/api/v1/orgs/held", json={"maxRunning": 0})
+        made = client.post(GENERATIONS, json=body, headers={**key, "Prefer": "respond-async"})
+        canceled = client.post(f"{JOBS}/{made.headers['x-job-id']}/cancel").json()["data"]
+        told = insistent(client, GENERATIONS, json=body, headers=key)
+
+    assert (canceled["cancel"]["outcome"], canceled["billing"]["state"]) == ("prevented", "none")
+    assert (told.status_code, told.json()["error"]["code"]) == (424, "job_canceled")
+    assert shared_simulator.bench.calls(body["prompt"]) == []
+
+
 def test_what_was_not_paid_for_keeps_the_status_that_asks_for_another_try(client):
     answer = client.post(GENERATIONS, json={**MODEL, "prompt": "[500] refused"})
 

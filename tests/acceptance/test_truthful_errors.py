@@ -1,6 +1,7 @@
 """What our own errors say of asking again, and that whoever looks at its job spends nothing of its key's rate."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -101,10 +102,11 @@ def test_who_cannot_know_whether_it_was_done_is_told_so_unless_its_key_makes_it_
         running_redis() as redis,
         running_gateway(redis.url, simulator, workers=0) as gateway,
         gateway.client() as client,
+        ThreadPoolExecutor() as both,
     ):
         redis.kill()
-        plain = client.post(JOBS, json=FOX).json()["error"]["details"]
-        keyed = client.post(JOBS, json=FOX, headers={"Idempotency-Key": "k"}).json()["error"]["details"]
+        asked = [both.submit(client.post, JOBS, json=FOX, headers=key) for key in ({}, {"Idempotency-Key": "k"})]
+        plain, keyed = [answer.result().json()["error"]["details"] for answer in asked]
 
     assert (plain["reason"], plain["retryable"], plain["safeToRetry"]) == ("store_unavailable", True, False)
     assert (keyed["reason"], keyed["retryable"], keyed["safeToRetry"]) == ("store_unavailable", True, True)

@@ -78,12 +78,13 @@ def openai_error(refusal: Refusal) -> Response[bytes]:
 
 
 def _would_buy_again(refusal: Refusal, status: int) -> bool:
-    """Whether an SDK would answer the status with the same POST, though its job may have been paid for.
+    """Whether an SDK would answer the status with the same POST, though its job may be paid for, or was canceled.
 
     Of a wait that ended first the job goes on, and the same POST joins it.
     """
-    behind = "jobId" in refusal.details and not refusal.details.get("safeToRetry")
-    return behind and refusal.reason != "wait_expired" and (status in _RETRIED or status >= _SERVER_ERRORS)
+    unwanted = refusal.code == "JOB_CANCELED" or not refusal.details.get("safeToRetry")
+    behind = "jobId" in refusal.details and refusal.reason != "wait_expired"
+    return behind and unwanted and (status in _RETRIED or status >= _SERVER_ERRORS)
 
 
 def error_json(code: str, message: str, reason: str | None, details: Mapping[str, Any]) -> dict[str, Any]:
