@@ -1,26 +1,33 @@
 """What bytes are a picture, and the gate that a stranger's picture passes before anything else touches it.
 
-What is decided for each kind (a picture that passes is safe to decode and to send on):
+What is decided for each kind (a picture that passes is safe to decode and to send on, upright, and in sRGB):
 
 | kind | done |
 |---|---|
 | PNG, any colour type and depth, interlaced or not | taken, stripped of text, profiles and all that makes no pixel |
-| animated PNG | its default image |
+| animated PNG or WebP | its first picture |
 | JPEG: baseline, extended, progressive; grey or colour | taken, stripped likewise |
-| JPEG with an EXIF orientation, or in CMYK | turned upright, made RGB, kept as PNG: sizes are what people see |
-| WebP of one frame | re-made as PNG, where the face takes WebP |
-| bytes after the end (polyglots) | dropped |
+| EXIF orientation; a profile (ICC) that is seen to differ from sRGB | turned upright, made sRGB: a JPEG stays one |
+| JPEG in CMYK | made RGB, kept as PNG |
+| WebP | re-made as PNG, where the face takes WebP |
+| bytes after the end (polyglots), between JPEG segments, after a PNG's pixels | dropped |
+| a chunk of a PNG that makes no pixel, and whose checksum is wrong | dropped |
+| JPEG without its end, but with all of its pixels | taken |
 | truncated, damaged, checksum wrong, more or fewer pixels than it says, over 50 megapixels, over 200 scans | refused |
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from jobs.pictures.jpeg import BadJpeg, read_jpeg
+from jobs.pictures.colours import in_srgb, to_srgb
+from jobs.pictures.jpeg import BadJpeg, Jpeg, read_jpeg
+from jobs.pictures.jpeg_remaking import remade
+from jobs.pictures.orientation import lies_on_its_side, orientation_of, upright
 from jobs.pictures.png import BadPng, Png, read_png
 from jobs.pictures.sniff import MAX_BYTES, MAX_PIXELS, NotAPicture, opened, sniff
 
@@ -28,9 +35,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 PNG_AND_JPEG: Final = frozenset({"image/png", "image/jpeg"})
-
-_ORIENTATION: Final = 0x0112
-"""EXIF's tag of it."""
 
 
 class CleanPicture(Struct, frozen=True):
@@ -69,10 +73,11 @@ def validate_mask(data: bytes, size: tuple[int, int] | None) -> CleanPicture:
     png = _strict_png(data)
     if not png.alpha:
         raise NotAPicture("it must have an alpha channel: transparent pixels mark what is repainted")
-    if size not in {None, (png.width, png.height)}:
-        raise NotAPicture(f"it is {png.width}x{png.height}, the reference image {size[0]}x{size[1]}")
+    sides = (png.height, png.width) if lies_on_its_side(png.orientation) else (png.width, png.height)
+    if size is not None and size != sides:
+        raise NotAPicture(f"it is {sides[0]}x{sides[1]}, the reference image {size[0]}x{size[1]}")
     with opened(png.data, "image/png") as picture:
-        rgba = picture.convert("RGBA")
+        rgba = upright(picture.convert("RGBA"), png.orientation)
     if rgba.getchannel("A").getextrema()[0] != 0:
         raise NotAPicture("none of its pixels is transparent: nothing would be repainted")
     return _as_png(rgba)
@@ -80,31 +85,48 @@ def validate_mask(data: bytes, size: tuple[int, int] | None) -> CleanPicture:
 
 def _read_png(data: bytes) -> CleanPicture:
     png = _strict_png(data)
-    with opened(png.data, "image/png"):
+    if png.orientation == 1 and not png.profile:
         return CleanPicture(png.data, "image/png", png.width, png.height)
+    with opened(png.data, "image/png") as picture:
+        plain = in_srgb(picture, png.profile)
+        if png.orientation == 1 and plain is picture:
+            return CleanPicture(png.data, "image/png", png.width, png.height)
+        return _as_png(upright(plain, png.orientation))
 
 
 def _read_jpeg(data: bytes) -> CleanPicture:
-    from PIL import ImageOps
-
     try:
         jpeg = read_jpeg(data, MAX_PIXELS)
     except BadJpeg as error:
         raise NotAPicture(str(error)) from None
-    with opened(jpeg.data, "image/jpeg") as picture:
-        cmyk = jpeg.components == 4
-        if jpeg.orientation == 1 and not cmyk:
-            return CleanPicture(jpeg.data, "image/jpeg", jpeg.width, jpeg.height)
-        picture.getexif()[_ORIENTATION] = jpeg.orientation
-        upright = ImageOps.exif_transpose(picture)
-        return _as_png(upright.convert("RGB") if cmyk else upright)
+    if jpeg.missing is not None and len({_pixels(ending) for ending in jpeg.missing}) != 1:
+        raise NotAPicture("it is truncated")
+    if jpeg.components == 4:
+        with opened(jpeg.data, "image/jpeg") as picture:
+            return _as_png(upright(in_srgb(picture, jpeg.profile).convert("RGB"), jpeg.orientation))
+    transform = to_srgb(jpeg.profile, "L" if jpeg.components == 1 else "RGB")
+    if jpeg.orientation == 1 and transform is None:
+        with opened(jpeg.data, "image/jpeg", draft=("L", 8)):  # all of its data is read, an eighth of it put together
+            return _as_jpeg(jpeg, jpeg.data)
+    return _as_jpeg(jpeg, remade(jpeg, transform))
+
+
+def _pixels(data: bytes) -> bytes:
+    with opened(data, "image/jpeg") as picture:
+        return hashlib.sha256(memoryview(picture.tobytes())).digest()
+
+
+def _as_jpeg(jpeg: Jpeg, data: bytes) -> CleanPicture:
+    sides = (jpeg.width, jpeg.height)
+    return CleanPicture(data, "image/jpeg", *(sides[::-1] if lies_on_its_side(jpeg.orientation) else sides))
 
 
 def _read_webp(data: bytes) -> CleanPicture:
     with opened(data, "image/webp") as picture:
-        if getattr(picture, "n_frames", 1) != 1:
-            raise NotAPicture("it is an animation")
-        return _as_png(picture.convert("RGBA" if picture.has_transparency_data else "RGB"))
+        exif = picture.info.get("exif", b"").removeprefix(b"Exif\0\0")
+        plain = in_srgb(picture, picture.info.get("icc_profile") or b"")
+        plain = plain.convert("RGBA" if plain.has_transparency_data else "RGB")
+        return _as_png(upright(plain, orientation_of(exif)))
 
 
 _READERS: Final = {"image/png": _read_png, "image/jpeg": _read_jpeg, "image/webp": _read_webp}
@@ -119,7 +141,7 @@ def _strict_png(data: bytes) -> Png:
 
 def _as_png(picture: Image.Image) -> CleanPicture:
     out = io.BytesIO()
-    picture.info.clear()
+    picture.info = {name: value for name, value in picture.info.items() if name == "transparency"}
     picture.save(out, "PNG", compress_level=3)
     return CleanPicture(out.getvalue(), "image/png", picture.width, picture.height)
 

@@ -1,13 +1,16 @@
-"""A JPEG read strictly (ITU-T T.81): its markers walked, its scans counted, what makes no pixel stripped."""
+"""A JPEG read as browsers do (ITU-T T.81): its markers walked, its scans counted, what makes no pixel stripped."""
 
 from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from msgspec import Struct
+
+from jobs.pictures.colours import MAX_PROFILE_BYTES
+from jobs.pictures.orientation import orientation_of
 
 MAX_SCANS: Final = 200
 """A progressive file has about ten; thousands cost seconds of decoding for a few kilobytes."""
@@ -18,14 +21,16 @@ _SOI, _EOI, _SOS, _DNL = 0xD8, 0xD9, 0xDA, 0xDC
 _FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})
 """Baseline, extended and progressive Huffman; what else there is (lossless, arithmetic) no browser shows."""
 _NOT_TAKEN: Final = frozenset({_SOI, _DNL, 0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)})
-_APP0, _APP1, _APP14 = 0xE0, 0xE1, 0xEE
+_APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _ASIDE: Final = frozenset({*range(0xE0, 0xF0), 0xFE})
 """Comments and application segments."""
 _BARE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
-_FILLED: Final = re.compile(rb"\xff++[^\x00\xff]")
-"""A marker and the fill bytes before it."""
+_NEXT: Final = re.compile(rb"\xff[^\x00\xff]")
+"""A marker."""
 _AFTER_SCAN: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 """The next marker that is neither stuffing nor a restart."""
+_RESTART: Final = re.compile(rb"\xff[\xd0-\xd7]")
+_PROFILE: Final = b"ICC_PROFILE\0"
 
 
 class BadJpeg(ValueError):
@@ -41,30 +46,139 @@ class Jpeg(Struct, frozen=True):
     components: int
     orientation: int
     """EXIF orientation, 1 to 8; 1 where there is none."""
+    profile: bytes
+    """Of its colours (ICC.1, annex B.4); empty where there is none, or not all of it."""
+    rgb: bool
+    """Whether its three components are red, green and blue, as libjpeg tells it."""
+    missing: tuple[bytes, bytes] | None
+    """Of a file without EOI: two others, whose pixels are alike exactly when all of its own are there."""
 
 
 def read_jpeg(data: bytes, most_pixels: int) -> Jpeg:
-    """Walk a whole file; what follows EOI is dropped. Raises `BadJpeg`."""
+    """Walk a whole file; what follows EOI is dropped, and stray bytes between segments. Raises `BadJpeg`."""
     if not data.startswith(b"\xff\xd8\xff"):
         raise BadJpeg("it has no JPEG signature")
-    out = bytearray(b"\xff\xd8")
-    frame: tuple[int, int, int] | None = None
-    scans, orientation = 0, 0
+    found = _Found()
     for marker, body, whole in _segments(data):
-        if marker in _FRAMES:
-            if frame is not None:
-                raise BadJpeg("it has more than one picture")
-            frame = _frame(body, most_pixels)
-        elif marker == _SOS:
-            scans += 1
-            if frame is None or scans > MAX_SCANS:
-                raise BadJpeg("it has too many scans, or none of a picture")
-        elif marker == _APP1 and body.startswith(b"Exif\0\0"):
-            orientation = orientation or _orientation(body[6:])
-        out += _colours(marker, body) if marker in _ASIDE else whole
-    if frame is None or not scans:
+        found.add(marker, body, whole, most_pixels)
+    if found.frame is None or not found.scans:
         raise BadJpeg("it has no picture")
-    return Jpeg(bytes(out + b"\xff\xd9"), *frame, orientation or 1)
+    if not found.ended and not found.covered():
+        raise BadJpeg("it is truncated")
+    width, height, components = found.frame
+    return Jpeg(
+        bytes(found.out + b"\xff\xd9"),
+        width,
+        height,
+        components,
+        found.orientation or 1,
+        found.profile(),
+        found.rgb(),
+        None if found.ended else found.endings(),
+    )
+
+
+def stitched(strips: Iterable[bytes], height: int, interval: int) -> bytes:
+    """One JPEG of such that are one below the other: each a restart interval of `interval` groups of blocks (MCUs)."""
+    out = bytearray(b"\xff\xd8")
+    for number, strip in enumerate(strips):
+        for marker, body, whole in _segments(strip):
+            entropy = whole[4 + len(body) :]
+            if number:
+                out += bytes([0xFF, 0xD0 + (number - 1) % 8]) + entropy if marker == _SOS else b""
+            elif marker == _SOS:
+                out += struct.pack(">HHH", 0xFFDD, 4, interval) + whole
+            else:
+                out += _of_height(whole, height) if marker in _FRAMES else whole
+    return bytes(out + b"\xff\xd9")
+
+
+def _of_height(frame: memoryview, height: int) -> bytes:
+    return bytes(frame[:5]) + struct.pack(">H", height) + frame[7:]
+
+
+class _Found:
+    """What the segments of a file have told so far."""
+
+    def __init__(self) -> None:
+        self.out = bytearray(b"\xff\xd8")
+        self.frame: tuple[int, int, int] | None = None
+        self.ids = b""
+        self.scans = self.last_scan = self.orientation = 0
+        self.ended = False
+        self._bits: dict[int, bytearray] = {}
+        """Of each component: of each of its 64 coefficients the lowest bit that is there, 255 for none."""
+        self._adobe: int | None = None
+        self._jfif = False
+        self._profile: dict[int, bytes] = {}
+        self._profile_parts = 0
+
+    def add(self, marker: int, body: bytes, whole: memoryview, most_pixels: int) -> None:
+        """Take the next segment. Raises `BadJpeg`."""
+        if marker == _EOI:
+            self.ended = True
+        elif marker in _FRAMES:
+            if self.frame is not None:
+                raise BadJpeg("it has more than one picture")
+            self.frame = _frame(body, most_pixels)
+            self.ids = bytes(body[6::3])
+            self._bits = {number: bytearray(b"\xff" * 64) for number in self.ids}
+        elif marker == _SOS:
+            self._add_scan(body)
+        elif marker in _ASIDE:
+            self._add_aside(marker, body)
+            self.out += _colours(marker, body)
+            return
+        self.out += whole
+
+    def _add_scan(self, body: bytes) -> None:
+        self.scans += 1
+        if self.frame is None or self.scans > MAX_SCANS:
+            raise BadJpeg("it has too many scans, or none of a picture")
+        self.last_scan = len(self.out)
+        if len(body) >= 4 and len(body) == 4 + 2 * body[0]:
+            first, last, bits = body[-3:]
+            for number in body[1:-3:2]:
+                for k in range(first, min(last, 63) + 1) if number in self._bits else ():
+                    self._bits[number][k] = bits & 15
+
+    def _add_aside(self, marker: int, body: bytes) -> None:
+        if marker == _APP0 and body.startswith(b"JFIF\0"):
+            self._jfif = True
+        elif marker == _APP1 and body.startswith(b"Exif\0\0"):
+            self.orientation = self.orientation or orientation_of(body[6:])
+        elif marker == _APP14 and body.startswith(b"Adobe") and len(body) >= 12:
+            self._adobe = body[11]
+        elif marker == _APP2 and body.startswith(_PROFILE) and len(body) > 14:
+            self._profile.setdefault(body[12], body[14:])
+            self._profile_parts = body[13]
+
+    def profile(self) -> bytes:
+        """The profile, put together of all its parts."""
+        parts = [self._profile.get(number, b"") for number in range(1, self._profile_parts + 1)]
+        return b"".join(parts) if all(parts) and sum(map(len, parts)) <= MAX_PROFILE_BYTES else b""
+
+    def rgb(self) -> bool:
+        """As libjpeg decides it: JFIF, else Adobe's word, else the components' names."""
+        if len(self.ids) != 3 or self._jfif:
+            return False
+        return self._adobe == 0 if self._adobe is not None else self.ids == b"RGB"
+
+    def covered(self) -> bool:
+        """Whether scans of every bit of every coefficient have begun."""
+        return not any(map(any, self._bits.values()))
+
+    def endings(self) -> tuple[bytes, bytes]:
+        """The file with one bit, and with the other, where the next one would be; both again after a restart."""
+        restarts = len(_RESTART.findall(self.out, self.last_scan))
+        restart = bytes([0xFF, 0xD0 + restarts % 8])
+        tails = (bytes(more) + restart + bytes(more) for more in (_ONE, [value ^ 0xFF for value in _ONE]))
+        one, other = (bytes(self.out) + tail + b"\xff\xd9" for tail in tails)
+        return one, other
+
+
+_ONE: Final = tuple((37 * n + 11) % 254 + 1 for n in range(64))
+"""Bytes of which neither they nor their complements begin a marker."""
 
 
 def _colours(marker: int, body: bytes) -> bytes:
@@ -77,11 +191,15 @@ def _colours(marker: int, body: bytes) -> bytes:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes, memoryview]]:
-    """Every segment up to EOI: its marker, its parameters, and all of it with the entropy-coded data after SOS."""
+    """Every segment: its marker, its parameters, and all of it with the entropy-coded data after SOS.
+
+    EOI comes last, as an empty one; it does not where the file ends within a scan.
+    """
     view, at = memoryview(data), 2
     for _ in range(MAX_SEGMENTS):
         marker, at = _marker(data, at)
         if marker == _EOI:
+            yield marker, b"", view[:0]
             return
         if marker in _NOT_TAKEN:
             raise BadJpeg("it is of a kind that is not taken")
@@ -92,16 +210,18 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes, memoryview]]:
         if marker == _SOS:
             end = _scan_end(data, end)
         yield marker, body, view[at - 2 : end]
+        if marker == _SOS and _AFTER_SCAN.match(data, end) is None:
+            return
         at = end
     raise BadJpeg("it is in too many pieces")
 
 
 def _marker(data: bytes, at: int) -> tuple[int, int]:
-    """The next marker and where its segment begins; fill bytes before it are skipped."""
-    filled = _FILLED.match(data, at)
-    if filled is None:
+    """The next marker and where its segment begins; what stands before it is skipped, as libjpeg does."""
+    found = _NEXT.search(data, at)
+    if found is None:
         raise BadJpeg("it is truncated or damaged")
-    return data[filled.end() - 1], filled.end()
+    return data[found.end() - 1], found.end()
 
 
 def _segment(data: bytes, at: int) -> bytes:
@@ -127,25 +247,6 @@ def _frame(body: bytes, most_pixels: int) -> tuple[int, int, int]:
 
 
 def _scan_end(data: bytes, at: int) -> int:
-    """Where the entropy-coded data ends."""
+    """Where the entropy-coded data ends: before a marker, or with the file."""
     after = _AFTER_SCAN.search(data, at)
-    if after is None:
-        raise BadJpeg("it is truncated")
-    return after.start()
-
-
-def _orientation(exif: bytes) -> int:
-    """Tag 0x0112 of the first directory (TIFF 6.0); anything unreadable is 1."""
-    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
-    try:
-        if order is None:
-            return 1
-        (offset,) = struct.unpack_from(f"{order}I", exif, 4)
-        (count,) = struct.unpack_from(f"{order}H", exif, offset)
-        for entry in range(min(count, 200)):
-            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", exif, offset + 2 + 12 * entry)
-            if tag == 0x0112 and kind == 3 and 1 <= value <= 8:
-                return int(value)
-    except struct.error:
-        return 1
-    return 1
+    return max(at, len(data.rstrip(b"\xff"))) if after is None else after.start()

@@ -9,6 +9,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from jobs.pictures.colours import PROFILE_HEAD_BYTES, declared_size
+from jobs.pictures.orientation import orientation_of
+
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 MAX_ANCILLARY_BYTES: Final = 4 * 1024 * 1024
 """Bytes of text, profiles and other ancillary chunks that a file may carry (they are dropped)."""
@@ -26,6 +29,8 @@ _ADAM7: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 
 _CRITICAL: Final = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
 _COLOUR: Final = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1}
 """How colours are meant: kept with the standard's length alone."""
+_KEPT: Final = _CRITICAL | set(_COLOUR) | {b"tRNS"}
+"""Chunks whose checksum has to be right; another that is damaged is dropped, as browsers do."""
 
 
 class BadPng(ValueError):
@@ -43,24 +48,37 @@ class Png(Struct, frozen=True):
 
     It compares a colour key of 2, 4 or 16 bits with samples that it has scaled to 8.
     """
+    orientation: int
+    """EXIF orientation, 1 to 8; 1 where there is none."""
+    profile: bytes
+    """Of its colours, inflated; empty where there is none that is read."""
 
 
 def read_png(data: bytes, most_pixels: int) -> Png:
-    """Check a whole file. What follows IEND is dropped; of an animation the default image stays. Raises `BadPng`."""
+    """Check a whole file. Raises `BadPng`.
+
+    What follows IEND is dropped, and what follows the pixels in IDAT; of an animation the default image stays.
+    """
     chunks = list(_chunks(memoryview(data)))
     header = _header(chunks, most_pixels)
     _check_order(chunks, header)
-    _check_pixels([c.body for c in chunks if c.kind == b"IDAT"], header)
-    kept = _kept(chunks)
+    used = _check_pixels([c.body for c in chunks if c.kind == b"IDAT"], header)
+    kept = _kept(_without_spare(chunks, used))
     if len(kept) < len(chunks) or sum(len(c.whole) for c in kept) + len(SIGNATURE) < len(data):
         data = b"".join([SIGNATURE, *(c.whole for c in kept)])
     exact = header.colour == 3 or header.depth in {1, 8}  # indexed
     alpha = header.colour in {4, 6} or (exact and any(c.kind == b"tRNS" for c in chunks))
-    return Png(data, header.width, header.height, alpha)
+    turned = (orientation_of(bytes(c.body)) for c in chunks if c.kind == b"eXIf")
+    profile = next((_profile(c.body) for c in chunks if c.kind == b"iCCP"), b"")
+    return Png(data, header.width, header.height, alpha, next(turned, 1), profile)
+
+
+_DAMAGED: Final = b"none"
+"""What a chunk is called whose checksum is wrong."""
 
 
 class _Chunk(Struct, frozen=True):
-    """A chunk as it lies in the file; its checksum holds. Views, so that nothing is copied."""
+    """A chunk as it lies in the file; its checksum holds, or it is dropped. Views, so that nothing is copied."""
 
     kind: bytes
     body: memoryview
@@ -75,16 +93,15 @@ class _Header(Struct, frozen=True):
     interlaced: bool
 
     @property
-    def inflated(self) -> int:
-        """Bytes of the filtered scanlines, by the passes of Adam7 where it is interlaced."""
+    def passes(self) -> list[tuple[int, int]]:
+        """Bytes of a filtered scanline and number of them, by the passes of Adam7 where it is interlaced."""
         bits = self.depth * _CHANNELS[self.colour]
-        passes = _ADAM7 if self.interlaced else ((0, 0, 1, 1),)
-        total = 0
-        for x, y, dx, dy in passes:
+        found = []
+        for x, y, dx, dy in _ADAM7 if self.interlaced else ((0, 0, 1, 1),):
             columns, rows = -(-(self.width - x) // dx), -(-(self.height - y) // dy)
             if columns > 0 and rows > 0:
-                total += rows * (1 + (columns * bits + 7) // 8)
-        return total
+                found.append((1 + (columns * bits + 7) // 8, rows))
+        return found
 
 
 def _chunks(data: memoryview) -> Iterator[_Chunk]:
@@ -101,12 +118,13 @@ def _chunks(data: memoryview) -> Iterator[_Chunk]:
         if not kind.isalpha() or (kind[0] < ord("a") and kind not in _CRITICAL):
             raise BadPng("it has an unknown critical chunk")
         (told,) = struct.unpack_from(">I", data, end)
-        if zlib.crc32(data[at + 4 : end]) != told:
+        sound = zlib.crc32(data[at + 4 : end]) == told
+        if not sound and kind in _KEPT:
             raise BadPng("a chunk's checksum is wrong")
         aside += 0 if kind in _CRITICAL else length
         if aside > MAX_ANCILLARY_BYTES:
             raise BadPng("it carries more text and profiles than picture")
-        yield _Chunk(kind, data[at + 8 : end], data[at : end + 4])
+        yield _Chunk(kind if sound else _DAMAGED, data[at + 8 : end], data[at : end + 4])
         if kind == b"IEND":
             if length:
                 raise BadPng("its end is not empty")
@@ -176,26 +194,85 @@ def _check_transparency(transparency: memoryview, palette: memoryview | None, he
         raise BadPng("its transparency does not fit")
 
 
-def _check_pixels(bodies: list[memoryview], header: _Header) -> None:
-    """Inflate step by step, and stop at the byte that is one too many: a bomb costs 64 kB."""
-    inflater, left = zlib.decompressobj(), header.inflated
+class _Scanlines:
+    """Takes the inflated scanlines piece by piece; no more of them than there are to be."""
+
+    def __init__(self, header: _Header) -> None:
+        self._passes = [(stride, stride * rows) for stride, rows in header.passes]
+        self._next_filter = 0
+
+    @property
+    def left(self) -> bool:
+        """Whether more has to come."""
+        return bool(self._passes)
+
+    def add(self, piece: bytes) -> None:
+        """Raises `BadPng` for one byte too many, and for a filter that is none."""
+        while piece:
+            if not self._passes:
+                raise BadPng("it has more pixels than it says")
+            stride, left = self._passes[0]
+            part, piece = piece[:left], piece[left:]
+            if max(part[self._next_filter :: stride], default=0) > 4:
+                raise BadPng("its PNG data cannot be read")
+            self._next_filter = (self._next_filter - len(part)) % stride
+            self._passes[0] = (stride, left - len(part))
+            if left == len(part):
+                self._passes.pop(0)
+
+
+def _check_pixels(bodies: list[memoryview], header: _Header) -> int:
+    """How many bytes make the pixels.
+
+    They are inflated step by step, up to the byte that is one too many: a bomb costs 64 kB.
+    """
+    inflater, lines, used = zlib.decompressobj(), _Scanlines(header), 0
     try:
         for piece in (body[at : at + STEP] for body in bodies for at in range(0, len(body), STEP)):
-            if inflater.eof:
-                raise BadPng("it has bytes after its pixels")
             rest: bytes | memoryview = piece
             while rest and not inflater.eof:
-                left -= len(inflater.decompress(rest, STEP))
-                if left < 0:
-                    raise BadPng("it has more pixels than it says")
+                lines.add(inflater.decompress(rest, STEP))
                 rest = inflater.unconsumed_tail
+            used += len(piece) - len(inflater.unused_data)
+            if inflater.eof:
+                break
+        if not inflater.eof:
+            lines.add(inflater.flush(STEP))
     except zlib.error:
         raise BadPng("its pixel data is damaged") from None
     if not inflater.eof:
-        left -= len(inflater.flush(STEP))
-    if not inflater.eof:
         raise BadPng("its pixel data is truncated")
-    if inflater.unused_data:
-        raise BadPng("it has bytes after its pixels")
-    if left:
+    if lines.left:
         raise BadPng("it has fewer pixels than it says")
+    return used
+
+
+def _without_spare(chunks: list[_Chunk], used: int) -> list[_Chunk]:
+    """The chunks with so many bytes of pixel data: what follows them is no picture."""
+    kept = []
+    for chunk in chunks:
+        if chunk.kind != b"IDAT" or len(chunk.body) <= used:
+            kept.append(chunk)
+        elif used:
+            kept.append(_made(b"IDAT", chunk.body[:used]))
+        used -= min(used, len(chunk.body)) if chunk.kind == b"IDAT" else 0
+    return kept
+
+
+def _made(kind: bytes, body: memoryview) -> _Chunk:
+    whole = struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
+    return _Chunk(kind, body, memoryview(whole))
+
+
+def _profile(body: memoryview) -> bytes:
+    """The profile of an iCCP chunk, inflated when its beginning says how long it is; empty where it is none."""
+    name, _, packed = bytes(body).partition(b"\0")
+    if len(name) > 79 or packed[:1] != b"\0":
+        return b""
+    inflater = zlib.decompressobj()
+    try:
+        head = inflater.decompress(packed[1:], PROFILE_HEAD_BYTES)
+        size = declared_size(head)
+        return head + inflater.decompress(inflater.unconsumed_tail, size - len(head)) if size > len(head) else b""
+    except zlib.error:
+        return b""
