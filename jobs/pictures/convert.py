@@ -7,12 +7,14 @@ import io
 import sys
 from asyncio.subprocess import PIPE
 
+from jobs.pictures.colours import in_eight_bits, in_srgb
 from jobs.pictures.sniff import NotAPicture, opened, pillow, sniff
 
 
 def converted(data: bytes, media_type: str, quality: int) -> bytes:
-    """The same picture as another media type of ours, upright; `quality` is that of JPEG and WebP, 0 to 100.
+    """The same picture as another media type of ours, upright and in sRGB.
 
+    `quality` is that of JPEG and WebP, 0 to 100.
     JPEG has no alpha: what is transparent becomes white. Blocks. Raises `NotAPicture`, also for a picture that the
     other kind cannot hold (WebP: 16,383 pixels a side).
     """
@@ -22,19 +24,20 @@ def converted(data: bytes, media_type: str, quality: int) -> bytes:
     if kind is None:
         raise NotAPicture("neither PNG nor JPEG nor WebP")
     with opened(data, kind) as picture:
+        profile = picture.info.get("icc_profile") or b""
         upright = ImageOps.exif_transpose(picture)
-        clear = upright.has_transparency_data
-        if upright.mode.startswith("I"):  # 16 bits of grey: `convert` would cut them off at 255
-            upright = upright.convert("I").point(lambda value: value * (1 / 257)).convert("L")
-        plain = upright.convert("RGBA" if clear else "RGB")
-        profile = upright.info.get("icc_profile") if upright.mode in {"RGB", "RGBA", "P"} else None
+        coloured = in_srgb(upright, profile)
+        along = profile if coloured is upright and upright.mode in {"RGB", "RGBA", "P"} else b""  # it is sRGB's own
+        eight = in_eight_bits(coloured)
+        clear = eight.has_transparency_data
+        plain = eight.convert("RGBA" if clear else "RGB")
     if clear and media_type == "image/jpeg":
         white = pillow().new("RGBA", plain.size, "white")
         plain = pillow().alpha_composite(white, plain).convert("RGB")
     out = io.BytesIO()
     how = {"compress_level": 3} if media_type == "image/png" else {"quality": max(1, quality)}  # JPEG's 0 is a default
     try:
-        plain.save(out, media_type.removeprefix("image/").upper(), icc_profile=profile, **how)
+        plain.save(out, media_type.removeprefix("image/").upper(), icc_profile=along or None, **how)
     except (OSError, ValueError) as error:
         raise NotAPicture(f"it cannot be made {media_type}") from error
     return out.getvalue()

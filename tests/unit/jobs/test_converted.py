@@ -8,6 +8,7 @@ from PIL import Image, ImageCms
 
 from jobs.pictures.convert import converted, converted_apart
 from jobs.pictures.sniff import NotAPicture, measure
+from tests.unit.jobs.profiles import ADOBE_RGB, PRESS
 
 KINDS = ("image/png", "image/jpeg", "image/webp")
 RED, CLEAR = (200, 30, 30, 255), (0, 0, 255, 0)
@@ -54,7 +55,31 @@ def test_cmyk_becomes_rgb_without_a_profile_that_is_not_its_own():
     assert (made.mode, made.info.get("icc_profile")) == ("RGB", None)
 
 
-def test_a_colour_profile_goes_along():
+@pytest.mark.parametrize("wanted", KINDS)
+@pytest.mark.parametrize(("form", "mode"), [("PNG", "RGBA"), ("JPEG", "RGB"), ("WEBP", "RGB"), ("JPEG", "CMYK")])
+def test_colours_that_a_profile_means_otherwise_are_made_those_of_srgb(form, mode, wanted):
+    profile = PRESS if mode == "CMYK" else ADOBE_RGB
+    data = picture(form, mode, icc_profile=profile, quality=95)
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    plain = opened(data).convert("CMYK" if mode == "CMYK" else "RGB")
+    expected = ImageCms.profileToProfile(plain, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+
+    made = opened(converted(data, wanted, 95))
+
+    assert near(made.convert("RGB").getpixel((5, 5)), expected.getpixel((5, 5)))
+    assert not near(made.convert("RGB").getpixel((5, 5)), plain.convert("RGB").getpixel((5, 5)))
+    assert "icc_profile" not in made.info
+
+
+@pytest.mark.parametrize("wanted", KINDS)
+def test_grey_of_16_bits_is_scaled_to_8(wanted):
+    out = io.BytesIO()
+    Image.new("I;16", (40, 24), 40_000).save(out, "PNG")
+
+    assert near(opened(converted(out.getvalue(), wanted, 95)).convert("RGB").getpixel((5, 5)), (156,) * 3)
+
+
+def test_a_colour_profile_of_srgb_goes_along():
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
     made = converted(picture("JPEG", "RGB", icc_profile=profile), "image/webp", 80)
@@ -66,9 +91,12 @@ def test_a_picture_that_is_stored_on_its_side_is_turned_upright():
     exif = Image.Exif()
     exif[0x0112] = 6
 
-    made = converted(picture("JPEG", "RGB", exif=exif), "image/png", 100)
+    made, coloured = (
+        converted(picture("JPEG", "RGB", exif=exif, **more), "image/png", 100)
+        for more in ({}, {"icc_profile": ADOBE_RGB})
+    )
 
-    assert opened(made).size == (24, 40)
+    assert opened(made).size == opened(coloured).size == (24, 40)
     assert 0x0112 not in opened(made).getexif()
 
 
