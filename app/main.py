@@ -47,6 +47,7 @@ from jobs.client.submission import Preparer
 from jobs.client.submit import Submitter
 from jobs.errors import DarkroomError, NotFound
 from jobs.logs import configure
+from jobs.pictures.decoding import Decoder
 from jobs.redis.connection import connections
 from jobs.settings import Settings
 from jobs.store.breaker import circuit_breaker
@@ -101,7 +102,8 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
     authenticator = Authenticator(settings, keys)
     outbox, endpoints = Outbox(redis, prefix), open_endpoints(redis, settings)
     expiry, links = BlobExpiry(redis, prefix, blobs), OwnLinks(blobs, settings)
-    inputs = InputStager(expiry=expiry, blobs=blobs, links=links, settings=settings)
+    decoder = Decoder()
+    inputs = InputStager(expiry=expiry, blobs=blobs, links=links, settings=settings, decoder=decoder)
     estimates = Estimates(
         stats=stats,
         position_of=partial(queue_position, redis, prefix),
@@ -127,6 +129,7 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
         router=Router(catalog, settings),
         estimates=estimates,
         pictures=PictureReader(blobs, links),
+        decoder=decoder,
         overview=Overview(
             store=store,
             blobs=blobs,
@@ -165,6 +168,7 @@ def _lifespan(
             await services.rechecks.close()
             await sockets.close()
             await services.authenticator.close()
+            await services.decoder.close()
             await blobs.close()
             await pool.disconnect()
 

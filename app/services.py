@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jobs.client.pictures import PictureReader
     from jobs.client.routing import Router
     from jobs.client.submit import Submitter
+    from jobs.pictures.decoding import Decoder
     from jobs.settings import Settings
     from jobs.webhooks.endpoints import Endpoints
     from jobs.webhooks.log import DeliveryLog
@@ -43,6 +44,7 @@ class Services(Struct, frozen=True, kw_only=True):
     router: Router
     estimates: Estimates
     pictures: PictureReader
+    decoder: Decoder
     overview: Overview
     notifier: Notifier
     endpoints: Endpoints

@@ -16,7 +16,6 @@ from jobs.errors import InvalidPicture
 from jobs.model.request import STAGED, Blob, Link, Source
 from jobs.model.times import now_ms
 from jobs.outside.address import OutsideError, ascii_advice, check, parse, reference_policy
-from jobs.pictures.decoding import Decoder
 from jobs.pictures.gate import CleanPicture
 from jobs.pictures.sniff import EXTENSIONS
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from jobs.blobs.expiry import BlobExpiry
     from jobs.blobs.links import OwnLinks
     from jobs.blobs.store import BlobStore
+    from jobs.pictures.decoding import Decoder
     from jobs.settings import Settings
 
 ORPHAN_SECONDS: Final = 3_600
@@ -48,12 +48,14 @@ class InputImage(Struct, frozen=True, kw_only=True):
 class InputStager:
     """Checks and stages input pictures. `blobs` must be open before the first call."""
 
-    def __init__(self, *, expiry: BlobExpiry, blobs: BlobStore, links: OwnLinks, settings: Settings) -> None:
+    def __init__(
+        self, *, expiry: BlobExpiry, blobs: BlobStore, links: OwnLinks, settings: Settings, decoder: Decoder
+    ) -> None:
         self._expiry = expiry
         self._blobs = blobs
         self._links = links
         self._settings = settings
-        self._decoder = Decoder()
+        self._decoder = decoder
 
     async def take(
         self, org: str, images: tuple[InputImage, ...], mask: InputImage | None, seconds: int, *, stage: bool = True

@@ -60,7 +60,8 @@ def in_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
     transform = to_srgb(profile, "L" if mode == "LA" else mode)
     if transform is None:
         return picture
-    plain = in_eight_bits(picture).convert(mode)
+    eight = in_eight_bits(picture)
+    plain = eight if eight.mode == mode else eight.convert(mode)
     if mode != "LA":
         return convert(plain, transform)
     grey = convert(plain.getchannel("L"), transform)

@@ -103,7 +103,8 @@ def _read_jpeg(data: bytes) -> CleanPicture:
         raise NotAPicture("it is truncated")
     if jpeg.components == 4:
         with opened(jpeg.data, "image/jpeg") as picture:
-            return _as_png(upright(in_srgb(picture, jpeg.profile).convert("RGB"), jpeg.orientation))
+            plain = in_srgb(picture, jpeg.profile)
+            return _as_png(upright(plain if plain.mode == "RGB" else plain.convert("RGB"), jpeg.orientation))
     transform = to_srgb(jpeg.profile, "L" if jpeg.components == 1 else "RGB")
     if jpeg.orientation == 1 and transform is None:
         with opened(jpeg.data, "image/jpeg", draft=("L", 8)):  # all of its data is read, an eighth of it put together

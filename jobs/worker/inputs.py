@@ -15,11 +15,11 @@ from jobs.model.times import now_ms
 from jobs.outside.address import reference_policy
 from jobs.outside.client import Outside
 from jobs.outside.fetch import fetch_picture
-from jobs.pictures.decoding import Decoder
 from jobs.pictures.sniff import measure
 
 if TYPE_CHECKING:
     from jobs.blobs.store import BlobStore
+    from jobs.pictures.decoding import Decoder
     from jobs.settings import Settings
     from jobs.worker.lease import LeasedJob
 
@@ -37,10 +37,10 @@ class LoadedInputs(Struct, frozen=True):
 class InputLoader:
     """Reads input pictures from the blob store, or fetches them. `blobs` must be open before the first call."""
 
-    def __init__(self, *, blobs: BlobStore, settings: Settings) -> None:
+    def __init__(self, *, blobs: BlobStore, settings: Settings, decoder: Decoder) -> None:
         self._blobs = blobs
         self._settings = settings
-        self._decoder = Decoder()
+        self._decoder = decoder
 
     async def load(self, request: ImageRequest) -> LoadedInputs:
         """Bring the request's pictures home. Raises `InvalidPicture`, `BlobStoreDown`."""

@@ -19,6 +19,7 @@ from jobs.blobs.spool import Spool
 from jobs.catalog.families import Catalog
 from jobs.errors import ServiceUnavailable
 from jobs.logs import configure
+from jobs.pictures.decoding import Decoder
 from jobs.providers import PROVIDERS
 from jobs.queue import TURN, arq_redis, deserialize, serialize
 from jobs.redis.connection import connections, outage, translate_redis_errors
@@ -81,9 +82,9 @@ async def _serve(settings: Settings, shutdown: Shutdown) -> None:
     arq = arq_redis(pool, settings.redis_prefix)
     endpoints = open_endpoints(redis, settings)
     providers = await open_providers(settings)
-    blobs = blob_store(settings)
+    blobs, decoder = blob_store(settings), Decoder()
     await blobs.open()
-    job_loop = _job_loop(settings, redis, endpoints, blobs, providers)
+    job_loop = _job_loop(settings, redis, endpoints, blobs, providers, decoder)
     worker = _arq_worker(settings, arq, job_loop)
     told = asyncio.Event()
     shutdown.within(settings.drain_seconds, partial(asyncio.get_running_loop().call_soon_threadsafe, told.set))
@@ -96,16 +97,18 @@ async def _serve(settings: Settings, shutdown: Shutdown) -> None:
                 await worker.close()
         for provider in providers.values():
             await provider.close()
+        await decoder.close()
         await blobs.close()
         await pool.disconnect()
 
 
-def _job_loop(
+def _job_loop(  # noqa: PLR0913, PLR0917  # the composition root hands over each part
     settings: Settings,
     redis: Redis,
     endpoints: Endpoints,
     blobs: BlobStore,
     providers: dict[str, Provider],
+    decoder: Decoder,
 ) -> JobLoop:
     store = job_store(redis, settings, outbox_rows(endpoints.enabled))
     claims = Claims(redis, settings.redis_prefix, settings.provider_concurrency)
@@ -131,7 +134,7 @@ def _job_loop(
         context=context,
         salvager=salvager,
         rooms=claims.rooms,
-        inputs=InputLoader(blobs=blobs, settings=settings),
+        inputs=InputLoader(blobs=blobs, settings=settings, decoder=decoder),
         absorb_seconds=settings.absorb_seconds,
     )
     return JobLoop(store, claims, runner, salvager, expiry, settings)

@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 
 def free_port() -> int:
@@ -54,6 +55,12 @@ def wait_until(true: Callable[[], bool], seconds: float = 40, what: str = "it") 
     while not true():
         assert time.monotonic() < end, f"{what} did not come true within {seconds} s"
         time.sleep(0.02)
+
+
+def decoders(pid: int) -> list[int]:
+    """The processes that a process has begun to decode pictures."""
+    found = [int(c) for children in Path(f"/proc/{pid}/task").glob("*/children") for c in children.read_text().split()]
+    return [child for child in found if b"jobs.pictures.apart" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 def listens(port: int) -> bool:

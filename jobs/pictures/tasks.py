@@ -1,0 +1,59 @@
+"""What is done with pictures apart from the process that asks for it: each a message to it, and what it answers."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from jobs.pictures.gate import CleanPicture, validate, validate_mask
+from jobs.pictures.sniff import NotAPicture
+
+
+class Check(Struct, frozen=True, tag=True):
+    """Let a reference image in; see `gate.validate`."""
+
+    data: bytes
+    declared: str | None
+    taken: frozenset[str]
+
+    def done(self) -> CleanPicture:
+        """Raises `NotAPicture`."""
+        return validate(self.data, self.declared, self.taken)
+
+
+class CheckMask(Struct, frozen=True, tag=True):
+    """Let a mask in; see `gate.validate_mask`."""
+
+    data: bytes
+    size: tuple[int, int] | None
+
+    def done(self) -> CleanPicture:
+        """Raises `NotAPicture`."""
+        return validate_mask(self.data, self.size)
+
+
+Task = Check | CheckMask
+
+
+class Answer(Struct, frozen=True):
+    """What became of a task: a picture, or why there is none."""
+
+    picture: CleanPicture | None = None
+    refused: str = ""
+
+
+decode_task: Final = msgspec.msgpack.Decoder(Task).decode
+decode_answer: Final = msgspec.msgpack.Decoder(Answer).decode
+encode: Final = msgspec.msgpack.Encoder().encode
+
+
+def answered(message: bytes) -> bytes:
+    """The answer to a task, both as they are sent."""
+    try:
+        return encode(Answer(picture=decode_task(message).done()))
+    except NotAPicture as error:
+        return encode(Answer(refused=str(error)))
+    except MemoryError:
+        return encode(Answer(refused="it takes too much memory to be read"))

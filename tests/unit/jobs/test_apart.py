@@ -1,0 +1,108 @@
+"""Processes that decode pictures: what one of them comes to is the end of it alone."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from jobs.pictures.apart import Apart
+from jobs.pictures.gate import PNG_AND_JPEG, validate, validate_mask
+from jobs.pictures.sniff import NotAPicture
+from jobs.pictures.tasks import Check, CheckMask
+from tests.neighbours import decoders, wait_until
+from tests.unit.jobs.picture_files import PLAIN, exif, gradient, saved
+from tests.unit.jobs.profiles import ADOBE_RGB
+
+pytestmark = pytest.mark.anyio
+TURNED = saved(gradient(), "JPEG", exif=exif(6))
+HOLE = saved(Image.new("RGBA", (4, 4), (0, 0, 0, 0)))
+
+
+def check(data):
+    return Check(data, None, PNG_AND_JPEG)
+
+
+def python(tmp_path, monkeypatch, script):
+    """From now on this stands in for Python."""
+    path = tmp_path / "python"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(path))
+
+
+async def test_pictures_come_back_as_they_do_here_by_one_process_that_begins_with_the_first_and_ends_at_the_end():
+    apart = Apart()
+    before = decoders(os.getpid())
+
+    found = [await apart.do(task) for task in (check(PLAIN), check(TURNED), CheckMask(HOLE, (4, 4)))]
+    during = decoders(os.getpid())
+    await apart.close()
+
+    assert before == decoders(os.getpid()) == []
+    assert len(during) == 1
+    assert found == [validate(PLAIN, None), validate(TURNED, None), validate_mask(HOLE, (4, 4))]
+
+
+async def test_what_is_refused_is_told_why_and_the_process_goes_on():
+    apart = Apart()
+
+    with pytest.raises(NotAPicture, match="a chunk's checksum is wrong"):
+        await apart.do(check(PLAIN[:-1] + b"\0"))
+    with pytest.raises(NotAPicture, match="it is truncated"):
+        await apart.do(CheckMask(HOLE[:-4], None))
+    during = decoders(os.getpid())
+    await apart.close()
+
+    assert len(during) == 1
+
+
+async def test_a_process_that_was_killed_is_replaced():
+    apart = Apart()
+    await apart.do(check(PLAIN))
+    (first,) = decoders(os.getpid())
+    os.kill(first, signal.SIGKILL)
+
+    found = await apart.do(check(PLAIN))
+    (second,) = decoders(os.getpid())
+    await apart.close()
+
+    assert found == validate(PLAIN, None)
+    assert second != first
+
+
+async def test_a_picture_of_which_its_process_dies_is_refused(tmp_path, monkeypatch):
+    python(tmp_path, monkeypatch, f"echo >> {tmp_path}/begun; head -c 4 > /dev/null; kill -9 $$")
+    apart = Apart()
+
+    with pytest.raises(NotAPicture, match="its decoder ended"):
+        await apart.do(check(PLAIN))
+
+    assert (tmp_path / "begun").read_text() == "\n\n"
+
+
+async def test_a_process_that_hangs_is_killed(tmp_path, monkeypatch):
+    python(tmp_path, monkeypatch, f"echo $$ > {tmp_path}/pid; exec sleep 600")
+    apart = Apart(seconds=2)
+
+    with pytest.raises(NotAPicture, match="takes too long"):
+        await apart.do(check(PLAIN))
+
+    pid = int((tmp_path / "pid").read_text())
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), what="its end")
+
+
+async def test_a_picture_that_takes_more_memory_than_there_may_be_is_refused_and_the_process_goes_on():
+    apart = Apart(memory_bytes=300 * 2**20)
+    large = saved(Image.new("P", (8_000, 6_000)), icc_profile=ADOBE_RGB, exif=exif(6))
+
+    with pytest.raises(NotAPicture, match=r"cannot be read|too much memory"):
+        await apart.do(check(large))
+    found = await apart.do(check(PLAIN))
+    during = decoders(os.getpid())
+    await apart.close()
+
+    assert found == validate(PLAIN, None)
+    assert len(during) == 1
