@@ -73,12 +73,21 @@ class Family(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     edit: bool = False
     mask: bool = False
     max_references: int = 0
+    max_reference_bytes: int | None = None
+    max_references_bytes: int | None = None
     n_per_call: int = 1
     max_prompt: int = 4000
     b64: bool = False
     prices: dict[str, float] = {}
     p50_seconds: float = 20.0
     p90_seconds: float = 40.0
+
+    def reference_bytes(self, sizes: tuple[int, ...]) -> int | None:
+        """How large each of reference images of such sizes (bytes) may be; None: as it is."""
+        if self.max_references_bytes is None or sum(sizes) <= self.max_references_bytes:
+            return self.max_reference_bytes
+        share = self.max_references_bytes // len(sizes)
+        return share if self.max_reference_bytes is None else min(share, self.max_reference_bytes)
 
 
 class _Table(Struct, frozen=True, forbid_unknown_fields=True):

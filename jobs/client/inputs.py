@@ -16,7 +16,7 @@ from jobs.errors import InvalidPicture
 from jobs.model.request import STAGED, Blob, Link, Source
 from jobs.model.times import now_ms
 from jobs.outside.address import OutsideError, ascii_advice, check, parse, reference_policy
-from jobs.pictures.gate import CleanPicture
+from jobs.pictures.gate import PNG_AND_JPEG, CleanPicture
 from jobs.pictures.sniff import EXTENSIONS
 
 if TYPE_CHECKING:
@@ -84,6 +84,9 @@ class InputStager:
         name = self._links.name_of(url)
         if name is not None:
             return await self._own(org, image, name)
+        if image.media_type is not None and image.media_type not in PNG_AND_JPEG:
+            message = f"must be {' or '.join(sorted(PNG_AND_JPEG, reverse=True))}"
+            raise InvalidPicture(message, field=f"{image.field}.mimeType")
         try:
             check(parse(url), reference_policy(self._settings, self._blobs.host))
         except OutsideError as error:

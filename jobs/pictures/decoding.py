@@ -8,7 +8,7 @@ from jobs.errors import InvalidPicture
 from jobs.pictures.apart import Apart
 from jobs.pictures.gate import PNG_AND_JPEG, CleanPicture
 from jobs.pictures.sniff import EXTENSIONS, NotAPicture
-from jobs.pictures.tasks import Check, CheckMask, Task
+from jobs.pictures.tasks import Check, CheckMask, CheckOwn, Shrink, Task
 
 ANY: Final = frozenset(EXTENSIONS)
 """What is taken where a face lets its callers say nothing of the media type."""
@@ -30,6 +30,14 @@ class Decoder:
         `media_type` is the one that its sender declared; None or an empty one: no claim.
         """
         return await self._done(field, Check(data, media_type or None, PNG_AND_JPEG if media_type else ANY))
+
+    async def own(self, data: bytes, *, field: str) -> CleanPicture:
+        """A picture that we issued, whatever its size, fit to be sent. Raises `InvalidPicture` with `field`."""
+        return await self._done(field, CheckOwn(data))
+
+    async def smaller(self, data: bytes, most_bytes: int, *, field: str) -> CleanPicture:
+        """The picture in at most so many bytes. Raises `InvalidPicture` with `field`."""
+        return await self._done(field, Shrink(data, most_bytes))
 
     async def mask(self, data: bytes, size: tuple[int, int] | None, *, field: str) -> CleanPicture:
         """A mask, fit to be stored and sent. Raises `InvalidPicture` with `field`.

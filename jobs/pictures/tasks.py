@@ -7,7 +7,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from jobs.pictures.gate import CleanPicture, validate, validate_mask
+from jobs.pictures.gate import CleanPicture, validate, validate_mask, validate_own
+from jobs.pictures.shrinking import smaller
 from jobs.pictures.sniff import NotAPicture
 
 
@@ -34,7 +35,28 @@ class CheckMask(Struct, frozen=True, tag=True):
         return validate_mask(self.data, self.size)
 
 
-Task = Check | CheckMask
+class CheckOwn(Struct, frozen=True, tag=True):
+    """Make a picture that we issued fit to be sent; see `gate.validate_own`."""
+
+    data: bytes
+
+    def done(self) -> CleanPicture:
+        """Raises `NotAPicture`."""
+        return validate_own(self.data)
+
+
+class Shrink(Struct, frozen=True, tag=True):
+    """Make a picture smaller; see `shrinking.smaller`."""
+
+    data: bytes
+    most_bytes: int
+
+    def done(self) -> CleanPicture:
+        """Raises `NotAPicture`."""
+        return CleanPicture(*smaller(self.data, self.most_bytes))
+
+
+Task = Check | CheckMask | CheckOwn | Shrink
 
 
 class Answer(Struct, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+import structlog
 from msgspec import Struct
 
 from jobs.blobs.store import BlobMissing, BlobStoreDown
@@ -19,12 +20,15 @@ from jobs.pictures.sniff import measure
 
 if TYPE_CHECKING:
     from jobs.blobs.store import BlobStore
+    from jobs.catalog.families import Catalog
     from jobs.pictures.decoding import Decoder
     from jobs.settings import Settings
     from jobs.worker.lease import LeasedJob
 
 PAUSE_SECONDS: Final = 1.0
 """Between two looks at a blob store that is down."""
+
+_log = structlog.get_logger()
 
 
 class LoadedInputs(Struct, frozen=True):
@@ -37,8 +41,9 @@ class LoadedInputs(Struct, frozen=True):
 class InputLoader:
     """Reads input pictures from the blob store, or fetches them. `blobs` must be open before the first call."""
 
-    def __init__(self, *, blobs: BlobStore, settings: Settings, decoder: Decoder) -> None:
+    def __init__(self, *, blobs: BlobStore, settings: Settings, decoder: Decoder, catalog: Catalog) -> None:
         self._blobs = blobs
+        self._catalog = catalog
         self._settings = settings
         self._decoder = decoder
 
@@ -53,14 +58,27 @@ class InputLoader:
         except BaseExceptionGroup as several_failed:
             raise several_failed.exceptions[0] from None
         images = tuple(task.result() for task in tasks)
-        return LoadedInputs(images, None if request.mask is None else await self._mask(request.mask, images[0]))
+        mask = None if request.mask is None else await self._mask(request.mask, images[0])
+        most = self._catalog.family(request.provider, request.model).reference_bytes(tuple(len(i.data) for i in images))
+        fit = [await self._smaller(image, most, name) for image, name in zip(images, names, strict=True)]
+        return LoadedInputs(tuple(fit), mask)
 
     async def _picture(self, source: Source, field: str) -> Picture:
         data = await self._bytes(source, field)
         if isinstance(source, Blob) and source.name.startswith(STAGED):
             return Picture(data=data, media_type=source.media_type)
-        clean = await self._decoder.picture(data, source.media_type, field=field)
+        if isinstance(source, Blob):
+            clean = await self._decoder.own(data, field=field)
+        else:
+            clean = await self._decoder.picture(data, source.media_type, field=field)
         return Picture(data=clean.data, media_type=clean.media_type)
+
+    async def _smaller(self, image: Picture, most_bytes: int | None, field: str) -> Picture:
+        if most_bytes is None or len(image.data) <= most_bytes:
+            return image
+        fit = await self._decoder.smaller(image.data, most_bytes, field=field)
+        _log.info("reference image made smaller", field=field, bytes=len(image.data), now=len(fit.data))
+        return Picture(data=fit.data, media_type=fit.media_type)
 
     async def _mask(self, source: Source, reference: Picture) -> Picture:
         size = measure(reference.data)

@@ -134,7 +134,7 @@ def _job_loop(  # noqa: PLR0913, PLR0917  # the composition root hands over each
         context=context,
         salvager=salvager,
         rooms=claims.rooms,
-        inputs=InputLoader(blobs=blobs, settings=settings, decoder=decoder),
+        inputs=InputLoader(blobs=blobs, settings=settings, decoder=decoder, catalog=catalog),
         absorb_seconds=settings.absorb_seconds,
     )
     return JobLoop(store, claims, runner, salvager, expiry, settings)

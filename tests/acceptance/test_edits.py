@@ -1,7 +1,9 @@
 """Edits: reference images and masks by address and in base64, on both faces, through the real SDKs."""
 
 import base64
+import hashlib
 import io
+from pathlib import Path
 
 import httpx
 import pytest
@@ -169,3 +171,48 @@ def test_dall_e_3_takes_no_reference_and_says_what_does(gateway):
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["details"]["field"]) == (400, "VALIDATION_ERROR", "referenceImage")
     assert "gpt-image-2" in error["message"]
+
+
+def replaced(gateway, url, data):
+    """The stored answer at this address has other bytes from now on, as if the provider had made them."""
+    name = url.partition("/files/")[2].partition("?")[0]
+    (Path(gateway.environment["DARKROOM_DATA_DIR"]) / "blobs/files" / name).write_bytes(data)
+
+
+def test_an_answer_of_ours_is_taken_back_whatever_its_size_and_made_smaller_for_who_takes_less(
+    gateway, shared_simulator
+):
+    out = io.BytesIO()
+    Image.linear_gradient("L").resize((3_000, 3_000)).convert("RGB").save(out, "PNG", compress_level=0)
+    prompt = "Twenty-seven megabytes"
+    with gateway.client() as client:
+        ours = client.post(AGENTS, json=MUG).json()["data"]
+        replaced(gateway, ours["url"], out.getvalue())
+        reference = {"referenceImage": {"url": ours["url"], "mimeType": "image/png"}, "prompt": prompt}
+        answers = [client.post(AGENTS, json={**kind, **reference}) for kind in (TABLE, SEPIA)]
+
+    assert [answer.status_code for answer in answers] == [200, 200], answers[0].text
+    table, sepia = shared_simulator.bench.calls(prompt)
+    assert table["inputs"] == [hashlib.sha256(out.getvalue()).hexdigest()]
+    assert sepia["inputs"] != table["inputs"]
+
+
+@pytest.mark.parametrize("form", ["webp", "jpeg"])
+def test_an_answer_of_ours_is_taken_back_in_whichever_format_it_is(gateway, form):
+    with gateway.client() as client:
+        wish = {key: MUG[key] for key in ("provider", "model", "prompt")}
+        headers = {"Prefer": "wait=60"}
+        made = client.post(JOBS, json={**wish, "outputFormat": form}, headers=headers).json()["data"]["result"]
+        again = {**SEPIA, "referenceImage": {"url": made["url"], "mimeType": made["mimeType"]}}
+        job = client.post(JOBS, json=again, headers=headers).json()["data"]
+
+    assert (made["mimeType"], job["status"]) == (f"image/{form}", "succeeded"), job
+
+
+def test_a_webp_that_is_not_ours_is_refused_by_its_type(gateway):
+    with gateway.client() as client:
+        picture = {"url": "https://example.com/fox.webp", "mimeType": "image/webp"}
+        answer = client.post(JOBS, json={**SEPIA, "referenceImage": picture})
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["details"]["field"] == "referenceImage.mimeType"
