@@ -63,6 +63,9 @@ def pillow() -> ModuleType:
     from PIL import Image
 
     warnings.filterwarnings("error", module=r"PIL\.")
+    warnings.filterwarnings(
+        "ignore", "Image appears to be a malformed MPO file", module=r"PIL\."
+    )  # its first one is whole
     return Image
 
 

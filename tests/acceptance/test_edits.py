@@ -9,8 +9,11 @@ import httpx
 import pytest
 from PIL import Image, ImageChops
 
+from jobs.pictures.gate import PNG_AND_JPEG, validate
+from jobs.pictures.sniff import sniff
 from tests.acceptance.conftest import AGENTS, JOBS, MUG
 from tests.neighbours import wait_until
+from tests.unit.jobs.people_pictures import pictures
 
 SEPIA = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview", "prompt": "Add a subtle sepia tone"}
 TABLE = {"provider": "azure-openai", "model": "gpt-image-2", "prompt": "Replace the masked area with a wooden table"}
@@ -216,3 +219,18 @@ def test_a_webp_that_is_not_ours_is_refused_by_its_type(gateway):
 
     assert answer.status_code == 400
     assert answer.json()["error"]["details"]["field"] == "referenceImage.mimeType"
+
+
+def test_two_hundred_pictures_of_people_reach_the_model_as_they_are_to_be_seen(gateway, shared_simulator):
+    found = [data for _, data, _ in pictures() if sniff(data[:12]) in PNG_AND_JPEG]
+    sixteens = [found[at : at + 16] for at in range(0, len(found), 16)]
+    prompt = "Everybody together"
+    with gateway.client() as client:
+        for sixteen in sixteens:
+            images = [{"b64": b64(data), "mimeType": sniff(data[:12])} for data in sixteen]
+            body = {**TABLE, "prompt": prompt, "referenceImages": images}
+            job = client.post(JOBS, json=body, headers={"Prefer": "wait=60"}).json()["data"]
+            assert job["status"] == "succeeded", job
+
+    seen = [digest for call in shared_simulator.bench.calls(prompt) for digest in call["inputs"]]
+    assert seen == [hashlib.sha256(validate(data, None).data).hexdigest() for data in found]

@@ -8,6 +8,7 @@ from PIL import Image, ImageCms
 
 from jobs.pictures.convert import converted, converted_apart
 from jobs.pictures.sniff import NotAPicture, measure
+from tests.unit.jobs.picture_files import segment
 from tests.unit.jobs.profiles import ADOBE_RGB, PRESS
 
 KINDS = ("image/png", "image/jpeg", "image/webp")
@@ -130,6 +131,14 @@ def test_a_side_that_webp_cannot_hold_is_refused():
 @pytest.mark.anyio
 async def test_in_a_process_of_its_own_the_same_comes_of_it():
     assert await converted_apart(picture(), "image/webp", 80) == converted(picture(), "image/webp", 80)
+
+
+@pytest.mark.anyio
+async def test_a_photo_whose_list_of_pictures_is_damaged_is_a_photo():
+    data = picture("JPEG", "RGB")
+    listed = data[:2] + segment(0xE2, b"MPF\0II*\0\x08\0\0\0\0\0") + data[2:]
+
+    assert await converted_apart(listed, "image/webp", 80) == converted(data, "image/webp", 80)
 
 
 @pytest.mark.anyio
