@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from jobs.errors import ProviderError
 from jobs.pictures.heads import kind_of
 from jobs.providers.sse import events
 
@@ -35,10 +36,25 @@ class Document(Struct, frozen=True, kw_only=True):
     """It is not strict JSON: words of it were repaired, or all of them are lost."""
     media_type: str | None = None
     """Of the picture that it is; None: it is none."""
+    cut: ProviderError | None = None
+    """Why nothing more came; None: it is no end."""
 
 
-async def documents(pieces: AsyncIterator[bytes]) -> AsyncIterator[Document]:
-    """Everything that came, in its order, as soon as it is there. Raises what `pieces` raises."""
+async def documents(body: AsyncIterator[bytes]) -> AsyncIterator[Document]:
+    """Everything that came, in its order, as soon as it is there; at its end the `ProviderError` that `body` raised."""
+    failed: list[ProviderError] = []
+    async for document in _documents(_until_cut(body, failed)):
+        yield document
+    for error in failed:
+        yield Document(raw=b"", cut=error)
+
+
+async def once(content: bytes) -> AsyncIterator[bytes]:
+    """A body that is there already."""
+    yield content
+
+
+async def _documents(pieces: AsyncIterator[bytes]) -> AsyncIterator[Document]:
     head = b""
     async for piece in pieces:
         head += piece
@@ -54,9 +70,12 @@ async def documents(pieces: AsyncIterator[bytes]) -> AsyncIterator[Document]:
         yield document
 
 
-async def once(content: bytes) -> AsyncIterator[bytes]:
-    """A body that is there already."""
-    yield content
+async def _until_cut(body: AsyncIterator[bytes], failed: list[ProviderError]) -> AsyncIterator[bytes]:
+    try:
+        async for piece in body:
+            yield piece
+    except ProviderError as error:
+        failed.append(error)
 
 
 async def _after(head: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from ssl import SSLContext
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiohttp import ClientMiddlewareType, ClientSession, ClientTimeout, TCPConnector
 
 from jobs.providers.outcomes import connect_seconds
 
 if TYPE_CHECKING:
-    from aiohttp import ClientRequest
+    from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, StreamReader
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
 
@@ -20,6 +21,8 @@ _PICTURE_BYTES: Final = 4 * 1024 * 1024
 
 _HEADER_BYTES: Final = 64 * 1024
 """Of one header of an answer, as far ends' cookies and content networks' reports need it."""
+_HEADERS: Final = 1_000
+"""Of one answer."""
 
 
 def session(*middlewares: ClientMiddlewareType, ssl: SSLContext | bool = True) -> ClientSession:
@@ -34,8 +37,37 @@ def session(*middlewares: ClientMiddlewareType, ssl: SSLContext | bool = True) -
         read_bufsize=_PICTURE_BYTES,
         max_line_size=_HEADER_BYTES,
         max_field_size=_HEADER_BYTES,
-        middlewares=middlewares,
+        max_headers=_HEADERS,
+        middlewares=(*middlewares, _keeping),
     )
+
+
+async def _keeping(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    response = await handler(request)
+    response.content = cast("StreamReader", _Kept(response.content))
+    return response
+
+
+class _Kept:
+    """A body of which everything that came is handed out, also when it was cut: a picture may be whole in it."""
+
+    def __init__(self, content: StreamReader) -> None:
+        self._content = content
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._content, name)
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        """The body in pieces of at most so many bytes. Raises as aiohttp does, after the last of them."""
+        try:
+            async for piece in self._content.iter_chunked(size):
+                yield piece
+        except Exception:
+            content: Any = self._content
+            rest = b"".join(content._buffer)[content._buffer_offset :]  # noqa: SLF001  # aiohttp drops what it has
+            if rest:
+                yield rest
+            raise
 
 
 class _Connector(TCPConnector):

@@ -111,7 +111,7 @@ def replies(draws, provider):
 
 
 @pytest.mark.parametrize("provider", ALL)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_a_whole_picture_is_always_taken_and_asked_for_once(line, provider, data):
     reply = data.draw(replies(provider))

@@ -318,6 +318,48 @@ async def test_no_2xx_is_known_not_to_be_billed(provider, status, body):
     assert error.provider_status == status
 
 
+@pytest.mark.parametrize("provider", ALL)
+async def test_an_answer_that_is_cut_after_its_picture_still_brings_it(provider):
+    body = json.dumps(success(provider, PNG)).encode()
+    whole = response(200, body + b" " * 9, connection="close")
+
+    found, _ = await told(provider, whole[: whole.index(b64(PNG).encode()) + len(b64(PNG)) + 1])
+
+    assert (pictures(found), warned(found)) == ([PNG], ["damaged_answer"])
+
+
+@pytest.mark.parametrize("ending", ["", "}", "}\n"])
+async def test_a_stream_that_is_cut_after_its_picture_still_brings_it(ending):
+    body = event({"type": "image_generation.completed", "b64_json": b64(PNG)}).rstrip(b"}\n") + ending.encode()
+    reply = response(
+        200, body, content_type="text/event-stream", content_length=str(len(body) + 99), connection="close"
+    )
+
+    found, _ = await told("openai", reply, partial_images=1)
+
+    assert pictures(found) == [PNG]
+
+
+async def test_a_stream_that_is_cut_within_a_preview_brings_no_preview_for_the_picture():
+    body = event({"type": "image_generation.partial_image", "b64_json": b64(PNG)}).rstrip(b"}\n")
+    reply = response(
+        200, body, content_type="text/event-stream", content_length=str(len(body) + 99), connection="close"
+    )
+
+    error = await failed("openai", reply, partial_images=1)
+
+    assert error.outcome is Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize("provider", ALL)
+async def test_an_answer_may_have_many_headers(provider):
+    more = {f"x_h{number}": "x" for number in range(300)}
+
+    found, _ = await told(provider, response(200, success(provider, PNG), **more))
+
+    assert pictures(found) == [PNG]
+
+
 # --- bytes that are no picture ---
 
 

@@ -70,17 +70,17 @@ class Gemini:
     async def generate(self, order: Order) -> AsyncIterator[Step]:
         """See `Provider.generate`. One call makes one picture."""
         fields, ignored = merged(order, {"aspectRatio": order.request.size}, takes=lambda name: name in _PLACES)
-        status, body = await self._answered(order, fields)
+        status, body, failure = await self._answered(order, fields)
         answer = Answer([document async for document in documents(once(body))], status)
         yield Answered(status=status, request_id=answer.request_id)
         steps = await answer.read(Elsewhere(self._base_url or GOOGLE))
         for step in (*steps, *ignored):
             yield step
         if not any(isinstance(step, Picture) for step in steps):
-            raise answer.without_picture(steps)
+            raise failure or answer.without_picture(steps)
 
-    async def _answered(self, order: Order, fields: Mapping[str, Any]) -> tuple[int, bytes]:
-        """Status and body of a success. Raises `ProviderError`."""
+    async def _answered(self, order: Order, fields: Mapping[str, Any]) -> tuple[int, bytes, ProviderError | None]:
+        """Status and body of a success, or of what came of one and how it ended. Raises `ProviderError`."""
         from jobs.providers.google import http  # aiohttp is loaded with the SDK
 
         try:
@@ -88,10 +88,12 @@ class Gemini:
                 await self._send(order, fields)
         except http.Answer as answer:
             if answer.status in range(200, 300):
-                return answer.status, answer.body
+                return answer.status, answer.body, None
             raise refused(answer.status, answer.headers, answer.body) from None
+        except http.CutAnswer as error:
+            return error.status, error.body, cut(error, answered=True)
         except Exception as error:
-            raise cut(error, answered=isinstance(error, http.CutAnswer)) from error
+            raise cut(error) from error
         raise RuntimeError("every call ends as an answer or an error")
 
     async def _send(self, order: Order, fields: Mapping[str, Any]) -> None:

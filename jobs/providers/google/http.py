@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from jobs.providers import connections
 
 if TYPE_CHECKING:
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSession
+
+
+PIECE_BYTES: Final = 256 * 1024
 
 
 class Answer(Exception):
@@ -22,7 +25,12 @@ class Answer(Exception):
 
 
 class CutAnswer(Exception):
-    """The answer began, and ended before it was whole; `__cause__` says how."""
+    """The answer began, and ended before it was whole; `__cause__` says how. `body` is what came of it."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(f"status {status}, cut")
+        self.status = status
+        self.body = body
 
 
 def session() -> ClientSession:
@@ -33,8 +41,12 @@ def session() -> ClientSession:
 async def _taken(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
     """Ends the call before aiohttp looks at a redirect: it would send the key along, a header that it does not know."""
     response = await handler(request)
+    body = bytearray()
     try:
-        body = await response.read()
+        async for piece in response.content.iter_chunked(PIECE_BYTES):
+            body += piece
     except Exception as error:  # not as aiohttp's own: after some of those the SDK sends the order once more
-        raise CutAnswer from error
-    raise Answer(response.status, response.headers, body)
+        raise CutAnswer(response.status, bytes(body)) from error
+    finally:
+        response.close()
+    raise Answer(response.status, response.headers, bytes(body))

@@ -60,7 +60,7 @@ class Answer(Struct, frozen=True):
         dug = [p for d in self.documents for p in _itself(d)] or dug_out(d.raw for d in self.documents)
         if dug:
             return self._with(dug[0], lost)
-        return [*lost, *(Unusable(d.raw) for d in self.documents if d.value is None and d.raw)]
+        return [*lost, *(Unusable(d.raw) for d in self.documents if d.value is None and d.raw.strip())]
 
     def without_picture(self, steps: Sequence[Step]) -> ProviderError:
         """Why there is no picture among the steps."""

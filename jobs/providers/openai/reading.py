@@ -37,6 +37,7 @@ class Reader:
         self._places = 0
         self._drawn = 0
         self._lost: list[Step] = []
+        self._cut: ProviderError | None = None
         self._documents: list[Document] = []
         """Those that are no previews."""
 
@@ -47,6 +48,7 @@ class Reader:
         are cut, however they end.
         """
         async for document in documents:
+            self._cut = self._cut or document.cut
             if "partial_image" in _kind(document):
                 for step in self._preview(document.value):
                     yield step
@@ -111,14 +113,16 @@ class Reader:
         """What there is to say when nothing more comes."""
         if self._pictures:
             return self._lost
-        pictures = dug_out(document.raw for document in self._documents)
+        pictures = dug_out(d.raw for d in self._documents if not (d.streamed and b"partial_image" in d.raw))
         self._pictures = len(pictures)
         if pictures:
             return [*_within(pictures, self._n), DAMAGED]
-        kept = [Unusable(d.raw) for d in self._documents if d.value is None and d.raw and not d.streamed]
+        kept = [Unusable(d.raw) for d in self._documents if d.value is None and d.raw.strip() and not d.streamed]
         return [*(step for step in self._lost if isinstance(step, Unusable)), *kept]
 
     def _without_picture(self) -> ProviderError:
+        if self._cut is not None:
+            return self._cut
         ended = [
             d for d in self._documents if _kind(d).endswith("completed") or (d.value is not None and not d.streamed)
         ]

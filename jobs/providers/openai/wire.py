@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,7 +11,7 @@ from jobs.catalog.families import native, streamed
 from jobs.errors import ProviderError
 from jobs.model.picture import Picture
 from jobs.outside.retry_after import retry_after
-from jobs.providers.answers import documents, once
+from jobs.providers.answers import documents
 from jobs.providers.base import Answered, Order, Step
 from jobs.providers.elsewhere import Elsewhere
 from jobs.providers.errors import judged
@@ -49,23 +50,23 @@ async def generate(client: AsyncOpenAI, order: Order) -> AsyncIterator[Step]:
     """One call of `/images/generations` or, with reference images, `/images/edits`."""
     fields, ignored = merged(order, body(order), takes=lambda name: name not in _NO_OPTION)
     until = asyncio.get_running_loop().time() + order.timeout
-    try:
-        async with asyncio.timeout_at(until):
-            raw = await _send(client, order, fields)
-    except Exception as error:
-        raise _failure(error) from error
-    request_id = _request_id(raw.headers)
-    yield Answered(status=raw.status_code, request_id=request_id)
-    reader = Reader(
-        Elsewhere(str(client.base_url)),
-        n=order.n,
-        previews=order.request.partial_images or 0,
-        status=raw.status_code,
-        request_id=request_id,
-    )
-    streams = streamed(order.request, order.family)
-    async for step in reader.read(documents(_pieces(raw.http_response, until) if streams else once(raw.content))):
-        yield step
+    async with contextlib.AsyncExitStack() as ending:
+        try:
+            async with asyncio.timeout_at(until):
+                response = await ending.enter_async_context(_answer(client, order, fields))
+        except Exception as error:
+            raise _failure(error) from error
+        request_id = _request_id(response.headers)
+        yield Answered(status=response.status_code, request_id=request_id)
+        reader = Reader(
+            Elsewhere(str(client.base_url)),
+            n=order.n,
+            previews=order.request.partial_images or 0,
+            status=response.status_code,
+            request_id=request_id,
+        )
+        async for step in reader.read(documents(_pieces(response, until))):
+            yield step
     for warned in ignored:
         yield warned
 
@@ -95,7 +96,8 @@ def body(order: Order) -> dict[str, Any]:
     }
 
 
-async def _send(client: AsyncOpenAI, order: Order, fields: dict[str, Any]) -> Any:
+def _answer(client: AsyncOpenAI, order: Order, fields: dict[str, Any]) -> Any:
+    """The call; it is made on entering, its answer's body not read, and its connection closed on leaving."""
     import openai  # loaded with the provider
 
     known = {name: fields.pop(name) for name in ("model", "prompt", "stream") if name in fields}
@@ -105,12 +107,12 @@ async def _send(client: AsyncOpenAI, order: Order, fields: dict[str, Any]) -> An
         "extra_headers": {"x-client-request-id": order.request_id, "x-ms-client-request-id": order.request_id},
         "timeout": openai.Timeout(order.timeout, connect=connect, pool=connect),
     }
-    images: Any = client.images.with_raw_response  # its overloads cannot follow a body made from data
+    images: Any = client.images.with_streaming_response  # its overloads cannot follow a body made from data
     if not order.images:
-        return await images.generate(**known, **extra)
+        return images.generate(**known, **extra)
     files = [_file(f"image{i}", p) for i, p in enumerate(order.images)]
     mask = {"mask": _file("mask", order.mask)} if order.mask is not None else {}
-    return await images.edit(image=files if len(files) > 1 else files[0], **mask, **known, **extra)
+    return images.edit(image=files if len(files) > 1 else files[0], **mask, **known, **extra)
 
 
 def _file(name: str, source: Picture) -> tuple[str, bytes, str]:
@@ -119,7 +121,7 @@ def _file(name: str, source: Picture) -> tuple[str, bytes, str]:
 
 async def _pieces(response: Any, until: float) -> AsyncIterator[bytes]:
     """The body as it comes, to be whole by `until` (the loop's clock). Raises `ProviderError`."""
-    pieces = aiter(response.aiter_bytes())
+    pieces = aiter(response.http_response.aiter_bytes())
     try:
         while True:
             async with asyncio.timeout_at(until):
@@ -129,8 +131,6 @@ async def _pieces(response: Any, until: float) -> AsyncIterator[bytes]:
         return
     except Exception as error:
         raise cut(error, answered=True) from error
-    finally:
-        await response.aclose()
 
 
 def _failure(error: Exception) -> ProviderError:
