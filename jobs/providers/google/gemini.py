@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from jobs.errors import ProviderError
 from jobs.model.picture import Picture
 from jobs.providers.answers import documents, once
 from jobs.providers.base import Answered, Order, Step
