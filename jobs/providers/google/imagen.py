@@ -58,29 +58,45 @@ class Imagen:
             "includeRaiReason": True,
         }
         parameters, ignored = merged(order, own, takes=lambda name: name in _OPTIONS)
-        answer = await self._post(order, {"instances": [{"prompt": request.prompt}], "parameters": parameters})
-        found = [document async for document in documents(once(answer.content))]
-        yield Answered(status=answer.status_code)
+        body = {"instances": [{"prompt": request.prompt}], "parameters": parameters}
+        status, content, failure = await self._post(order, body)
+        found = [document async for document in documents(once(content))]
+        yield Answered(status=status)
         steps = await _read(found, Elsewhere(self._base_url))
         for step in (*steps, *ignored):
             yield step
         if not any(isinstance(step, Picture) for step in steps):
-            raise _without_picture(found, answer.status_code, steps)
+            raise failure or _without_picture(found, status, steps)
 
-    async def _post(self, order: Order, body: Mapping[str, Any]) -> httpx.Response:
+    async def _post(self, order: Order, body: Mapping[str, Any]) -> tuple[int, bytes, ProviderError | None]:
+        """Status and body of a success, or of what came of one and how it ended. Raises `ProviderError`."""
         if self._client is None:
             raise RuntimeError("open() first")
-        timeout = httpx.Timeout(order.timeout, connect=connect_seconds(order.timeout))
-        headers = {"x-client-request-id": order.request_id}
+        told: dict[str, Any] = {
+            "json": body,
+            "headers": {"x-client-request-id": order.request_id},
+            "timeout": httpx.Timeout(order.timeout, connect=connect_seconds(order.timeout)),
+        }
+        path = f"/{API_VERSION}/models/{order.request.model}:predict"
         try:
-            async with asyncio.timeout(order.timeout):
-                path = f"/{API_VERSION}/models/{order.request.model}:predict"
-                answer = await self._client.post(path, json=body, headers=headers, timeout=timeout)
+            async with asyncio.timeout(order.timeout), self._client.stream("POST", path, **told) as answer:
+                content, failure = await _whole(answer)
         except (httpx.TransportError, TimeoutError) as error:
             raise cut(error) from error
         if not answer.is_success:
-            raise refused(answer.status_code, answer.headers, answer.content)
-        return answer
+            raise failure or refused(answer.status_code, answer.headers, content)
+        return answer.status_code, content, failure
+
+
+async def _whole(answer: httpx.Response) -> tuple[bytes, ProviderError | None]:
+    """The body, or as much of it as came before its connection was cut, and the cut."""
+    content = bytearray()
+    try:
+        async for piece in answer.aiter_bytes():
+            content += piece
+    except httpx.TransportError as error:
+        return bytes(content), cut(error, answered=True)
+    return bytes(content), None
 
 
 async def _read(found: list[Document], elsewhere: Elsewhere) -> list[Step]:
