@@ -100,6 +100,16 @@ def test_a_job_is_adopted_once(client, shared_simulator):
     assert len(shared_simulator.bench.calls("Once")) == 2
 
 
+def test_who_asks_a_third_time_gets_the_picture_of_the_first(client, shared_simulator):
+    answers = [client.post(AGENTS, json=request_for("Thrice", 5))]
+    while answers[-1].status_code == 504:
+        answers.append(client.post(AGENTS, json=request_for("Thrice", 5)))
+
+    assert len(answers) > 2
+    assert len({answer.headers["x-job-id"] for answer in answers}) == 1
+    assert len(shared_simulator.bench.calls("Thrice")) == 1
+
+
 def test_a_result_that_somebody_has_is_not_given_to_another(client, shared_simulator):
     first = client.post(AGENTS, json=request_for("Had", 0))
     again = client.post(AGENTS, json=request_for("Had", 0))

@@ -18,16 +18,17 @@ if adoption then
   if told then
     return {'adopted', told}  -- asked twice after a cut connection: what was adopted is the asker's already
   end
-  -- An earlier job of the same wish that nobody waits for and whose result nobody has: once, and not for ever. The index
-  -- orders them by the end of their waits; each that is looked at leaves it, so what others wait for costs nothing.
+  -- An earlier job of the same wish that nobody waits for and whose result nobody has, and not for ever. The index orders
+  -- them by the end of their waits, and its adopter waits for it now; what is of no use leaves it.
   for _, earlier in ipairs(redis.call('ZRANGEBYSCORE', adoption.undelivered, '-inf', now, 'LIMIT', 0, 100)) do
     local job = read(keys.job(earlier), JobField.status, JobField.adoptable_until)
-    redis.call('ZREM', adoption.undelivered, earlier)
     local good = job.status == 'queued' or job.status == 'running' or job.status == 'succeeded'
     if good and tonumber(job.adoptable_until or '0') > now then
       redis.call('SET', keys.adopted(id), earlier, 'PX', adoption.answer_ms)
+      redis.call('ZADD', adoption.undelivered, now + adoption.wait_ms, earlier)
       return {'adopted', earlier}
     end
+    redis.call('ZREM', adoption.undelivered, earlier)
   end
 end
 local shut = tonumber(redis.call('HGET', keys.breaker(provider), BreakerField.shut_until) or '0') - now
