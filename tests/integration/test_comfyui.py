@@ -162,6 +162,21 @@ async def test_a_prompt_whose_answer_was_lost_is_not_posted_again(comfyui, simul
     assert len(simulator.bench.calls()) == 1
 
 
+async def test_a_server_that_is_away_when_a_run_has_ended_is_asked_for_its_picture_later(simulator):
+    with running_relay(int(simulator.url.rpartition(":")[2])) as relay:
+        async with opened(f"http://127.0.0.1:{relay.port}") as provider:
+            steps = []
+            run = asyncio.create_task(begun(provider, order("[delay=1] A fox", size="64x64"), steps))
+            await until(lambda: of(Progressed, steps))
+            relay.shut()
+            await asyncio.sleep(3)  # meanwhile it ends, and is asked for in vain
+            relay.open()
+            await run
+
+    assert len(of(Picture, steps)) == 1
+    assert len(simulator.bench.calls()) == 1
+
+
 async def test_who_asks_again_by_the_handle_gets_the_run_that_is_there(comfyui, simulator):
     wanted, steps = order("[delay=1] A fox", size="64x64"), []
     run = asyncio.create_task(begun(comfyui, wanted, steps))

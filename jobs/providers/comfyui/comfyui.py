@@ -71,13 +71,13 @@ class ComfyUI:
 
     async def _follow(self, order: Order, prompt_id: str, *, starts: int) -> AsyncIterator[Step]:
         end = time.monotonic() + order.timeout
-        graph = await self._graph(order, prompt_id)
-        run, socket = Run(prompt_id, len(graph), order.request.partial_images or 0), None
+        nodes, previews = len(self._workflow(order).graph), order.request.partial_images or 0
+        run, socket = Run(prompt_id, nodes, previews), None
         try:
             while time.monotonic() < end:
                 socket = socket or await self._listen(prompt_id)
                 if not starts:
-                    starts = await self._start(graph, prompt_id, 1)
+                    starts = await self._start(order, prompt_id, 1)
                     yield Answered(status=200, request_id=prompt_id)
                 until = min(end, time.monotonic() + POLL_SECONDS)
                 while not run.over and (left := until - time.monotonic()) > 0:
@@ -85,8 +85,7 @@ class ComfyUI:
                     if frame is not None and (step := run.hear(frame)) is not None:
                         yield step
                 found = await self._look(prompt_id)
-                if isinstance(found, dict):
-                    results = await self._results(found, order.n)
+                if isinstance(found, dict) and (results := await self._results(found, order.n)) is not None:
                     for result in results:
                         yield result
                     if not any(isinstance(result, Picture) for result in results):
@@ -94,7 +93,7 @@ class ComfyUI:
                     return
                 run.over = False  # the history has it in a moment
                 if found is False:
-                    starts = await self._start(graph, prompt_id, starts + 1)
+                    starts = await self._start(order, prompt_id, starts + 1)
                     run.begin_again()
             with suppress(ProviderError):
                 await self._at().cancel(prompt_id)
@@ -117,12 +116,13 @@ class ComfyUI:
         kind = "inpaint" if order.mask is not None else "edit" if order.images else "text"
         return self._own or built_in(kind)
 
-    async def _start(self, graph: Graph, prompt_id: str, starts: int) -> int:
+    async def _start(self, order: Order, prompt_id: str, starts: int) -> int:
         """Ask for the run. Cut after it was sent, it may have begun: the next look says whether it did."""
         if prompt_id in self._canceled:
             raise _refused("the run was canceled", "canceled")
         if starts > MAX_STARTS:
             raise _refused("the server forgot the run again and again", "provider_unavailable")
+        graph = await self._graph(order, prompt_id)
         try:
             await self._at().start(graph, prompt_id)
         except ProviderError as error:
@@ -148,13 +148,18 @@ class ComfyUI:
             await asyncio.sleep(patience)
         return False
 
-    async def _results(self, ended: dict[str, Any], n: int) -> list[Step]:
-        """What was saved; without that, what was only shown."""
+    async def _results(self, ended: dict[str, Any], n: int) -> list[Step] | None:
+        """What was saved; without that, what was only shown. None: it is there, and the server is away just now."""
         images = [image for output in ended.get("outputs", {}).values() for image in output.get("images", [])]
         saved = [image for image in images if image.get("type") == "output"] or images
         if not saved:
             raise failed_node(ended.get("status", {}))
-        return [_result(without_text(await self._at().view(image)), i) for i, image in enumerate(saved[:n])]
+        try:
+            return [_result(without_text(await self._at().view(image)), i) for i, image in enumerate(saved[:n])]
+        except ProviderError as error:
+            if error.outcome is not Outcome.NOT_SENT:
+                raise
+            return None
 
     async def _listen(self, prompt_id: str) -> ClientConnection | None:
         """A socket for one run; without it the run is asked about."""
