@@ -180,7 +180,7 @@ def test_a_query_that_cannot_be_meant_is_refused(gateway, query):
         ({"clientReference": "r" * 129}, "clientReference"),
         ({"cancelAftr": 30}, "cancelAftr"),
         ({"webhook": {"url": "http://example.com"}}, "webhook.url"),
-        ({"provider": "comfyui"}, "provider"),
+        ({"provider": "midjourney"}, "provider"),
     ],
 )
 def test_an_option_out_of_bounds_is_refused_by_its_name(gateway, fields, field):

@@ -6,7 +6,7 @@ import hashlib
 import httpx
 import pytest
 
-from tests.neighbours.gateway import running_gateway
+from tests.neighbours.gateway import UNENDING, running_gateway
 
 pytestmark = pytest.mark.anyio
 KINDS = (
@@ -20,7 +20,7 @@ async def test_two_hundred_jobs_end_once_each_with_the_bytes_of_their_own_call(r
     simulator.bench.jitter = 0.6
     storage = {"AZURE_STORAGE_CONNECTION_STRING": azurite.connection_string, "AZURE_STORAGE_CONTAINER": "many"}
     with running_gateway(redis_url, simulator, workers=2, **storage) as gateway:
-        async with gateway.async_client() as client, httpx.AsyncClient() as stranger:
+        async with gateway.async_client() as client, httpx.AsyncClient(limits=UNENDING) as stranger:
 
             async def one(number):
                 delay = "" if number % 2 else " [delay=0.01]"

@@ -28,6 +28,9 @@ SECRET = "a secret that only the tests and their gateway know"
 STARTING_SECONDS = 100
 """On a machine with much else to do; a start takes a second or two."""
 
+UNENDING = httpx.Limits(max_connections=400, keepalive_expiry=None)
+"""No connection is idle for too long: httpcore closes one that is, also when a request was just given to it."""
+
 
 class Gateway:
     """Processes that tests may kill. `worker` and `api` are the newest of each kind."""
@@ -75,8 +78,7 @@ class Gateway:
 
     def async_client(self, org: str = "acme") -> httpx.AsyncClient:
         headers = {"Authorization": f"Bearer {token(org)}"}
-        limits = httpx.Limits(max_connections=400)
-        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=150, trust_env=False, limits=limits)
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=150, trust_env=False, limits=UNENDING)
 
     def blobs(self, below: str) -> list[str]:
         """Names of the stored blobs below a folder of the local store."""
