@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from jobs.model.picture import Picture
 from jobs.pictures.sniff import pillow
 from jobs.pictures.text_chunks import without_text
+from jobs.providers import fresh
 from jobs.providers.answers import documents, once
 from jobs.providers.base import Accepted, Answered, Order, Progressed, Step
 from jobs.providers.elsewhere import Elsewhere
@@ -67,12 +68,8 @@ class Automatic1111:
     async def open(self) -> None:
         """See `Provider.open`."""
         user, _, password = self._auth.partition(":")
-        self._client = httpx.AsyncClient(
-            base_url=self._base_url,
-            auth=httpx.BasicAuth(user, password) if self._auth else None,
-            limits=httpx.Limits(max_keepalive_connections=0),  # a kept one may be closed just as an order leaves on it
-            follow_redirects=False,
-        )
+        auth = httpx.BasicAuth(user, password) if self._auth else None
+        self._client = fresh.client(self._base_url, auth=auth)
 
     async def close(self) -> None:
         """See `Provider.close`."""

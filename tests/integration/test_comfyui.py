@@ -127,13 +127,15 @@ async def test_a_failing_node_is_named_and_nothing_else_of_the_server(simulator)
     assert failed.value.error.message == "node 1 (DrFail) failed: RuntimeError"
 
 
-async def test_a_socket_that_drops_costs_no_more_than_its_news(simulator):
+@pytest.mark.parametrize("seconds", [0, 3], ids=["its socket drops", "it is away as the run ends"])
+async def test_a_server_that_is_out_of_reach_in_a_run_costs_no_more_than_its_news(simulator, seconds):
     with running_relay(int(simulator.url.rpartition(":")[2])) as relay:
         async with opened(f"http://127.0.0.1:{relay.port}") as provider:
             steps = []
             run = asyncio.create_task(begun(provider, order("[delay=1] A fox", size="64x64"), steps))
             await until(lambda: of(Progressed, steps))
             relay.shut()
+            await asyncio.sleep(seconds)
             relay.open()
             await run
 
@@ -157,21 +159,6 @@ async def test_a_server_that_was_started_again_is_asked_for_the_same_run_again(c
 
 async def test_a_prompt_whose_answer_was_lost_is_not_posted_again(comfyui, simulator):
     steps = await made(comfyui, order("[dropx1] A fox", size="64x64"))
-
-    assert len(of(Picture, steps)) == 1
-    assert len(simulator.bench.calls()) == 1
-
-
-async def test_a_server_that_is_away_when_a_run_has_ended_is_asked_for_its_picture_later(simulator):
-    with running_relay(int(simulator.url.rpartition(":")[2])) as relay:
-        async with opened(f"http://127.0.0.1:{relay.port}") as provider:
-            steps = []
-            run = asyncio.create_task(begun(provider, order("[delay=1] A fox", size="64x64"), steps))
-            await until(lambda: of(Progressed, steps))
-            relay.shut()
-            await asyncio.sleep(3)  # meanwhile it ends, and is asked for in vain
-            relay.open()
-            await run
 
     assert len(of(Picture, steps)) == 1
     assert len(simulator.bench.calls()) == 1

@@ -9,6 +9,7 @@ import httpx
 
 from jobs.errors import Outcome, ProviderError, ServiceUnavailable
 from jobs.model.picture import Picture
+from jobs.providers import fresh
 from jobs.providers.comfyui.workflow import Graph
 from jobs.providers.outcomes import CONNECT_SECONDS, bad_response, cut, refused_request, refused_status
 
@@ -25,13 +26,8 @@ class Server:
     """One server. Everything that goes wrong is raised as `ProviderError`."""
 
     def __init__(self, base_url: str, api_key: str) -> None:
-        self._client = httpx.AsyncClient(
-            base_url=base_url,
-            headers=authorization(api_key),
-            timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
-            limits=httpx.Limits(max_keepalive_connections=0),  # a kept one may be closed just as a prompt leaves on it
-            follow_redirects=False,
-        )
+        timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+        self._client = fresh.client(base_url, headers=authorization(api_key), timeout=timeout)
 
     async def close(self) -> None:
         """Close the connections."""

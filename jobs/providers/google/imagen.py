@@ -10,6 +10,7 @@ import httpx
 
 from jobs.errors import ProviderError
 from jobs.model.picture import Picture
+from jobs.providers import fresh
 from jobs.providers.answers import Document, documents, once
 from jobs.providers.base import Answered, Order, Step, Unusable
 from jobs.providers.elsewhere import Elsewhere
@@ -36,12 +37,7 @@ class Imagen:
 
     async def open(self) -> None:
         """See `Provider.open`."""
-        self._client = httpx.AsyncClient(
-            base_url=self._base_url,
-            headers={"x-goog-api-key": self._api_key},
-            limits=httpx.Limits(max_keepalive_connections=0),  # a kept one may be closed just as an order leaves on it
-            follow_redirects=False,
-        )
+        self._client = fresh.client(self._base_url, headers={"x-goog-api-key": self._api_key})
 
     async def close(self) -> None:
         """See `Provider.close`."""
