@@ -68,8 +68,7 @@ class Apart:
             await _end(process)
             return None
         except BaseException:  # nobody waits for its answer any more
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+            await _end(process)
             raise
         return answer
 
@@ -95,9 +94,10 @@ async def _exchanged(process: Process, message: bytes) -> bytes:
 
 
 async def _end(process: Process) -> None:
+    """Kill a process, and let go of its pipes while the loop still runs."""
     with contextlib.suppress(ProcessLookupError):
         process.kill()
-    await process.communicate()  # its pipes are closed, too
+    await process.communicate()
 
 
 def _serve(memory_bytes: int) -> None:

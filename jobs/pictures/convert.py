@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import sys
 from asyncio.subprocess import PIPE
@@ -49,9 +50,11 @@ async def converted_apart(data: bytes, media_type: str, quality: int) -> bytes:
     child = await asyncio.create_subprocess_exec(sys.executable, *words, stdin=PIPE, stdout=PIPE, stderr=PIPE)
     try:
         made, said = await child.communicate(data)
-    finally:
-        if child.returncode is None:
+    except BaseException:  # nobody waits for it any more
+        with contextlib.suppress(ProcessLookupError):
             child.kill()
+        await child.communicate()  # its pipes are closed while the loop still runs
+        raise
     if child.returncode != 0:
         why = said.decode(errors="replace").strip().rpartition("\n")[2]
         raise NotAPicture(f"its conversion ended with {child.returncode}: {why}")

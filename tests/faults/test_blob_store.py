@@ -53,7 +53,7 @@ def test_pictures_wait_on_disk_and_are_uploaded_when_the_store_is_back(gateway, 
     assert len(on_disk) == 3
     assert {job["status"] for job in ended} == {"succeeded"}
     assert len(simulator.bench.calls()) == 3
-    assert gateway.spooled() == []
+    gateway.wait_for_an_empty_spool()
 
 
 def test_a_worker_killed_with_pictures_on_disk_is_followed_by_one_that_finds_them(gateway, simulator, relay):
@@ -69,7 +69,7 @@ def test_a_worker_killed_with_pictures_on_disk_is_followed_by_one_that_finds_the
     assert {job["status"] for job in ended} == {"succeeded"}
     assert [(job["billing"]["state"], job["billing"]["providerCalls"]) for job in ended] == [("billed", 1)] * 2
     assert len(simulator.bench.calls()) == 2
-    assert gateway.spooled() == []
+    gateway.wait_for_an_empty_spool()
 
 
 def test_api_and_worker_begin_while_the_store_is_down_and_make_its_container_when_it_is_there(
@@ -138,4 +138,4 @@ def test_at_the_deadline_the_upload_has_failed_and_the_picture_is_salvaged_when_
     assert (result.status_code, result.json()["error"]["code"]) == (500, "SYSTEM_ERROR")
     assert late["error"]["details"]["salvaged"] is True
     assert len(simulator.bench.calls()) == 1
-    assert gateway.spooled() == []
+    gateway.wait_for_an_empty_spool()

@@ -248,7 +248,7 @@ async def run_all(chaos):
         await troubled
         chaos.more_work(JOBS)
         ids = [job["id"] for job in await asyncio.gather(*jobs)]
-        await asyncio.to_thread(wait_until, lambda: chaos.gateway.spooled() == [], 60, "an empty spool")
+        await asyncio.to_thread(chaos.gateway.wait_for_an_empty_spool)
         found = [await settled(client, job_id) for job_id in ids]
         await add_sums(found)
         nurse.cancel()

@@ -89,6 +89,10 @@ class Gateway:
         """Names of the pictures that wait on disk."""
         return sorted(p.name for p in Path(self.environment["DARKROOM_DATA_DIR"], "spool").glob("*.picture"))
 
+    def wait_for_an_empty_spool(self) -> None:
+        """A job has its end first, its copy on disk after it."""
+        wait_until(lambda: not self.spooled(), 60, "an empty spool")
+
     def redis_keys_holding(self, text: str) -> list[str]:
         """Every key of the queue's Redis in whose bytes the text occurs."""
         with redis.Redis.from_url(self.environment["REDIS_URL"]) as client:

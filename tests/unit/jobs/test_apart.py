@@ -1,5 +1,7 @@
 """Processes that decode pictures: what one of them comes to is the end of it alone."""
 
+import asyncio
+import gc
 import os
 import signal
 import sys
@@ -71,6 +73,24 @@ async def test_a_process_that_was_killed_is_replaced():
 
     assert found == validate(PLAIN, None)
     assert second != first
+
+
+def test_who_gives_up_waiting_leaves_nothing_of_the_process_to_a_loop_that_has_ended(tmp_path, monkeypatch):
+    python(tmp_path, monkeypatch, f"touch {tmp_path}/begun; exec sleep 600")
+    said = []
+    monkeypatch.setattr(sys, "unraisablehook", said.append)
+
+    async def give_up():
+        waiting = asyncio.create_task(Apart().do(check(PLAIN)))
+        while not (tmp_path / "begun").exists():  # noqa: ASYNC110  # a file tells nobody that it is there
+            await asyncio.sleep(0.01)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+    asyncio.run(give_up())
+    gc.collect()
+
+    assert not said
 
 
 async def test_a_picture_of_which_its_process_dies_is_refused(tmp_path, monkeypatch):
