@@ -32,3 +32,9 @@ def new_job(provider: str = "gemini", n: int = 1, model: str = "m", **columns: o
 def claims_of(store: RedisJobStore) -> Claims:
     """What workers ask of the same Redis."""
     return Claims(store.redis, store.prefix)
+
+
+async def lose_worker(store: RedisJobStore, worker: str) -> list[str]:
+    """As when a worker gave no sign of life for a lease, and another looked: jobs past their deadline."""
+    await store.redis.zadd(store.keys.workers, {worker: 0})
+    return await claims_of(store).reap(0)

@@ -106,7 +106,7 @@ class Orgs:
             pipe = self._redis.pipeline(transaction=False)
             for lane in lanes:
                 pipe.zcard(self._keys.ready(org, lane.decode()))
-            pipe.zcount(self._keys.running_of_org(org), now_ms(), "+inf")
+            pipe.zcard(self._keys.running_of_org(org))
             *ready, running = await pipe.execute()
         return sum(ready), running
 

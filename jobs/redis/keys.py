@@ -16,12 +16,11 @@ class Keys:
         self.prefix = prefix
         # The queue. A member is a job's id and a score Unix milliseconds, unless something else is said.
         self.due = f"{prefix}due"
-        """Live jobs, by when somebody has to look at them: their deadline, or the end of their lease. Workers have
-        those that neither back off, nor are lost, nor stand in a lane."""
+        """Live jobs, by their deadline. Workers have those that neither back off, nor are lost, nor stand in a lane."""
         self.backing_off = f"{prefix}backing_off"
         """Queued jobs that wait for a time of their own."""
         self.lost = f"{prefix}lost"
-        """Jobs that had begun and whose lease ran out: the next claims take them first."""
+        """Jobs that had begun and whose worker died: the next claims take them first."""
         self.pending_salvage = f"{prefix}pending_salvage"
         """Jobs that ended with a call open, by when what it stored is looked for."""
         self.ready_jobs = f"{prefix}ready_jobs"
@@ -30,8 +29,8 @@ class Keys:
         """Set: names of the lanes in which any org has a job."""
         self.ready_orgs = f"{prefix}ready_orgs"
         """Orgs that have a job in any lane, by their tag in virtual time."""
-        self.throttled_orgs = f"{prefix}throttled_orgs"
-        """Orgs that run as many jobs as they may, by when their first lease ends: they stand in no lane till then."""
+        self.full_orgs = f"{prefix}full_orgs"
+        """Set: orgs that run as many jobs as they may: they stand in no lane till one of these ends."""
         self.tags = f"{prefix}tags"
         """Orgs by their last tag in virtual time, as long as that is ahead of it."""
         self.virtual_time = f"{prefix}virtual_time"
@@ -66,10 +65,6 @@ class Keys:
     def job(self, job: str) -> str:
         """Hash of `JobField`: the record and what the scripts need of it."""
         return self.record("job", job)
-
-    def events(self, job: str) -> str:
-        """What the outside heard of a job, by version. A stream would take four kilobytes for a few short events."""
-        return f"{self.prefix}events:{job}"
 
     def tombstone(self, job: str) -> str:
         """Whose a job was that has ended; it outlives the record."""
@@ -109,8 +104,12 @@ class Keys:
         """Rooms of calls (`Rooms`), by the end of their lease."""
         return f"{self.prefix}running_at_provider:{provider}"
 
+    def held_by(self, worker: str) -> str:
+        """Hash: the jobs in a worker's hands, `fence` or `fence canceling` of each. All live as long as the worker."""
+        return f"{self.prefix}held_by:{worker}"
+
     def running_of_org(self, org: str) -> str:
-        """Claimed jobs, by the end of their lease."""
+        """Claimed jobs, by when each was."""
         return f"{self.prefix}running_of_org:{org}"
 
     def limits(self, org: str) -> str:
@@ -204,6 +203,8 @@ class JobField(StrEnum):
     """Of a job's hash: the record, and what the scripts need to know of it."""
 
     DOCUMENT = "document"
+    EVENT = "event "
+    """Begins the fields of what the outside heard of it, one a version: `event 3`."""
     VERSION = "version"
     STATUS = "status"
     SCHEMA = "schema"
@@ -218,10 +219,10 @@ class JobField(StrEnum):
     ROOM_NEED = "room_need"
     """`RoomNeed`."""
     FENCE = "fence"
-    LEASE_UNTIL = "lease_until"
     WORKER = "worker"
+    """In whose hands it is."""
     ASTRAY = "astray"
-    """1: its lease ran out, and it was put into a lane or among the lost."""
+    """1: its worker was taken for dead, and nobody has claimed it since."""
     ADOPTABLE_UNTIL = "adoptable_until"
 
 

@@ -1,4 +1,4 @@
-"""What workers ask of the store: the next job under a lease, its renewal, and whose leases ran out."""
+"""What workers ask of the store: the next job, another lease of their own, and the jobs of those that died."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MAX_SALVAGES: Final = 20
 
 
 class Claim(Struct, frozen=True):
-    """A job under lease: every later write carries the fencing number. `turn` is what claimed it.
+    """A job in a worker's hands: every later write carries the fencing number. `turn` is what claimed it.
 
     Without `room` for a call at its provider, the job is claimed for what takes none: to go on elsewhere, or, lost by
     a worker that died, to be given what is stored of it.
@@ -59,10 +59,11 @@ class Paced(Struct, frozen=True):
 
 
 class Renewal(Struct, frozen=True):
-    """A heartbeat's answer: claims lost (by name), jobs to be canceled, and when something is due by Redis' clock."""
+    """A heartbeat's answer: claims lost (by name), jobs to be canceled, and Redis' clock."""
 
     now_ms: int
-    due_ms: int | None
+    due_ms: int
+    """When the next job comes to its deadline, or the next lease ends."""
     backed_off_ms: int | None
     """When the first job that backs off comes back."""
     lost: frozenset[str]
@@ -70,7 +71,9 @@ class Renewal(Struct, frozen=True):
 
 
 class Claims:
-    """Jobs under lease, on Redis. `limits`: how many calls are open at a provider at once, over all workers.
+    """Jobs in the hands of workers, each of which has a lease; on Redis.
+
+    `limits`: how many calls are open at a provider at once, over all workers.
 
     Raises `ServiceUnavailable` while Redis is out of reach.
     """
@@ -85,7 +88,8 @@ class Claims:
     async def claim_next(self, turn: str, worker: str, lease_ms: int, *, begins: bool = True) -> Claim | Paced | None:
         """The next job that is this turn's to run; without one the turn has been given back.
 
-        A turn that `begins` is counted for a lease; then the heartbeat sees to it.
+        The job lives as long as the worker, which has another `lease_ms` now. A turn that `begins` is counted for that
+        long; then the heartbeat sees to it.
         """
         told = {
             "turn": turn,
@@ -111,7 +115,7 @@ class Claims:
                     _log.error("job of a newer version left alone", job=job_id.decode(), form=int(schema), reads=SCHEMA)
 
     async def renew(self, worker: str, lease_ms: int, slots: int, held: Iterable[Claim]) -> Renewal:
-        """Keep a worker's slots, turns, leases and rooms alive for another `lease_ms`."""
+        """Keep a worker, its slots, turns and rooms, and so the jobs in its hands alive for another `lease_ms`."""
         claims = list(held)
         told = {
             "worker": worker,
@@ -122,8 +126,8 @@ class Claims:
         now, due, backed_off, lost, canceling = await self._scripts.run("renew_leases", told)
         return Renewal(
             now_ms=now,
-            due_ms=_score(due),
-            backed_off_ms=_score(backed_off),
+            due_ms=due,
+            backed_off_ms=int(float(backed_off)) if backed_off else None,
             lost=frozenset(claims[place - 1].name for place in lost),
             canceling=frozenset(job_id.decode() for job_id in canceling),
         )
@@ -137,12 +141,19 @@ class Claims:
             "rooms": self.rooms.of(claim),
         }
 
-    async def release(self, worker: str, slots: int, turns: Sequence[str]) -> None:
-        """Take a worker's slots, and turns that it will not run, out of the count."""
-        await self._scripts.run("release_slots", {"worker": worker, "slots": slots, "turns": turns})
+    async def end_turns(self, worker: str, turns: Sequence[str]) -> None:
+        """Take turns that a worker will not run out of the count."""
+        await self._release(worker, turns=turns)
+
+    async def stop(self, worker: str, slots: int, turns: Sequence[str] = ()) -> None:
+        """Take a worker and its slots out of the count."""
+        await self._release(worker, slots=slots, turns=turns, stops=True)
+
+    async def _release(self, worker: str, *, turns: Sequence[str], slots: int = 0, stops: bool = False) -> None:
+        await self._scripts.run("release_slots", {"worker": worker, "slots": slots, "turns": turns, "stops": stops})
 
     async def reap(self, lease_ms: int) -> list[str]:
-        """Put jobs without a live lease back among the ready; answer those past their deadline.
+        """Put the jobs of workers whose lease ran out back among the ready; answer those past their deadline.
 
         Nothing is done in the first `lease_ms` of a Redis that has been started again.
         """
@@ -178,8 +189,3 @@ class Claims:
 
 
 _SCRIPTS: Final = ("claim_job", "renew_leases", "release_slots", "reap_leases", "missing_turns", "trim_indexes")
-
-
-def _score(raw: bytes) -> int | None:
-    """A score in an answer of Redis as Unix milliseconds; None where there is none."""
-    return int(float(raw)) if raw else None

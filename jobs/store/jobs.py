@@ -129,10 +129,13 @@ class RedisJobStore:
         return Page(jobs, ids[-1].decode() if len(ids) == limit else None)
 
     async def events(self, job: Job, after: int = 0) -> list[dict[str, Any]]:
-        """The job's events with a sequence above `after`, in order."""
+        """The events that brought the job as it is here from the version `after`, in order."""
+        fields = [f"{JobField.EVENT}{version}" for version in range(after + 1, job.version + 1)]
+        if not fields:
+            return []
         with translate_redis_errors():
-            documents = await self.redis.zrangebyscore(self.keys.events(job.id), f"({after}", "+inf")
-        return unpack_events(job, documents, self.base_url)
+            found = await self.redis.hmget(self.keys.job(job.id), fields)  # type: ignore[misc]  # redis-py types both clients as one
+        return unpack_events(job, [document for document in found if document], self.base_url)
 
     async def erase(self, job: Job) -> None:
         """Forget a job, its events and its deliveries; its id is known to be gone. Raises `Stale`."""

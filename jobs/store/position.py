@@ -51,11 +51,11 @@ async def queue_position(redis: Redis, prefix: str, job: Job, provider_limit: in
     keys, now = Keys(prefix), now_ms()
     with translate_redis_errors():
         job_now, rank, lanes, limit, until, opens_at, *counts = await _look(redis, keys, job, now)
-        status, score, lease = job_now
+        status, score, worker = job_now
         shut_until = max((float(time) for time in (until, opens_at) if time), default=0)
         others = {keys.ready(job.org, each.decode()) for each in lanes} - (set() if rank is None else {_own(keys, job)})
         ahead = (rank or 0) + await _count(redis, others, "+inf" if score is None else f"({score.decode()}")
-    orgs, live, ready, deferred, lost, slots, org_running, provider_running = counts
+    orgs, live, ready, deferred, lost, org_running, slots, provider_running = counts
     return QueuePosition(
         ahead=ahead,
         orgs=orgs,
@@ -66,7 +66,7 @@ async def queue_position(redis: Redis, prefix: str, job: Job, provider_limit: in
         provider_running=provider_running,
         provider_limit=provider_limit,
         shut_ms=max(0, int(shut_until) - now),
-        taken=status not in {None, b"queued"} or int(lease or 0) > now,
+        taken=status not in {None, b"queued"} or worker is not None,
     )
 
 
@@ -77,7 +77,7 @@ def _own(keys: Keys, job: Job) -> str:
 async def _look(redis: Redis, keys: Keys, job: Job, now: int) -> list[Any]:
     org, provider = job.org, job.request.provider
     pipe = redis.pipeline(transaction=False)
-    pipe.hmget(keys.job(job.id), [JobField.STATUS, JobField.SCORE, JobField.LEASE_UNTIL])
+    pipe.hmget(keys.job(job.id), [JobField.STATUS, JobField.SCORE, JobField.WORKER])
     pipe.zrank(_own(keys, job), job.id)
     pipe.smembers(keys.lanes_of_org(org))
     pipe.hget(keys.limits(org), LimitField.MAX_RUNNING)
@@ -85,7 +85,8 @@ async def _look(redis: Redis, keys: Keys, job: Job, now: int) -> list[Any]:
     pipe.hget(keys.pace(provider), PaceField.OPENS_AT)
     for members in (keys.ready_orgs, keys.due, keys.ready_jobs, keys.backing_off, keys.lost):
         pipe.zcard(members)
-    for leased in (keys.slots, keys.running_of_org(org), keys.running_at_provider(provider)):
+    pipe.zcard(keys.running_of_org(org))
+    for leased in (keys.slots, keys.running_at_provider(provider)):
         pipe.zcount(leased, f"({now}", "+inf")
     return await pipe.execute()
 

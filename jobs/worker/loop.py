@@ -91,7 +91,7 @@ class JobLoop:
         await cancel(*self._tasks, self._chores, *self._asides)
         with contextlib.suppress(DarkroomError, TimeoutError):
             async with asyncio.timeout(FAREWELL_SECONDS):
-                await self._claims.release(self.name, self._slots, [])
+                await self._claims.stop(self.name, self._slots)
 
     async def turn(self, turn: str) -> None:
         """Run jobs until there is none, this worker drains, or the turn has lasted long enough."""
@@ -107,7 +107,7 @@ class JobLoop:
                 if not isinstance(claim, Claim):
                     return
                 await self._hold(claim)
-            await self._claims.release(self.name, 0, [turn])
+            await self._claims.end_turns(self.name, [turn])
         except ServiceUnavailable:
             return  # the heartbeat asks for another
 
@@ -165,13 +165,13 @@ class JobLoop:
             return self._lease_ms / 1000
         if self._chores is None or self._chores.done():
             self._chores = asyncio.create_task(self._do_chores(renewal))
-        due = [ms for ms in (renewal.due_ms, renewal.backed_off_ms) if ms is not None]
-        return max(0.5, (min(due) - renewal.now_ms) / 1000) if due else self._lease_ms / 1000
+        due_ms = min(renewal.due_ms, renewal.backed_off_ms or renewal.due_ms)
+        return max(0.5, (due_ms - renewal.now_ms) / 1000)
 
     async def _do_chores(self, renewal: Renewal) -> None:
         """Look after the lost, and ask for turns that are missing. The heartbeat does not wait for it."""
         try:
-            if renewal.due_ms is not None and renewal.due_ms <= renewal.now_ms and self._trusts():
+            if renewal.due_ms <= renewal.now_ms and self._trusts():
                 await self._look_after_the_lost()
             await self._claims.missing_turns(self._slots)
         except ServiceUnavailable:

@@ -85,8 +85,9 @@ class Kept:
     job: Job
     events: list[tuple[int, str]]
     fence: int = 0
-    claimed: bool = False
-    lease_ms: int | None = None
+    worker: str | None = None
+    """In whose hands it is."""
+    astray: bool = False
     later_ms: int | None = None
     ledger: list[bool | None] = field(default_factory=list)
 
@@ -122,7 +123,7 @@ class Kept:
             same = ("images", "attempts", "version", "updated_ms")
             assert replace(after, **{name: getattr(before, name) for name in same}) == before
         elif after.status in {Status.QUEUED, *TERMINAL}:
-            self.claimed, self.lease_ms, self.later_ms = False, None, after.not_before_ms
+            self.worker, self.astray, self.later_ms = None, False, after.not_before_ms
         self.job = after
         if changed.event is not None:
             self.events.append((after.version, changed.event))
@@ -234,6 +235,7 @@ class Engine(RuleBasedStateMachine):
         self.jobs: dict[str, Kept] = {}
         self.keys: dict[tuple[str, str], Known] = {}
         self.workers: list[list[Holding]] = [[], []]
+        self.leases: dict[str, int] = {}
         self.late: list[tuple[str, Job, Changed, int | None]] = []
         self.turns = itertools.count()
         self.limited: set[str] = set()
@@ -328,20 +330,21 @@ class Engine(RuleBasedStateMachine):
             if kept.later_ms is not None and kept.later_ms <= self.now:
                 kept.later_ms = None
         if claim is None:
-            full = {k.job.org for k in jobs if k.lease_ms is not None and k.lease_ms > self.now} & self.limited
-            waiting = [k for k in jobs if k.live and not k.claimed and k.later_ms is k.lease_ms is None]
+            full = {k.job.org for k in jobs if k.worker is not None} & self.limited
+            waiting = [k for k in jobs if k.live and k.worker is k.later_ms is None]
             idle = [k.job.id for k in waiting if k.job.org not in full]
             assert not idle, f"nothing to claim, but {idle} wait"
             return None
         kept = self.jobs[claim.job.id]
-        others = [k for k in jobs if k is not kept and k.job.org == kept.job.org and (k.lease_ms or 0) > self.now]
+        others = [k for k in jobs if k is not kept and k.job.org == kept.job.org and k.worker is not None]
         assert not (others and kept.job.org in self.limited and claim.room), "more of an org than it may run"
         assert kept.live, "claimed after its end"
         assert claim.job == kept.job
         assert claim.fence == max(kept.fence + 1, self.now), "the fence did not grow, or not above the clock"
-        assert kept.lease_ms is None or kept.lease_ms <= self.now, "claimed under a live lease"
+        assert kept.worker is None, "claimed out of a worker's hands"
         assert kept.later_ms is None, "claimed before its backoff was over"
-        kept.fence, kept.lease_ms, kept.claimed = claim.fence, self.now + lease_ms, True
+        kept.fence, kept.worker, kept.astray = claim.fence, worker, False
+        self.leases[worker] = max(self.leases.get(worker, 0), self.now + lease_ms)
         return claim
 
     start = work()(moves.start)
@@ -368,23 +371,39 @@ class Engine(RuleBasedStateMachine):
         held = {h.claim.name: h.claim for h in self.workers[worker]}
         newest = {name for name, claim in held.items() if claim.fence == self.jobs[claim.job.id].fence}
 
-        renewal = self.run(self.claims.renew(f"w{worker}", ttl_ms, 1, held.values()))
+        renewal = self.beat(f"w{worker}", ttl_ms, held)
 
         live = [k for k in (self.jobs[held[name].job.id] for name in newest) if k.live]
         assert renewal.now_ms == self.now
         assert renewal.lost == held.keys() - newest
         assert renewal.canceling == {k.job.id for k in live if k.job.status is Status.CANCELING}
         for kept in live:
-            if kept.claimed:  # not given back meanwhile
-                kept.lease_ms = self.now + ttl_ms
+            if kept.astray:
+                kept.worker, kept.astray = f"w{worker}", False
         self.workers[worker] = [
             h for h in self.workers[worker] if not h.given_back and (deaf or h.claim.name not in renewal.lost)
         ]
 
+    def beat(self, worker, ttl_ms, held):
+        renewal = self.run(self.claims.renew(worker, ttl_ms, 1, held.values()))
+        self.leases[worker] = self.now + ttl_ms
+        known = {claim.job.id for claim in held.values()}
+        for kept in self.held_by({worker}):
+            if kept.job.id not in known and kept.fence + ttl_ms < self.now:  # the answer to its claim never came
+                kept.worker, kept.astray = None, True
+        return renewal
+
+    def held_by(self, workers):
+        return [kept for kept in self.jobs.values() if kept.worker in workers]
+
     @rule(worker=WORKER, politely=st.booleans())
     def die(self, worker, politely):
+        name = f"w{worker}"
         if politely:
-            self.run(self.claims.release(f"w{worker}", 1, [h.claim.turn for h in self.workers[worker]]))
+            self.run(self.claims.stop(name, 1, [h.claim.turn for h in self.workers[worker]]))
+            self.leases.pop(name, None)
+            if self.held_by({name}):
+                self.leases[name] = self.now
         self.workers[worker].clear()
 
     # What nobody does
@@ -394,19 +413,24 @@ class Engine(RuleBasedStateMachine):
         self.now += ms
         self.run(self.redis.set(f"{self.prefix}test:now", self.now))
 
-    @precondition(lambda self: any(k.lease_ms and k.lease_ms > self.now for k in self.jobs.values()))
+    @precondition(lambda self: any(until > self.now for until in self.leases.values()))
     @rule()
     def lapse(self):
         """The next lease runs out, and somebody looks."""
-        self.pass_time(min(k.lease_ms - self.now for k in self.jobs.values() if k.lease_ms and k.lease_ms > self.now))
+        self.pass_time(min(until - self.now for until in self.leases.values() if until > self.now))
         self.reap()
 
     @rule()
     def reap(self):
-        for job_id in self.run(self.claims.reap(0)):
+        overdue = self.run(self.claims.reap(0))
+        dead = {worker for worker, until in self.leases.items() if until <= self.now}
+        for kept in self.held_by(dead):
+            kept.worker, kept.astray = None, True
+        self.leases = {worker: until for worker, until in self.leases.items() if worker not in dead}
+        for job_id in overdue:
             kept = self.jobs[job_id]
             assert kept.job.overdue(self.now)
-            assert kept.lease_ms is None or kept.lease_ms <= self.now, "ended under a live lease"
+            assert kept.worker is None, "ended in living hands"
             self.write("overdue", kept.job, moves.overdue(kept.job, self.now), None, "sent")
 
     @precondition(lambda self: self.late)
@@ -436,12 +460,13 @@ class Engine(RuleBasedStateMachine):
             if not kept.live or kept.later_ms is not None:
                 assert kept.job.id not in ready | lost, f"{kept.job.status}, {kept.job.phase}, and among the ready"
             else:
-                held = kept.claimed or kept.lease_ms is not None
-                assert held or kept.job.id in ready | lost, f"{kept.job.id} is stranded"
+                here, held = kept.job.id in ready | lost, kept.worker is not None
+                assert here is not held, f"{kept.job.id} is {'held and ready' if held else 'stranded'}"
+        assert not ready & lost, "in two places at once"
         counts = self.run(self.stats.counts())
         assert counts["ready"] == len(ready), "one of them is twice among the ready"
         assert counts["deferred"] == sum(k.later_ms is not None for k in jobs)
-        assert counts["running"] == sum(k.claimed and k.job.id not in ready | lost for k in jobs)
+        assert counts["running"] == sum(k.worker is not None for k in jobs)
 
     # How a write goes
 
@@ -451,7 +476,7 @@ class Engine(RuleBasedStateMachine):
         return [h for h in held if attempt(move, h.seen, self.now) is not None]
 
     def salvages(self, kept):
-        if kept.job.status is Status.EXPIRED or (kept.job.status is Status.QUEUED and kept.claimed):
+        if kept.job.status is Status.EXPIRED or (kept.job.status is Status.QUEUED and kept.worker is not None):
             return []
         have = {i.index for i in kept.job.images}
         rows = [row for row in kept.job.attempts if kept.job.status.terminal or row.ended_ms is not None]
@@ -487,6 +512,8 @@ class Engine(RuleBasedStateMachine):
         expected = None if again or before.version == kept.job.version else Stale
         if fence is not None and fence != kept.fence:
             expected = Fenced
+        elif fence is None and not again and kept.worker is not None and changed.job.status is Status.QUEUED:
+            expected = Stale
 
         try:
             self.run(self.store.commit(before, changed, fence))
@@ -532,7 +559,7 @@ class Engine(RuleBasedStateMachine):
             self.send(*self.late.pop())
         for _ in range(5):
             self.pass_time(20_000)
-            self.run(self.claims.renew("healthy", 15_000, 1, []))
+            self.beat("healthy", 15_000, {})
             self.reap()
             for turn in self.run(self.claims.missing_turns(1)):
                 while (claim := self.claim_by(turn, "healthy", 15_000)) is not None:
@@ -611,9 +638,23 @@ FOUND = {
         ("pass_time", {"ms": 50}),
         ("reap", {}),
     ),
+    "a job that is begun after its worker was taken for dead stands in one place": (
+        ("first", {"n": 1, "cancel_after": 60_000, "begin": False}),
+        ("lapse", {}),
+        ("start", {}),
+        ("renew", {"worker": 0, "ttl_ms": 50, "deaf": False}),
+        ("lapse", {}),
+    ),
+    "a claim whose answer never came is given up by the worker that lives on": (
+        ("first", {"n": 1, "cancel_after": 60_000, "begin": False}),
+        ("die", {"worker": 0, "politely": False}),
+        ("pass_time", {"ms": 2_000}),
+        ("renew", {"worker": 0, "ttl_ms": 50, "deaf": False}),
+        ("claim", {"worker": 1, "lease_ms": 2_000, "begin": True}),
+    ),
 }
 """The shortest ways to what the machine has found."""
-UNPICKED = {"first", "claim", "lapse", "pass_time", "reap", "renew"}
+UNPICKED = {"first", "claim", "die", "lapse", "pass_time", "reap", "renew"}
 
 
 def walk(engine, steps):
@@ -642,8 +683,11 @@ MUTATIONS = {
         "not <class .*Stale|move that was refused",
     ),
     "growing fence": ("tonumber(job.fence or '0') + 1", "tonumber(job.fence or '0')", "did not grow"),
-    "lease": ("live and tonumber(job.lease_until or '0') <= now", "live", "under a live lease"),
-    "lost": ("not redis.call('ZSCORE', keys.backing_off, id) then", "false then", "stranded"),
+    "lost": ("  if job.status == 'queued' then", "  if false then", "and lost"),
+    "taken back": ("redis.call('ZREM', keys.lost, claim.id)", "", "held and ready"),
+    "in nobody's hands": ("redis.call('HDEL', key, JobField.worker)", "", "stranded|nothing to claim"),
+    "answer lost": ("go_astray(args.worker, id, now)  -- the", "-- the", "stranded"),
+    "begun astray": ("redis.call('ZADD', keys.lost, 'NX', now_ms(), id)\n  end\nelseif", "end\nelseif", "stranded"),
     "lost when it had begun": ("redis.call('ZADD', keys.lost, 'NX', now, id)", "", "stranded"),
     "lost no more": ("redis.call('ZREM', keys.lost, id)", "", "and lost|before its backoff"),
     "backoff": ("redis.call('ZADD', keys.backing_off, args.not_before_ms, id)", "", "deferred|assert 0 == 1"),
@@ -672,12 +716,13 @@ MUTATIONS = {
 }
 """What is cut out of the scripts, what stands in its place, and the words of the violation."""
 HIDDEN = {
-    "lease": (
+    "taken back": (
         ("first", {"n": 1, "cancel_after": 60_000, "begin": True}),
         ("lapse", {}),
         ("renew", {"worker": 0, "ttl_ms": 50, "deaf": False}),
-        ("claim", {"worker": 0, "lease_ms": 1, "begin": False}),
     ),
+    "answer lost": FOUND["a claim whose answer never came is given up by the worker that lives on"],
+    "begun astray": FOUND["a job that is begun after its worker was taken for dead stands in one place"],
 }
 """The way to a violation that the machine finds, but seldom within a minute."""
 

@@ -26,7 +26,7 @@ from jobs.worker.lease import LeasedJob
 from jobs.worker.output_format import Converter
 from jobs.worker.results import ResultWriter
 from jobs.worker.salvage import Salvager
-from tests.jobs import claims_of, new_job
+from tests.jobs import claims_of, lose_worker, new_job
 
 pytestmark = pytest.mark.anyio
 KEYS = Keys("{test}:")
@@ -235,11 +235,9 @@ async def test_a_picture_of_a_job_that_has_succeeded_without_it_is_added(parts):
     assert parts.spool.names() == []
 
 
-async def taken_over(parts, held):
+async def taken_over(parts):
     """As when a worker lost its lease in a call: another has closed the row, and the job goes on."""
-    await parts.store.redis.hset(KEYS.job(held.now.id), "lease_until", 0)
-    await parts.store.redis.zadd(KEYS.due, {held.now.id: 0})
-    await claims_of(parts.store).reap(0)
+    await lose_worker(parts.store, "worker")
     other = LeasedJob(parts.store, await claims_of(parts.store).claim_next("turn", "other", 15_000))
     await other.apply(lambda j, now: moves.lose(j, now, "another spool"))
     return other
@@ -247,7 +245,7 @@ async def taken_over(parts, held):
 
 async def test_a_picture_of_a_worker_that_lost_its_lease_spares_the_job_another_call(parts):
     held = await parts.held()
-    other = await taken_over(parts, held)
+    other = await taken_over(parts)
     await other.apply(lambda j, now: moves.back_off(j, now, 30_000))
 
     with pytest.raises(results.Fenced):
@@ -261,7 +259,7 @@ async def test_a_picture_of_a_worker_that_lost_its_lease_spares_the_job_another_
 
 async def test_a_late_picture_stays_where_a_second_call_brings_one_for_its_place(parts):
     held = await parts.held()
-    other = await taken_over(parts, held)
+    other = await taken_over(parts)
     await other.apply(lambda j, now: moves.intend(j, now, (0,)))
 
     with pytest.raises(results.Fenced):
@@ -278,7 +276,7 @@ async def test_a_late_picture_stays_where_a_second_call_brings_one_for_its_place
 
 async def test_a_late_picture_takes_no_job_from_whoever_has_just_claimed_it(parts):
     held = await parts.held()
-    other = await taken_over(parts, held)
+    other = await taken_over(parts)
     await other.apply(lambda j, now: moves.back_off(j, now, 0))
     holder = LeasedJob(parts.store, await claims_of(parts.store).claim_next("turn", "holder", 15_000))
 

@@ -34,7 +34,7 @@ from jobs.worker.previews import Previews
 from jobs.worker.results import ResultWriter
 from jobs.worker.run import Runner
 from jobs.worker.salvage import Salvager
-from tests.jobs import new_job
+from tests.jobs import lose_worker, new_job
 
 pytestmark = pytest.mark.anyio
 KEYS = Keys("{test}:")
@@ -123,9 +123,7 @@ class Parts:
         return job
 
     async def look_after_the_lost(self):
-        due = await self.redis.zrange(KEYS.due, 0, -1)
-        await self.redis.zadd(KEYS.due, dict.fromkeys(due, 0))
-        return await self.claims.reap(0)
+        return await lose_worker(self.store, "worker")
 
     async def shut(self):
         await self.breaker.record_call(self.breaker.ended_call("gemini", "m", "bad", 1))

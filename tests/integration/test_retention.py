@@ -86,6 +86,7 @@ async def test_past_retention_nothing_is_left_but_what_says_that_it_is_gone(stor
 
     await retention_passes(redis)
     await claims_of(store).trim()
+    await claims_of(store).stop("worker", 1)
 
     left = {key.decode().removeprefix(PREFIX) for key in await redis.keys("*")}
     assert {name for name in left if not name.startswith(KNOWN_TO_BE_GONE)} == {KEYS.virtual_time.removeprefix(PREFIX)}

@@ -1,11 +1,11 @@
 -- Give a turn its next job under a lease and a fresh fencing number; with nothing to do, take the turn back.
 -- Lost jobs come first, whatever room there is: what is stored of them is paid for, and taking it calls nobody.
--- Includes: lanes.
+-- Includes: lanes, holding.
 local now = now_ms()
 local lease_until = now + args.lease_ms
 local room_at = rooms(args.limits, now)
 local lanes = redis.call('SMEMBERS', keys.lanes)
-local set_back = redis.call('EXISTS', keys.backing_off, keys.throttled_orgs, keys.lost) > 0  -- seldom
+local set_back = redis.call('EXISTS', keys.backing_off, keys.lost) > 0  -- seldom
 if set_back then
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', keys.backing_off, '-inf', now, 'LIMIT', 0, 20)) do
     redis.call('ZREM', keys.backing_off, id)
@@ -14,7 +14,6 @@ if set_back then
       make_ready(job.org, job.provider, id, job.score)
     end
   end
-  let_in_due(now)
   lanes = redis.call('SMEMBERS', keys.lanes)
 end
 local budget = {orgs = 50}
@@ -24,7 +23,7 @@ local function next_org()
   local chosen, least
   for _, lane in ipairs(lanes) do
     if may_claim(room_at, lane) then
-      each_org(lane, now, budget, function(org, tag)
+      each_org(lane, budget, function(org, tag)
         if not least or tag < least or (tag == least and org < chosen) then
           chosen, least = org, tag
         end
@@ -103,14 +102,13 @@ for _ = 1, 100 do
     return first_opening()
   end
   local key = keys.job(id)
-  local job = read(key, JobField.status, JobField.lease_until, JobField.document, JobField.deadline, JobField.org,
-    JobField.provider, JobField.fence, JobField.schema, JobField.expected_seconds,
-    JobField.astray)
+  local job = read(key, JobField.status, JobField.worker, JobField.document, JobField.deadline, JobField.org,
+    JobField.provider, JobField.fence, JobField.schema, JobField.expected_seconds)
   if turn then
     pay(turn, job.expected_seconds)
   end
   local live = job.status == 'queued' or job.status == 'running' or job.status == 'canceling'
-  local free = live and tonumber(job.lease_until or '0') <= now
+  local free = live and not job.worker
   if free and tonumber(job.schema or '1') > args.schema then
     redis.call('ZADD', keys.backing_off, now + 5000, id)  -- for a newer worker, and in nobody's way meanwhile
     return {id, job.schema}
@@ -119,22 +117,18 @@ for _ = 1, 100 do
     local state, probing = room_at(job.provider)
     local room = state ~= 'shut'
     if lost then
-      room = state == 'free' and not probing and not runs_enough(job.org, now)
-    end
-    if lost and job.astray == '1' then  -- it was queued when its lease ran out first
-      leave_lanes(job.org, job.provider, id)
+      room = state == 'free' and not probing and not runs_enough(job.org)
     end
     -- Above the clock: a replica that takes over without the last claim cannot give its number out again.
     local fence = math.max(tonumber(job.fence or '0') + 1, now)
-    redis.call('HSET', key, JobField.fence, fence, JobField.lease_until, lease_until, JobField.worker, args.worker,
-      JobField.astray, 0)
-    redis.call('ZADD', keys.due, math.min(tonumber(job.deadline), lease_until), id)
+    redis.call('HSET', key, JobField.fence, fence, JobField.worker, args.worker, JobField.astray, 0)
+    redis.call('ZADD', keys.workers, 'GT', lease_until, args.worker)  -- a sign of life
+    take_hold(args.worker, job.org, id, fence, now, job.status == 'canceling')
     local wake_ms
     if room then
       redis.call('ZADD', keys.running_at_provider(job.provider), lease_until, room_of(id, fence))
       wake_ms = count_call(job.provider, now) and wake_in(job.provider, now)
     end
-    redis.call('ZADD', keys.running_of_org(job.org), lease_until, id)
     if args.begins then
       redis.call('ZADD', keys.turns, lease_until, args.turn)  -- and then with each heartbeat
     end

@@ -1,11 +1,11 @@
 -- Write a move of a job, or several made one after the other: record, events, indexes and news together, or nothing at all.
 -- Refused when another move came first ('stale') or another worker holds the job ('fenced').
 -- Documents: the record, each event, each delivery.
--- Includes: calls, index, lanes, outbox, record.
+-- Includes: calls, index, lanes, holding, outbox, record.
 local id, org, status, provider = args.id, args.org, args.status, args.provider
 local key = keys.job(id)
-local held = read(key, JobField.version, JobField.fence, JobField.document, JobField.lease_until, JobField.provider,
-  JobField.score, JobField.deadline, JobField.astray)
+local held = read(key, JobField.version, JobField.fence, JobField.document, JobField.status, JobField.worker,
+  JobField.provider, JobField.score, JobField.deadline, JobField.astray)
 if not held.version then
   return 'missing'
 end
@@ -18,45 +18,45 @@ if tonumber(held.version) ~= args.seen then
   end
   return 'stale'
 end
-if status == 'queued' and not args.fence and tonumber(held.lease_until or '0') > now_ms() then
+if status == 'queued' and not args.fence and held.worker then
   return 'stale'  -- it was claimed just now: whoever holds it is about to begin
 end
 local live = status == 'queued' or status == 'running' or status == 'canceling'
+local written = {JobField.document, ARGV[3], JobField.version, args.version, JobField.status, status}
 if live then
-  redis.call('HSET', key, JobField.document, ARGV[3], JobField.version, args.version, JobField.status, status,
-    JobField.deadline, args.deadline_ms, JobField.expected_seconds, args.expected_seconds,
-    JobField.provider, provider, JobField.room_need, args.room_need, JobField.schema, args.schema)
-else
-  redis.call('HSET', key, JobField.document, ARGV[3], JobField.version, args.version, JobField.status, status)
+  for _, word in ipairs({JobField.deadline, args.deadline_ms, JobField.expected_seconds, args.expected_seconds,
+    JobField.provider, provider, JobField.room_need, args.room_need, JobField.schema, args.schema}) do
+    table.insert(written, word)
+  end
 end
-local events = {}
 for place, version in ipairs(args.events) do
-  events[2 * place - 1], events[2 * place] = version, ARGV[3 + place]
+  table.insert(written, event_field(version))
+  table.insert(written, ARGV[3 + place])
 end
-if events[1] then
-  redis.call('ZADD', keys.events(id), unpack(events))
+redis.call('HSET', key, unpack(written))
+if live and args.deadline_ms ~= tonumber(held.deadline) then
+  redis.call('ZADD', keys.due, args.deadline_ms, id)
 end
 if live and status ~= 'queued' then
-  local lease_until = tonumber(held.lease_until or math.huge)
-  if math.min(args.deadline_ms, lease_until) ~= math.min(tonumber(held.deadline or 0), lease_until) then
-    redis.call('ZADD', keys.due, math.min(args.deadline_ms, lease_until), id)
+  if status == 'canceling' and held.worker then
+    redis.call('HSET', keys.held_by(held.worker), id, held_entry(held.fence, true))
+  elseif held.astray == '1' and held.status == 'queued' then  -- begun by who was taken for dead
+    leave_lanes(org, held.provider, id)
+    redis.call('ZADD', keys.lost, 'NX', now_ms(), id)
   end
 elseif held.provider then  -- a record that had ended stands nowhere
-  if held.lease_until then
-    if args.frees_room and held.fence then
-      redis.call('ZREM', keys.running_at_provider(held.provider), room_of(id, held.fence))
-    end
-    redis.call('ZREM', keys.running_of_org(org), id)
-    let_in(org)
+  if args.frees_room and (held.worker or held.astray == '1') then
+    redis.call('ZREM', keys.running_at_provider(held.provider), room_of(id, held.fence))
   end
-  if not held.lease_until or held.astray == '1' then
+  if held.worker then
+    let_go(held.worker, org, id)
+  else
     leave_lanes(org, held.provider, id)
     redis.call('ZREM', keys.backing_off, id)
     redis.call('ZREM', keys.lost, id)
   end
   if status == 'queued' then
-    redis.call('HDEL', key, JobField.lease_until, JobField.worker, JobField.astray)
-    redis.call('ZADD', keys.due, args.deadline_ms, id)
+    redis.call('HDEL', key, JobField.worker, JobField.astray)
     if args.not_before_ms then
       redis.call('ZADD', keys.backing_off, args.not_before_ms, id)
     else
@@ -65,13 +65,13 @@ elseif held.provider then  -- a record that had ended stands nowhere
   else
     redis.call('ZREM', keys.due, id)
     redis.call('HDEL', key, JobField.provider, JobField.score, JobField.expected_seconds, JobField.deadline,
-      JobField.room_need, JobField.schema, JobField.lease_until, JobField.worker, JobField.astray)
+      JobField.room_need, JobField.schema, JobField.worker, JobField.astray)
     redis.call('PEXPIREAT', key, args.expires_ms)
-    redis.call('PEXPIREAT', keys.events(id), args.expires_ms)
     redis.call('ZADD', keys.index_ends, args.expires_ms, index_entry('job', id, org))
     redis.call('SET', keys.tombstone(id), org, 'PXAT', args.expires_ms + args.keep_tombstone_ms)
     if args.salvageable then  -- a call is open: when its worker has died, nobody else knows of what it stored
-      redis.call('ZADD', keys.pending_salvage, held.lease_until or 0, id)
+      local lease_until = held.worker and redis.call('ZSCORE', keys.workers, held.worker)
+      redis.call('ZADD', keys.pending_salvage, lease_until or 0, id)
     end
   end
 end

@@ -77,8 +77,8 @@ end
 redis.call('HSET', keys.job(id), JobField.document, ARGV[3], JobField.version, args.version, JobField.status, 'queued',
   JobField.schema, args.schema,
   JobField.org, org, JobField.provider, provider, JobField.score, args.score, JobField.deadline, args.deadline_ms,
-  JobField.expected_seconds, args.expected_seconds, JobField.room_need, args.room_need)
-redis.call('ZADD', keys.events(id), args.version, ARGV[4])
+  JobField.expected_seconds, args.expected_seconds, JobField.room_need, args.room_need,
+  event_field(args.version), ARGV[4])
 redis.call('ZADD', keys.jobs_of_org(org), 0, id)
 redis.call('ZADD', keys.due, args.deadline_ms, id)
 make_ready(org, provider, id, args.score)

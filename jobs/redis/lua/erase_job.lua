@@ -1,8 +1,8 @@
 -- Forget a job and all that was said of it; what stays is whose it was, so that asking for it is answered with 410.
 -- What it has reserved and cannot be charged any more is given back. Refused (0) when a move came first.
--- Includes: index, lanes, outbox, record.
+-- Includes: index, lanes, holding, outbox, record.
 local id, org = args.id, args.org
-local held = read(keys.job(id), JobField.version, JobField.provider)
+local held = read(keys.job(id), JobField.version, JobField.provider, JobField.worker)
 if held.version and tonumber(held.version) ~= args.seen then
   return 0
 end
@@ -24,10 +24,11 @@ for _, delivery in ipairs(redis.call('LRANGE', keys.deliveries_of_job(id), 0, -1
 end
 if held.provider then
   leave_lanes(org, held.provider, id)
-  redis.call('ZREM', keys.running_of_org(org), id)
-  let_in(org)
+  if held.worker then
+    let_go(held.worker, org, id)
+  end
 end
-redis.call('DEL', keys.job(id), keys.events(id), keys.deliveries_of_job(id))
+redis.call('DEL', keys.job(id), keys.deliveries_of_job(id))
 redis.call('ZREM', keys.jobs_of_org(org), id)
 redis.call('ZREM', keys.index_ends, index_entry('job', id, org))
 for _, index in ipairs({keys.due, keys.backing_off, keys.lost, keys.pending_salvage}) do

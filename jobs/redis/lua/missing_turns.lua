@@ -8,7 +8,6 @@ for _, turn in ipairs(redis.call('ZRANGEBYSCORE', keys.arq_turns, '-inf', now - 
   redis.call('ZREM', keys.turns, turn)
   redis.call('DEL', keys.arq_turn(turn))
 end
-let_in_due(now)
 local budget = {orgs = 50}
 local work = redis.call('ZCARD', keys.lost) + redis.call('ZCOUNT', keys.backing_off, '-inf', now)
 for _, lane in ipairs(redis.call('SMEMBERS', keys.lanes)) do
@@ -17,7 +16,7 @@ for _, lane in ipairs(redis.call('SMEMBERS', keys.lanes)) do
     if room_at(provider_of(lane)) == 'free' then
       most = math.min(most, work + paced(provider_of(lane), now))
     end
-    each_org(lane, now, budget, function(org)
+    each_org(lane, budget, function(org)
       work = math.min(most, work + redis.call('ZCARD', keys.ready(org, lane)))
       return work >= most
     end)

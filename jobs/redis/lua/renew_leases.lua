@@ -1,58 +1,87 @@
--- A worker's heartbeat: its slots live on, its leases, rooms and turns are renewed. Answers which of its claims (by their place)
--- it has lost, the jobs that are to be canceled, and when the next job is due to be looked at.
+-- A worker's heartbeat: with it live its slots, its turns, the rooms of its calls, and all jobs in its hands. Answers which of
+-- its claims (by their place) it has lost, the jobs that are to be canceled, and when something is due to be looked at.
+-- Includes: lanes, holding.
 local now = now_ms()
 local lease_until = now + args.lease_ms
-local offered = {}
-for slot = 1, args.slots do
-  offered[#offered + 1] = lease_until
-  offered[#offered + 1] = args.worker .. '/' .. slot
-end
-if args.slots > 0 then
-  redis.call('ZADD', keys.slots, unpack(offered))
-end
-redis.call('ZADD', keys.workers, lease_until, args.worker)
-for _, ended in ipairs({keys.workers, keys.slots, keys.turns}) do
-  redis.call('ZREMRANGEBYSCORE', ended, '-inf', now)
-end
--- What is written of many jobs goes into each index at once: a heartbeat reads and writes each job's hash, and no more.
-local renewed, orgs = {}, {}
-local function renew(index, score, member)
-  renewed[index] = renewed[index] or {}
-  table.insert(renewed[index], score)
-  table.insert(renewed[index], member)
+
+-- Renew many members of an index at once.
+local function renew(index, members, only_those_there)
+  if members[1] then
+    local words = {index, only_those_there and 'XX' or nil}
+    for _, member in ipairs(members) do
+      words[#words + 1] = lease_until
+      words[#words + 1] = member
+    end
+    redis.call('ZADD', unpack(words))
+  end
 end
 
-local lost, canceling, turns = {}, {}, {}
+local slots, turns, rooms_at = {}, {}, {}
+for slot = 1, args.slots do
+  slots[slot] = args.worker .. '/' .. slot
+end
 for place, claim in ipairs(args.claims) do
-  local key = keys.job(claim.id)
-  local held = read(key, JobField.fence, JobField.status, JobField.deadline, JobField.org, JobField.worker)
-  turns[#turns + 1] = lease_until
-  turns[#turns + 1] = claim.turn
+  turns[place] = claim.turn
+  rooms_at[claim.provider] = rooms_at[claim.provider] or {}
   for _, room in ipairs(claim.rooms) do  -- whatever became of the job: its calls are open
-    renew(keys.running_at_provider(claim.provider), lease_until, room)
+    table.insert(rooms_at[claim.provider], room)
   end
-  if tonumber(held.fence) ~= claim.fence then
+end
+renew(keys.slots, slots)
+renew(keys.workers, {args.worker})
+renew(keys.turns, turns)
+for provider, rooms in pairs(rooms_at) do
+  renew(keys.running_at_provider(provider), rooms, true)
+end
+for _, ended in ipairs({keys.slots, keys.turns}) do
+  redis.call('ZREMRANGEBYSCORE', ended, '-inf', now)
+end
+
+local held = {}
+local entries = redis.call('HGETALL', keys.held_by(args.worker))
+for i = 1, #entries, 2 do
+  held[entries[i]] = entries[i + 1]
+end
+
+-- A claim that is not among what this worker holds: another has the job; or it ended or was given back just now; or it went
+-- astray, and nobody has claimed it yet: then it is this worker's again.
+local function look_at(claim)
+  local key = keys.job(claim.id)
+  local job = read(key, JobField.fence, JobField.status, JobField.org, JobField.provider, JobField.astray)
+  if tonumber(job.fence) ~= claim.fence then
+    return 'lost'
+  elseif job.astray == '1' then
+    leave_lanes(job.org, job.provider, claim.id)
+    redis.call('ZREM', keys.lost, claim.id)
+    redis.call('HSET', key, JobField.worker, args.worker, JobField.astray, 0)
+    take_hold(args.worker, job.org, claim.id, claim.fence, now, job.status == 'canceling')
+    return job.status
+  end
+end
+
+local lost, canceling, told = {}, {}, {}
+for place, claim in ipairs(args.claims) do
+  local entry, status = held[claim.id], nil
+  if entry == held_entry(claim.fence) then
+    status = 'running'
+  elseif entry == held_entry(claim.fence, true) then
+    status = 'canceling'
+  else
+    status = look_at(claim)
+  end
+  told[claim.id] = true
+  if status == 'lost' then
     lost[#lost + 1] = place
-  elseif held.worker and (held.status == 'queued' or held.status == 'running' or held.status == 'canceling') then
-    -- one without a worker was given back just now: with a lease it would stand in a lane, and nobody could claim it
-    redis.call('HSET', key, JobField.lease_until, lease_until)
-    renew(keys.running_of_org(held.org), lease_until, claim.id)
-    renew(keys.due, math.min(tonumber(held.deadline), lease_until), claim.id)
-    orgs[held.org] = true
-    if held.status == 'canceling' then
-      canceling[#canceling + 1] = claim.id
-    end
+  elseif status == 'canceling' then
+    canceling[#canceling + 1] = claim.id
   end
 end
-if turns[1] then
-  redis.call('ZADD', keys.turns, unpack(turns))
+for id, entry in pairs(held) do
+  if not told[id] and tonumber(string.match(entry, '%d+')) + args.lease_ms < now then
+    go_astray(args.worker, id, now)  -- the answer to its claim has not come: a fence is not below its time
+  end
 end
-for index, members in pairs(renewed) do
-  redis.call('ZADD', index, 'XX', unpack(members))
-end
-for org in pairs(orgs) do
-  redis.call('ZADD', keys.throttled_orgs, 'XX', 'LT', lease_until, org)  -- a lease may have become shorter
-end
-local due = redis.call('ZRANGE', keys.due, 0, 0, 'WITHSCORES')[2] or ''
+local due = redis.call('ZRANGE', keys.due, 0, 0, 'WITHSCORES')[2]
+local first_lease = redis.call('ZRANGE', keys.workers, 0, 0, 'WITHSCORES')[2]
 local backing_off = redis.call('ZRANGE', keys.backing_off, 0, 0, 'WITHSCORES')[2] or ''
-return {now, due, backing_off, lost, canceling}
+return {now, math.min(due or math.huge, first_lease), backing_off, lost, canceling}

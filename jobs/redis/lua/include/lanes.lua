@@ -45,7 +45,7 @@ local function make_ready(org, provider, id, score)
     redis.call('ZADD', keys.ready_orgs, tag, org)
   end
   redis.call('SADD', keys.lanes_of_org(org), lane)
-  if not redis.call('ZSCORE', keys.throttled_orgs, org) then
+  if redis.call('SISMEMBER', keys.full_orgs, org) == 0 then
     stand_in(lane, org, tag)
   end
 end
@@ -84,34 +84,26 @@ local function limits_of(org)
 end
 
 -- Whether an org runs as many jobs as it may.
-local function runs_enough(org, now)
+local function runs_enough(org)
   local limit = limits_of(org).maxRunning
-  return limit and redis.call('ZCOUNT', keys.running_of_org(org), '(' .. now, '+inf') >= tonumber(limit)
+  return limit and redis.call('ZCARD', keys.running_of_org(org)) >= tonumber(limit)
 end
 
 -- An org that runs as many jobs as it may stands in no lane, so that no claim has to pass it over, however many there are.
--- It is let in again when a job of its ends, when its limits change, and by the end of its first lease at the latest.
-local function set_aside(org, now)
-  local first = redis.call('ZRANGEBYSCORE', keys.running_of_org(org), '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
-  redis.call('ZADD', keys.throttled_orgs, first or now + 15000, org)
+-- It is let in again when a worker lets go of a job of its, or when its limits change.
+local function set_aside(org)
+  redis.call('SADD', keys.full_orgs, org)
   for _, lane in ipairs(redis.call('SMEMBERS', keys.lanes_of_org(org))) do
     stand_out(lane, org)
   end
 end
 
 local function let_in(org)
-  if redis.call('ZREM', keys.throttled_orgs, org) == 1 then
+  if redis.call('SREM', keys.full_orgs, org) == 1 then
     local tag = redis.call('ZSCORE', keys.ready_orgs, org)
     for _, lane in ipairs(redis.call('SMEMBERS', keys.lanes_of_org(org))) do
       stand_in(lane, org, tag)
     end
-  end
-end
-
--- Let in the orgs whose first lease may have ended, as many as one script should.
-local function let_in_due(now)
-  for _, org in ipairs(redis.call('ZRANGEBYSCORE', keys.throttled_orgs, '-inf', now, 'LIMIT', 0, 100)) do
-    let_in(org)
   end
 end
 
@@ -136,7 +128,7 @@ end
 -- Show the orgs whose jobs wait in a lane, the next one first, until `enough` has seen what it wants. What is passed over
 -- on the way is met once: orgs that run as many as they may, or that have nothing left there. More than `budget.orgs` of
 -- them are left to the next script.
-local function each_org(lane, now, budget, enough)
+local function each_org(lane, budget, enough)
   local from = 0
   while budget.orgs > 0 do
     local orgs = redis.call('ZRANGE', keys.orgs_in_lane(lane), from, from + 9, 'WITHSCORES')
@@ -147,8 +139,8 @@ local function each_org(lane, now, budget, enough)
       if not first_in(orgs[i], lane) then
         leave_lane(orgs[i], lane)
         budget.orgs = budget.orgs - 1
-      elseif runs_enough(orgs[i], now) then
-        set_aside(orgs[i], now)
+      elseif runs_enough(orgs[i]) then
+        set_aside(orgs[i])
         budget.orgs = budget.orgs - 1
       elseif enough(orgs[i], tonumber(orgs[i + 1])) then
         return

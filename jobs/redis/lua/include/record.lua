@@ -7,6 +7,11 @@ local function counters(org, api_key, day)
   return found
 end
 
+-- The field of a job's hash that has what the outside heard of a version of it.
+local function event_field(version)
+  return string.format('%s%.0f', JobField.event, version)
+end
+
 -- Tell every process that a job has changed, how it stands, and whose it is. The subject comes last: it is the rest of
 -- the line.
 local function publish_change(id, version, status, org, subject)
