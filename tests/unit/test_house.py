@@ -1,6 +1,7 @@
 """The house stays one that a newcomer can draw: its files, classes and functions have bounds."""
 
 import ast
+import functools
 import re
 import statistics
 from pathlib import Path
@@ -20,9 +21,13 @@ DOCUMENTS = [*MODULES, ROOT / "README.md", *ROOT.glob("app/**/README.md"), *ROOT
 NAMES = [path.relative_to(ROOT).as_posix() for path in MODULES]
 
 
+@functools.cache
+def tree(path):
+    return ast.parse(path.read_text())
+
+
 def lengths(path, *kinds):
-    tree = ast.parse(path.read_text())
-    return {n.name: n.end_lineno - n.lineno + 1 for n in ast.walk(tree) if isinstance(n, kinds)}
+    return {n.name: n.end_lineno - n.lineno + 1 for n in ast.walk(tree(path)) if isinstance(n, kinds)}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=NAMES)
@@ -43,7 +48,7 @@ def test_a_function_has_seven_lines_in_the_median():
 
 @pytest.mark.parametrize("path", MODULES, ids=NAMES)
 def test_each_module_says_in_a_sentence_what_lives_there(path):
-    assert (ast.get_docstring(ast.parse(path.read_text())) or "").count(" ") >= 2
+    assert (ast.get_docstring(tree(path)) or "").count(" ") >= 2
 
 
 @pytest.mark.parametrize("path", EVERY_MODULE, ids=lambda path: str(path.relative_to(ROOT)))
