@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from msgspec import Struct, to_builtins
 
+from app.simulator.clock import Clock
+
 _DELAY: Final = re.compile(r"\[delay=(\d+(?:\.\d+)?)\]")
 _AFTER: Final = re.compile(r"\[retry-after=(\d+)\]")
 _FAULT: Final = re.compile(
@@ -55,6 +57,7 @@ class Bench:
 
     def __init__(self, delay: float) -> None:
         self.delay = delay
+        self.clock = Clock()
         self.jitter = 0.0
         self.rate = 0
         """Calls that are served in any one second; the rest are refused with 429. 0: all of them."""

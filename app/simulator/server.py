@@ -16,8 +16,10 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from msgspec import Struct
 
-from app.simulator import automatic1111, comfyui, gemini, openai_edits, openai_images
-from app.simulator.comfyui_queue import ComfyQueue
+from app.simulator import automatic1111, gemini, openai_edits, openai_images
+from app.simulator.comfyui import routes as comfyui
+from app.simulator.comfyui.classes import CHECKPOINTS
+from app.simulator.comfyui.server import Server as ComfyUI
 from app.simulator.faults import Bench
 from app.simulator.wire import CUT_HERE, AnyRequest, Cut, answer, bench
 
@@ -36,14 +38,14 @@ def create_simulator(desk: Bench) -> ASGIApp:
             *openai_images.handlers,
             *openai_edits.handlers,
             *gemini.handlers,
-            *comfyui.handlers,
+            comfyui.router,
             *automatic1111.handlers,
             state,
             calls,
             control,
             reset,
         ],
-        state=State({"bench": desk, "comfyui": ComfyQueue(desk), "webui": automatic1111.WebUI()}),
+        state=State({"bench": desk, "comfyui": ComfyUI(desk, CHECKPOINTS), "webui": automatic1111.WebUI()}),
         request_max_body_size=200 * 1024 * 1024,
         openapi_config=None,
         logging_config=None,
@@ -124,6 +126,12 @@ def _cutting(app: ASGIApp) -> ASGIApp:
             if not cut:
                 await send(message)
 
-        await app(scope, receive, unless_cut if scope["type"] == ScopeType.HTTP else send)
+        async def unless_killed(message: Message) -> None:
+            if message["type"] == "websocket.close" and message.get("code") == comfyui.KILLED:
+                receive.__self__.transport.abort()  # type: ignore[attr-defined]  # uvicorn hands out its own method
+                return
+            await send(message)
+
+        await app(scope, receive, unless_cut if scope["type"] == ScopeType.HTTP else unless_killed)
 
     return server

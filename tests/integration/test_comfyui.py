@@ -7,7 +7,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from app.simulator.comfyui_queue import CHECKPOINTS
+from app.simulator.comfyui.classes import CHECKPOINTS
 from app.simulator.draw import draw
 from jobs.catalog.families import Catalog
 from jobs.errors import ConfigurationError, Outcome, ProviderError
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 MODEL = CHECKPOINTS[0]
 FAILING = """{"1": {"class_type": "DrFail", "inputs": {}},
-  "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0]}}}"""
+  "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}}}"""
 SOURCE = Picture(data=draw("a mug", "beef", 64, 48), media_type="image/png")
 
 
