@@ -48,14 +48,33 @@ def test_a_worker_that_is_killed_in_a_run_leaves_it_to_another_which_asks_for_it
 ):
     job_id = started(client, "[delay=8] An orphaned fox")
     wait_until(lambda: shared_simulator.bench.calls("orphaned"), what="the run")
-    gateway.workers[-1].kill()
-    gateway.workers.pop().wait()
-    gateway.start_worker()
+    kill_the_worker(gateway)
 
     ended = job(client, job_id, "?wait=90&until=terminal")
 
     assert ended["status"] == "succeeded"
     assert len(ended["attempts"]) == len(shared_simulator.bench.calls("orphaned")) == 1
+
+
+def test_a_run_that_nobody_can_ask_about_is_not_started_again_when_its_worker_is_killed(
+    gateway, client, shared_simulator
+):
+    fox = {"provider": "automatic1111", "model": "sd-xl", "size": "64x64", "prompt": "[delay=4] A lost hare"}
+    job_id = client.post(JOBS, json=fox).json()["data"]["id"]
+    wait_until(lambda: shared_simulator.bench.calls("lost"), what="the run")
+    kill_the_worker(gateway)
+
+    ended = job(client, job_id, "?wait=90&until=terminal")
+
+    assert ended["status"] == "failed"
+    assert len(ended["attempts"]) == len(shared_simulator.bench.calls("lost")) == 1
+
+
+def kill_the_worker(gateway):
+    """Another takes its place."""
+    gateway.workers[-1].kill()
+    gateway.workers.pop().wait()
+    gateway.start_worker()
 
 
 def test_a_canceled_job_ends_its_own_run_and_leaves_anothers(client, shared_simulator):

@@ -23,6 +23,11 @@ pytestmark = pytest.mark.anyio
 MODEL = CHECKPOINTS[0]
 FAILING = """{"1": {"class_type": "DrFail", "inputs": {}},
   "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}}}"""
+IN_PART = """{"1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 48, "batch_size": 1, "color": 0}},
+  "2": {"class_type": "DrSleep", "inputs": {"image": ["1", 0], "seconds": 100, "steps": 1000, "seed": 0}},
+  "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "x"}},
+  "4": {"class_type": "SaveImage", "inputs": {"images": ["1", 0]}}}"""
+"""A server runs the first output of it, and leaves out the second."""
 SOURCE = Picture(data=draw("a mug", "beef", 64, 48), media_type="image/png")
 
 
@@ -127,6 +132,32 @@ async def test_a_failing_node_is_named_and_nothing_else_of_the_server(simulator)
     assert failed.value.error.message == "node 1 (DrFail) failed: RuntimeError"
 
 
+async def test_a_graph_of_which_a_part_would_be_run_is_refused_and_that_part_is_canceled(simulator):
+    async with opened(simulator.url, IN_PART) as provider, httpx.AsyncClient(base_url=simulator.url) as server:
+        with pytest.raises(ProviderError, match=r"node 4 .SaveImage.: Required input is missing") as refused:
+            await made(provider, order())
+
+        async with asyncio.timeout(30):
+            while (await server.get("/prompt")).json()["exec_info"]["queue_remaining"]:
+                await asyncio.sleep(0.01)
+    assert refused.value.outcome is Outcome.REFUSED
+    assert len(simulator.bench.calls()) == 1
+
+
+async def test_a_run_that_somebody_else_interrupts_is_the_servers_trouble(comfyui, simulator):
+    steps = []
+    run = asyncio.create_task(begun(comfyui, order("[delay=4] A fox", size="64x64"), steps))
+    await until(lambda: of(Progressed, steps))
+    async with httpx.AsyncClient(base_url=simulator.url) as stranger:
+        await stranger.post("/interrupt")
+
+    with pytest.raises(ProviderError) as interrupted:
+        await run
+
+    assert interrupted.value.error.details["reason"] == "provider_interrupted"
+    assert len(simulator.bench.calls()) == 1
+
+
 @pytest.mark.parametrize("seconds", [0, 3], ids=["its socket drops", "it is away as the run ends"])
 async def test_a_server_that_is_out_of_reach_in_a_run_costs_no_more_than_its_news(simulator, seconds):
     with running_relay(int(simulator.url.rpartition(":")[2])) as relay:
@@ -176,24 +207,21 @@ async def test_who_asks_again_by_the_handle_gets_the_run_that_is_there(comfyui, 
     assert len(simulator.bench.calls()) == 1
 
 
+@pytest.mark.parametrize("version", ["0.33.0", "0.3.64"])
 @pytest.mark.parametrize("place", ["running", "pending"])
-async def test_a_cancel_ends_the_run_that_it_names_and_no_other(comfyui, simulator, place):
-    async with opened(simulator.url) as stranger:
-        first, second = [], []
-        runs = [
-            asyncio.create_task(begun(provider, order(f"[delay=1] {name}", size="64x64"), steps))
-            for provider, name, steps in ((comfyui, "first", first), (stranger, "second", second))
-        ]
+async def test_a_cancel_ends_the_run_that_it_names_and_no_other(comfyui, simulator, place, version):
+    first, second = [], []
+    async with httpx.AsyncClient(base_url=simulator.url) as server, opened(simulator.url) as stranger:
+        await server.post("/_simulator/comfyui/restart", json={"version": version})
+        runs = [asyncio.create_task(begun(comfyui, order("[delay=2] first", size="64x64"), first))]
+        await until(lambda: of(Progressed, first))
+        runs.append(asyncio.create_task(begun(stranger, order("[delay=0] second", size="64x64"), second)))
         await until(lambda: len(simulator.bench.calls()) == 2)
-        ours = first if (place == "running") == bool(of(Progressed, first)) else second
-        await until(lambda: of(Progressed, first) or of(Progressed, second))
-        ours = first if (place == "running") == bool(of(Progressed, first)) else second
-        provider = comfyui if ours is first else stranger
+        provider, ours, theirs = (comfyui, first, second) if place == "running" else (stranger, second, first)
 
         assert await provider.cancel(ours[0].handle)
 
         ends = await asyncio.gather(*runs, return_exceptions=True)
-    theirs = second if ours is first else first
     assert len(of(Picture, theirs)) == 1
     assert of(Picture, ours) == []
     assert [end.outcome for end in ends if end is not None] == [Outcome.REFUSED]
