@@ -15,15 +15,16 @@ import pybase64
 from msgspec import Struct
 from msgspec.structs import replace
 
+from jobs.errors import ProviderError
 from jobs.model.picture import Picture
 from jobs.pictures.sniff import pillow
 from jobs.pictures.text_chunks import without_text
 from jobs.providers import fresh
-from jobs.providers.answers import documents, once
+from jobs.providers.answers import Document, documents, once
 from jobs.providers.base import Accepted, Answered, Order, Progressed, Step
 from jobs.providers.elsewhere import Elsewhere
 from jobs.providers.errors import judged
-from jobs.providers.found import Place, told
+from jobs.providers.found import DAMAGED, Place, instead, told, unread
 from jobs.providers.options import merged
 from jobs.providers.outcomes import CONNECT_SECONDS, bad_response, cut, refused_model, refused_request, unreadable
 from jobs.providers.replies import count, each, member
@@ -92,12 +93,14 @@ class Automatic1111:
                     yield progressed
         finally:
             posting.cancel()
-        steps = await _read(await posting, order.n, Elsewhere(self._base_url))
+        content, failure = await posting
+        found = [document async for document in documents(once(content))]
         yield Answered(status=_OK, request_id=task_id)
+        steps = await _read(found, order.n, Elsewhere(self._base_url))
         for step in (*steps, *ignored):
             yield _without_words(step)
         if not any(isinstance(step, Picture) for step in steps):
-            raise bad_response(f"the provider answered without a picture{told(steps)}")
+            raise failure or _without_picture(found, steps)
 
     async def cancel(self, handle: str) -> bool:
         """See `Cancelable.cancel`. An interrupt names no run: it is sent while the running one is known to be ours."""
@@ -123,18 +126,20 @@ class Automatic1111:
                 return str(member(known, "title"))
         raise refused_model(_OK, None)
 
-    async def _post(self, path: str, body: Mapping[str, Any], seconds: float) -> bytes:
+    async def _post(self, path: str, body: Mapping[str, Any], seconds: float) -> tuple[bytes, ProviderError | None]:
+        """The body of a success, or what came of it and how it ended. Raises `ProviderError`."""
+        told: dict[str, Any] = {"content": msgspec.json.encode(body), "headers": _JSON}
+        told["timeout"] = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
         try:
-            timeout, content = httpx.Timeout(seconds, connect=CONNECT_SECONDS), msgspec.json.encode(body)
-            async with asyncio.timeout(seconds):
-                answer = await self._open().post(path, content=content, headers=_JSON, timeout=timeout)
+            async with asyncio.timeout(seconds), self._open().stream("POST", path, **told) as answer:
+                content, failure = await fresh.whole(answer)
         except (httpx.TransportError, TimeoutError) as error:
             raise cut(error) from error
         if answer.status_code in _REFUSALS:
-            raise refused_request(_said(answer.content), answer.status_code, None)
+            raise refused_request(_said(content), answer.status_code, None)
         if answer.status_code != _OK:
-            raise judged(answer.status_code, answer.content, None)
-        return answer.content
+            raise judged(answer.status_code, content, None)
+        return content, failure
 
     async def _progress(self, task_id: str) -> Progressed | None:
         task = await self._look(task_id)
@@ -192,15 +197,21 @@ def _white_where_clear(mask: bytes) -> bytes:
     return out.getvalue()
 
 
-async def _read(content: bytes, n: int, elsewhere: Elsewhere) -> list[Step]:
+async def _read(found: list[Document], n: int, elsewhere: Elsewhere) -> list[Step]:
     """Without the grid, which comes first where there is one, and without masks, which come last."""
-    answers = [document.value async for document in documents(once(content))]
-    if answers == [None]:
-        raise unreadable(_OK)
-    images = [image for answer in answers for image in each(member(answer, "images"))]
-    first = count(member(_parsed(member(answers[0], "info")), "index_of_first_image")) or 0
+    images = [image for one in found for image in each(member(one.value, "images"))]
+    first = count(member(_parsed(member(found[0].value, "info")), "index_of_first_image")) or 0
     wanted = images[first:][:n] or images[:n]
-    return [step for i, text in enumerate(wanted) for step in await Place(index=i, text=text).look(elsewhere)]
+    steps = [step for i, text in enumerate(wanted) for step in await Place(index=i, text=text).look(elsewhere)]
+    if not any(isinstance(step, Picture) for step in steps):
+        steps += instead(found)[:n] or unread(found)
+    return [*steps, *([DAMAGED] if any(one.damaged for one in found) else [])]
+
+
+def _without_picture(found: list[Document], steps: list[Step]) -> ProviderError:
+    if all(one.value is None for one in found):
+        return unreadable(_OK)
+    return bad_response(f"the provider answered without a picture{told(steps)}")
 
 
 def _without_words(step: Step) -> Step:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
@@ -14,6 +14,7 @@ from jobs.providers.base import Step, Unusable, Warned
 from jobs.providers.replies import hidden, picture_bytes
 
 if TYPE_CHECKING:
+    from jobs.providers.answers import Document
     from jobs.providers.elsewhere import Elsewhere
 
 DAMAGED: Final = Warned(
@@ -52,6 +53,17 @@ def dug_out(raws: Iterable[bytes]) -> list[Picture]:
     """The pictures of an answer whose JSON hides them."""
     found = dict.fromkeys(data for raw in raws for data in hidden(raw) if kind_of(data[:1024]))
     return [Picture(data=data, media_type=kind_of(data[:1024]) or "", index=i) for i, data in enumerate(found)]
+
+
+def instead(documents: Sequence[Document]) -> list[Picture]:
+    """The pictures of an answer that has none in its places: those that it is itself, or that its JSON hides."""
+    itself = [Picture(data=d.raw, media_type=d.media_type) for d in documents if d.media_type is not None]
+    return itself or dug_out(d.raw for d in documents)
+
+
+def unread(documents: Sequence[Document]) -> list[Unusable]:
+    """What came and cannot be read."""
+    return [Unusable(d.raw) for d in documents if d.value is None and d.raw.strip()]
 
 
 def told(steps: Iterable[Step]) -> str:

@@ -1,10 +1,13 @@
-"""The httpx client of a provider without an SDK: as `connections`, and without loading aiohttp."""
+"""The httpx client of a provider without an SDK (as `connections`, and without loading aiohttp), and its answers."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import httpx
+
+from jobs.errors import ProviderError
+from jobs.providers.outcomes import cut
 
 
 def client(base_url: str, **told: Any) -> httpx.AsyncClient:
@@ -15,3 +18,14 @@ def client(base_url: str, **told: Any) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         base_url=base_url, limits=httpx.Limits(max_keepalive_connections=0), follow_redirects=False, **told
     )
+
+
+async def whole(answer: httpx.Response) -> tuple[bytes, ProviderError | None]:
+    """The body, or as much of it as came before its connection was cut, and the cut."""
+    content = bytearray()
+    try:
+        async for piece in answer.aiter_bytes():
+            content += piece
+    except httpx.TransportError as error:
+        return bytes(content), cut(error, answered=True)
+    return bytes(content), None

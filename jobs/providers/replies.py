@@ -16,8 +16,8 @@ _FROM_URL_SAFE: Final = str.maketrans("-_", "+/", " \t\r\n")
 """Base64's URL-safe alphabet to the plain one, without white space."""
 _MANY: Final = 10**12
 """More tokens than anybody counts."""
-_PICTURES: Final = re.compile(rb'"(?:b64_json|bytesBase64Encoded|data|url)"\s*:\s*"([^"]{24,})"')
-"""Where a picture may stand on all wires that we know."""
+_PICTURES: Final = re.compile(rb'(?:"(?:b64_json|bytesBase64Encoded|data|url)"\s*:|[\[,])\s*"([^"]{24,})"')
+"""Where a picture may stand on all wires that we know: in a member of such a name, or as an entry of a list."""
 
 
 def each(value: Any) -> list[Any]:

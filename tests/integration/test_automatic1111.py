@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import json
 
 import pytest
 from PIL import Image
@@ -12,8 +13,10 @@ from jobs.catalog.families import Catalog
 from jobs.errors import Outcome, ProviderError
 from jobs.model.picture import Picture
 from jobs.model.request import ImageRequest
+from jobs.pictures.text_chunks import without_text
 from jobs.providers.automatic1111 import Automatic1111
 from jobs.providers.base import Accepted, Order, Progressed, Warned
+from tests.neighbours.scripted_provider import b64, response, running_far_end
 
 pytestmark = pytest.mark.anyio
 
@@ -127,6 +130,24 @@ async def test_an_interrupt_is_sent_only_while_our_own_run_is_the_one_under_way(
 
     assert (while_it_waits, while_it_runs) == (False, True)
     assert len(of(Picture, second)) == 1
+
+
+@pytest.mark.parametrize("kept", [-40, -2], ids=["in its words", "at its last byte"])
+async def test_a_picture_that_came_before_its_answer_was_cut_is_kept(kept):
+    answer = json.dumps({"images": [b64(SOURCE.data)], "parameters": {}, "info": '{"prompt": "A fox"}'}).encode()
+    models = response(200, [{"title": "sd-xl", "model_name": "sd-xl", "hash": "1", "filename": "sd-xl"}])
+
+    async with running_far_end(
+        response(200, answer[:kept], content_length=str(len(answer)), connection="close")
+    ) as far:
+        far.replies["GET"] = models
+        provider = Automatic1111(base_url=far.url, auth="")
+        await provider.open()
+        steps = await made(provider, order(size="64x64"))
+        await provider.close()
+
+    assert [picture.data for picture in of(Picture, steps)] == [without_text(SOURCE.data)]
+    assert [warning.code for warning in of(Warned, steps)] == ["damaged_answer"]
 
 
 async def begun(provider, prompt, steps):

@@ -12,10 +12,10 @@ from jobs.errors import ProviderError
 from jobs.model.picture import Picture
 from jobs.providers import fresh
 from jobs.providers.answers import Document, documents, once
-from jobs.providers.base import Answered, Order, Step, Unusable
+from jobs.providers.base import Answered, Order, Step
 from jobs.providers.elsewhere import Elsewhere
 from jobs.providers.errors import facts_within, judged_within
-from jobs.providers.found import DAMAGED, Place, dug_out, told
+from jobs.providers.found import DAMAGED, Place, instead, told, unread
 from jobs.providers.google.gemini import API_VERSION, GOOGLE
 from jobs.providers.google.refusal import refused
 from jobs.providers.options import merged
@@ -76,23 +76,12 @@ class Imagen:
         path = f"/{API_VERSION}/models/{order.request.model}:predict"
         try:
             async with asyncio.timeout(order.timeout), self._client.stream("POST", path, **told) as answer:
-                content, failure = await _whole(answer)
+                content, failure = await fresh.whole(answer)
         except (httpx.TransportError, TimeoutError) as error:
             raise cut(error) from error
         if not answer.is_success:
             raise failure or refused(answer.status_code, answer.headers, content)
         return answer.status_code, content, failure
-
-
-async def _whole(answer: httpx.Response) -> tuple[bytes, ProviderError | None]:
-    """The body, or as much of it as came before its connection was cut, and the cut."""
-    content = bytearray()
-    try:
-        async for piece in answer.aiter_bytes():
-            content += piece
-    except httpx.TransportError as error:
-        return bytes(content), cut(error, answered=True)
-    return bytes(content), None
 
 
 async def _read(found: list[Document], elsewhere: Elsewhere) -> list[Step]:
@@ -101,9 +90,7 @@ async def _read(found: list[Document], elsewhere: Elsewhere) -> list[Step]:
     places = [Place(index=i, text=text) for i, text in enumerate(text for text in texts if text is not None)]
     steps = [step for place in places for step in await place.look(elsewhere)]
     if not any(isinstance(step, Picture) for step in steps):
-        whole = [Picture(data=one.raw, media_type=one.media_type) for one in found if one.media_type is not None]
-        unread = [Unusable(one.raw) for one in found if one.value is None and one.raw]
-        steps += whole or dug_out(one.raw for one in found) or unread
+        steps += instead(found) or unread(found)
     return [*steps, *([DAMAGED] if any(one.damaged for one in found) else [])]
 
 

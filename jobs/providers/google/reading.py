@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from jobs.errors import ProviderError
 from jobs.model.picture import Picture, Usage
-from jobs.providers.base import Step, Text, Unusable, Warned
+from jobs.providers.base import Step, Text, Warned
 from jobs.providers.errors import MAX_WORDS, facts_within, judged_within
-from jobs.providers.found import DAMAGED, Place, dug_out, told
+from jobs.providers.found import DAMAGED, Place, instead, told, unread
 from jobs.providers.outcomes import bad_response, refused_policy, unreadable
 from jobs.providers.replies import count, each, member, usage, words
 
@@ -57,10 +57,9 @@ class Answer(Struct, frozen=True):
             if pictures:
                 return self._with(pictures[0], lost)
             lost += steps
-        dug = [p for d in self.documents for p in _itself(d)] or dug_out(d.raw for d in self.documents)
-        if dug:
-            return self._with(dug[0], lost)
-        return [*lost, *(Unusable(d.raw) for d in self.documents if d.value is None and d.raw.strip())]
+        if found := instead(self.documents):
+            return self._with(found[0], lost)
+        return [*lost, *unread(self.documents)]
 
     def without_picture(self, steps: Sequence[Step]) -> ProviderError:
         """Why there is no picture among the steps."""
@@ -132,9 +131,3 @@ def _inline(part: Any) -> Any:
 
 def _file(part: Any) -> Any:
     return member(part, "fileData", "file_data")
-
-
-def _itself(document: Document) -> list[Picture]:
-    """The picture that a body is."""
-    kind = document.media_type
-    return [] if kind is None else [Picture(data=document.raw, media_type=kind)]
