@@ -44,6 +44,8 @@ class WebUI:
         self.task: Task | None = None
         self.waiting: set[str] = set()
         self.ended: set[str] = set()
+        self.checkpoint = TITLES[0]
+        """That is loaded."""
 
 
 @post("/sdapi/v1/txt2img", status_code=200)
@@ -81,6 +83,51 @@ async def samplers() -> Response[bytes]:
     return answer([{"name": name, "aliases": [], "options": {}} for name in ("Euler a", "DPM++ 2M")])
 
 
+@get("/sdapi/v1/schedulers")
+async def schedulers() -> Response[bytes]:
+    """With what noise."""
+    known = (("automatic", "Automatic"), ("karras", "Karras"))
+    more = {"aliases": None, "default_rho": -1.0, "need_inner_model": False}
+    return answer([{"name": name, "label": label, **more} for name, label in known])
+
+
+@get(["/sdapi/v1/sd-vae", "/sdapi/v1/upscalers"])
+async def nothing_else() -> Response[bytes]:
+    """It has none."""
+    return answer([])
+
+
+@get("/sdapi/v1/scripts")
+async def scripts() -> Response[bytes]:
+    """No extension is installed."""
+    return answer({"txt2img": [], "img2img": []})
+
+
+@get("/sdapi/v1/options")
+async def options(request: AnyRequest) -> Response[bytes]:
+    """How the instance is set, for all who use it."""
+    return answer({"sd_model_checkpoint": _webui(request).checkpoint, "samples_format": "png", "return_grid": True})
+
+
+@post("/sdapi/v1/options", status_code=200)
+async def set_options(request: AnyRequest) -> Response[bytes]:
+    """Here an unknown checkpoint is an error."""
+    if (refusal := _refusal(request)) is not None:
+        return refusal
+    wanted = (await request.json()).get("sd_model_checkpoint")
+    if wanted is not None and wanted not in TITLES:
+        return _error(500, "", kind="RuntimeError", errors=f"model '{wanted}' not found")
+    webui = _webui(request)
+    webui.checkpoint = wanted or webui.checkpoint
+    return answer(None)
+
+
+@post("/sdapi/v1/refresh-checkpoints", status_code=200)
+async def refresh() -> Response[bytes]:
+    """Look at the disk again."""
+    return answer(None)
+
+
 @get("/sdapi/v1/progress")
 async def progress(request: AnyRequest) -> Response[bytes]:
     """Of whichever runs; 0 when none does."""
@@ -99,7 +146,7 @@ async def task_progress(request: AnyRequest) -> Response[bytes]:
     return answer({**told, "progress": webui.task.done if active and webui.task else None, "live_preview": None})
 
 
-@post("/sdapi/v1/interrupt", status_code=200)
+@post(["/sdapi/v1/interrupt", "/sdapi/v1/skip"], status_code=200)
 async def interrupt(request: AnyRequest) -> Response[bytes]:
     """It has no id: whoever runs is stopped."""
     task = _webui(request).task
@@ -116,9 +163,9 @@ async def _run(request: AnyRequest, body: dict[str, Any]) -> Response[bytes]:
     asked = {name: value for name, value in body.items() if name not in {"prompt", "init_images", "mask"}}
     model, task_id = body.get("override_settings", {}).get("sd_model_checkpoint", ""), body.get("force_task_id") or ""
     call, fault = bench(request).begin("automatic1111", model, body["prompt"], task_id, asked)
-    call.inputs = [hashlib.sha256(base64.b64decode(each)).hexdigest() for each in body.get("init_images", [])]
+    call.inputs = [hashlib.sha256(_decoded(each)).hexdigest() for each in body.get("init_images", [])]
     if body.get("mask"):
-        call.mask = hashlib.sha256(base64.b64decode(body["mask"])).hexdigest()
+        call.mask = hashlib.sha256(_decoded(body["mask"])).hexdigest()
     if fault is not None and (early := unanswered(fault)) is not None:
         return early
     if fault is not None and fault.status is not None:
@@ -129,7 +176,8 @@ async def _run(request: AnyRequest, body: dict[str, Any]) -> Response[bytes]:
     call.pictures = [hashlib.sha256(each).hexdigest() for each in made]
     first = int(len(made) > 1 and bool(body.get("save_images")))
     images = [base64.b64encode(each).decode() for each in [*made[:1][:first], *made]]
-    info = {"prompt": body["prompt"], "index_of_first_image": first, "sd_model_name": model.partition(".")[0]}
+    used = model if model in TITLES else _webui(request).checkpoint  # it says nothing of one that it does not know
+    info = {"prompt": body["prompt"], "index_of_first_image": first, "sd_model_name": used.partition(".")[0]}
     return answer({"images": images, "parameters": asked, "info": json.dumps(info)})
 
 
@@ -145,12 +193,18 @@ async def _draw_slowly(webui: WebUI, task_id: str, desk: Bench, call: Call) -> N
 
 
 def _made(call: Call, body: dict[str, Any], size: tuple[int, int]) -> list[bytes]:
-    nonces = [hashlib.sha256(f"{call.nonce}/{place}".encode()).hexdigest()[:16] for place in range(body["batch_size"])]
+    wanted = range(body.get("batch_size", 1) * body.get("n_iter", 1))
+    nonces = [hashlib.sha256(f"{call.nonce}/{place}".encode()).hexdigest()[:16] for place in wanted]
     if not body.get("init_images"):
         return [_with_parameters(draw(call.prompt, nonce, *size), call.prompt) for nonce in nonces]
-    base = Image.open(io.BytesIO(base64.b64decode(body["init_images"][0])))
-    mask = _clear_where_white(base64.b64decode(body["mask"])) if body.get("mask") else None
+    base = Image.open(io.BytesIO(_decoded(body["init_images"][0])))
+    mask = _clear_where_white(_decoded(body["mask"])) if body.get("mask") else None
     return [_with_parameters(edit(base, mask, call.prompt, nonce), call.prompt) for nonce in nonces]
+
+
+def _decoded(text: str) -> bytes:
+    """Base64, or a `data:` URL."""
+    return base64.b64decode(text.rpartition(",")[2])
 
 
 def _clear_where_white(mask: bytes) -> Image.Image:
@@ -180,8 +234,24 @@ def _refusal(request: AnyRequest) -> Response[bytes] | None:
     return _error(401, "Incorrect username or password", {"www-authenticate": "Basic"})
 
 
-def _error(status: int, detail: str, headers: dict[str, str] | None = None) -> Response[bytes]:
-    return answer({"error": "HTTPException", "detail": detail, "body": "", "errors": ""}, status, headers)
+def _error(
+    status: int, detail: str, headers: dict[str, str] | None = None, kind: str = "HTTPException", errors: str = ""
+) -> Response[bytes]:
+    return answer({"error": kind, "detail": detail, "body": "", "errors": errors}, status, headers)
 
 
-handlers: Final = (txt2img, img2img, models, samplers, progress, task_progress, interrupt)
+handlers: Final = (
+    txt2img,
+    img2img,
+    models,
+    samplers,
+    schedulers,
+    nothing_else,
+    scripts,
+    options,
+    set_options,
+    refresh,
+    progress,
+    task_progress,
+    interrupt,
+)
