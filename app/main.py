@@ -33,7 +33,6 @@ from jobs.blobs.links import OwnLinks
 from jobs.blobs.local import LocalBlobs
 from jobs.blobs.opening import blob_store
 from jobs.blobs.store import BlobMissing
-from jobs.catalog.families import Catalog
 from jobs.client.batches import Batches
 from jobs.client.client import Jobs
 from jobs.client.erase import Eraser
@@ -48,6 +47,7 @@ from jobs.client.submit import Submitter
 from jobs.errors import DarkroomError, NotFound
 from jobs.logs import configure
 from jobs.pictures.decoding import Decoder
+from jobs.providers.offers import offered
 from jobs.redis.connection import connections
 from jobs.settings import Settings
 from jobs.store.breaker import circuit_breaker
@@ -97,7 +97,7 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
     """Everything that the faces use, on this Redis and this blob store."""
     redis, prefix = Redis(connection_pool=pool), settings.redis_prefix
     notifier, rates, stats = Notifier(redis, prefix), Rates(pool, prefix), Stats(redis, prefix)
-    catalog = Catalog.load(settings.models_file)
+    catalog = offered(settings)
     keys = Keys(redis, prefix, catalog.providers)
     authenticator = Authenticator(settings, keys)
     outbox, endpoints = Outbox(redis, prefix), open_endpoints(redis, settings)

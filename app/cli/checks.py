@@ -11,11 +11,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from jobs.blobs.opening import blob_store
-from jobs.catalog.families import Catalog
 from jobs.client.routing import Router
 from jobs.clock import TOLERANCE_SECONDS
 from jobs.errors import ConfigurationError, DarkroomError
 from jobs.providers import PROVIDERS
+from jobs.providers.offers import offered
 from jobs.settings import Settings
 
 
@@ -144,7 +144,7 @@ def _providers(settings: Settings) -> list[Finding]:
 
 def _routes(settings: Settings) -> Finding:
     try:
-        offered = Router(Catalog.load(settings.models_file), settings).names()
+        names = Router(offered(settings), settings).names()
     except ConfigurationError as error:
         return Finding("error", "models", str(error))
-    return Finding("ok", "models", f"{len(offered)} names are offered")
+    return Finding("ok", "models", f"{len(names)} names are offered")

@@ -13,6 +13,7 @@ from jobs.errors import InvalidInput, InvalidPicture
 from jobs.model.request import ImageRequest, Warning_
 
 _ATTRIBUTES: Final = {
+    "size": "size",
     "quality": "quality",
     "style": "style",
     "negativePrompt": "negative_prompt",

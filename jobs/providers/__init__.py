@@ -59,6 +59,7 @@ def _comfyui(settings: Settings) -> Provider:
         api_key=_text(settings.comfyui_api_key),
         workflow=settings.comfyui_workflow,
         nodes=settings.comfyui_workflow_nodes,
+        workflows=settings.comfyui_workflows,
     )
 
 

@@ -53,6 +53,11 @@ class ProviderSettings(BaseSettings):
         about="where a request's fields go in it, as Open WebUI has it: a file, or the JSON",
         example="nodes.json",
     )
+    comfyui_workflows: Path | None = variable(
+        "COMFYUI_WORKFLOWS",
+        about="a folder of such workflows, each a model of its own: `NAME.json`, and `NAME.nodes.json` beside it",
+        example="/etc/darkroom/workflows",
+    )
     automatic1111_base_url: BaseUrl | None = variable(
         "AUTOMATIC1111_BASE_URL", about="an Automatic1111 server, begun with `--api`", example="http://127.0.0.1:7860"
     )

@@ -16,11 +16,11 @@ from redis.asyncio import Redis
 from jobs.blobs.expiry import BlobExpiry
 from jobs.blobs.opening import blob_store
 from jobs.blobs.spool import Spool
-from jobs.catalog.families import Catalog
 from jobs.errors import ServiceUnavailable
 from jobs.logs import configure
 from jobs.pictures.decoding import Decoder
 from jobs.providers import PROVIDERS
+from jobs.providers.offers import offered
 from jobs.queue import TURN, arq_redis, deserialize, serialize
 from jobs.redis.connection import connections, outage, translate_redis_errors
 from jobs.redis.keys import Keys
@@ -112,7 +112,7 @@ def _job_loop(  # noqa: PLR0913, PLR0917  # the composition root hands over each
 ) -> JobLoop:
     store = job_store(redis, settings, outbox_rows(endpoints.enabled))
     claims = Claims(redis, settings.redis_prefix, settings.provider_concurrency)
-    catalog = Catalog.load(settings.models_file)
+    catalog = offered(settings)
     expiry = BlobExpiry(redis, settings.redis_prefix, blobs)
     spool, converter = Spool(settings.data_dir / "spool"), Converter(catalog)
     writer = ResultWriter(store=store, blobs=blobs, spool=spool, expiry=expiry, converter=converter)

@@ -16,6 +16,8 @@ from jobs.model.request import ImageRequest
 from jobs.providers.base import Accepted, Order, PartialImage, Progressed
 from jobs.providers.comfyui.comfyui import ComfyUI
 from jobs.providers.comfyui.workflow import built_in
+from jobs.providers.offers import offered
+from jobs.settings import Settings
 from tests.neighbours.tcp_proxy import running_relay
 
 pytestmark = pytest.mark.anyio
@@ -244,6 +246,29 @@ async def test_a_cancel_without_an_id_reaches_nobody(comfyui):
 def test_a_workflow_that_cannot_be_used_is_told_by_its_variable(workflow, nodes, words):
     with pytest.raises(ConfigurationError, match=words):
         ComfyUI(base_url="http://127.0.0.1", api_key="", workflow=workflow, nodes=nodes)
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({}, "COMFYUI_WORKFLOWS: .* is no folder"),
+        ({"fox.json": FAILING}, "COMFYUI_WORKFLOWS: fox.nodes.json: "),
+        ({"fox.json": "{", "fox.nodes.json": "[]"}, "COMFYUI_WORKFLOWS: fox.json: "),
+        ({"a fox.json": FAILING, "a fox.nodes.json": "[]"}, "COMFYUI_WORKFLOWS: a fox.json: 'a fox' is no name"),
+        (
+            {"fox.json": FAILING, "fox.nodes.json": '[{"type": "prompt", "node_ids": ["9"]}]'},
+            "COMFYUI_WORKFLOWS: fox.nodes.json: the workflow has no node 9",
+        ),
+    ],
+)
+def test_a_folder_of_workflows_that_cannot_be_used_is_told_by_the_file(tmp_path, files, words):
+    folder = tmp_path / "workflows"
+    for name, text in files.items():
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+
+    with pytest.raises(ConfigurationError, match=words):
+        offered(Settings(COMFYUI_BASE_URL="http://127.0.0.1", COMFYUI_WORKFLOWS=str(folder)))
 
 
 @pytest.mark.parametrize("name", ["text", "edit", "inpaint"])

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -18,7 +19,7 @@ from jobs.pictures.text_chunks import without_text
 from jobs.providers.base import Accepted, Answered, Order, Step, Unusable
 from jobs.providers.comfyui.run import Run
 from jobs.providers.comfyui.server import Server, authorization, failed_node
-from jobs.providers.comfyui.workflow import Graph, Workflow, built_in, loaded
+from jobs.providers.comfyui.workflow import Graph, Workflow, built_in, loaded, named
 from jobs.providers.outcomes import CONNECT_SECONDS, bad_response, cut
 
 if TYPE_CHECKING:
@@ -34,12 +35,18 @@ MAX_FRAME_BYTES: Final = 64 * 1024 * 1024
 
 
 class ComfyUI:
-    """The provider `comfyui`. `workflow` and `nodes` replace our own graphs, for pictures and for edits alike."""
+    """The provider `comfyui`. `workflow` and `nodes` replace our own graphs, for pictures and for edits alike.
 
-    def __init__(self, *, base_url: str, api_key: str, workflow: str, nodes: str) -> None:
+    `workflows` is a folder of others, each of which is a model.
+    """
+
+    def __init__(
+        self, *, base_url: str, api_key: str, workflow: str, nodes: str, workflows: Path | None = None
+    ) -> None:
         self._base_url = base_url.rstrip("/")
         self._api_key = api_key
         self._own = loaded(workflow, nodes) if workflow else None
+        self._named = named(workflows)
         self._server: Server | None = None
         self._canceled: set[str] = set()
 
@@ -110,9 +117,12 @@ class ComfyUI:
         uploads = {"image": [await self._at().upload(*each) for each in pictures]}
         if order.mask is not None:
             uploads["mask"] = [await self._at().upload(order.mask, f"darkroom-{prompt_id}-mask")]
-        return self._workflow(order).filled(order, uploads)
+        model = order.request.model
+        return self._workflow(order).filled(order, uploads, None if model in self._named else model)
 
     def _workflow(self, order: Order) -> Workflow:
+        if (own := self._named.get(order.request.model)) is not None:
+            return own
         kind = "inpaint" if order.mask is not None else "edit" if order.images else "text"
         return self._own or built_in(kind)
 
