@@ -19,6 +19,7 @@ from app.simulator.faults import Bench, Call
 from app.simulator.wire import AnyRequest, answer, bench, spoilt, unanswered
 
 TITLES: Final = ("sd-v1-5.safetensors [6ce0161689]", "sd-xl.safetensors [31e35c80fc]")
+SAMPLERS: Final = ("Euler a", "DPM++ 2M")
 STEPS: Final = 20
 
 
@@ -80,7 +81,7 @@ async def models(request: AnyRequest) -> Response[bytes]:
 @get("/sdapi/v1/samplers")
 async def samplers() -> Response[bytes]:
     """How it draws."""
-    return answer([{"name": name, "aliases": [], "options": {}} for name in ("Euler a", "DPM++ 2M")])
+    return answer([{"name": name, "aliases": [], "options": {}} for name in SAMPLERS])
 
 
 @get("/sdapi/v1/schedulers")
@@ -160,6 +161,8 @@ async def _run(request: AnyRequest, body: dict[str, Any]) -> Response[bytes]:
         return refusal
     if not isinstance(body.get("steps", STEPS) or STEPS, int):
         return answer({"detail": [{"loc": ["body", "steps"], "msg": "value is not a valid integer"}]}, 422)
+    if (body.get("sampler_name") or SAMPLERS[0]) not in SAMPLERS:
+        return _error(400, "Sampler not found")
     asked = {name: value for name, value in body.items() if name not in {"prompt", "init_images", "mask"}}
     model, task_id = body.get("override_settings", {}).get("sd_model_checkpoint", ""), body.get("force_task_id") or ""
     call, fault = bench(request).begin("automatic1111", model, body["prompt"], task_id, asked)

@@ -35,6 +35,9 @@ LOOK_SECONDS: Final = 5.0
 """For one such look."""
 _OK: Final = 200
 _REFUSALS: Final = frozenset({400, 422})
+_NOT_FOUND: Final = 404
+"""An older server's word for a sampler that it does not have, and FastAPI's for a path: that is told by its words."""
+_NO_ROUTE: Final = "Not Found"
 _OPTIONS: Final = frozenset(
     {
         "cfg_scale",
@@ -135,8 +138,9 @@ class Automatic1111:
                 content, failure = await fresh.whole(answer)
         except (httpx.TransportError, TimeoutError) as error:
             raise cut(error) from error
-        if answer.status_code in _REFUSALS:
-            raise refused_request(_said(content), answer.status_code, None)
+        said = _said(content)
+        if answer.status_code in _REFUSALS or (answer.status_code == _NOT_FOUND and said not in {"", _NO_ROUTE}):
+            raise refused_request(said, answer.status_code, None)
         if answer.status_code != _OK:
             raise judged(answer.status_code, content, None)
         return content, failure

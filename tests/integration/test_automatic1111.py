@@ -1,6 +1,7 @@
 """Automatic1111 as a provider, against a server that plays it."""
 
 import asyncio
+import contextlib
 import hashlib
 import io
 import json
@@ -132,6 +133,26 @@ async def test_an_interrupt_is_sent_only_while_our_own_run_is_the_one_under_way(
     assert len(of(Picture, second)) == 1
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "code", "words"),
+    [
+        (400, {"detail": "Sampler not found"}, "INVALID_INPUT", "Sampler not found"),
+        (404, {"detail": "Sampler not found"}, "INVALID_INPUT", "Sampler not found"),
+        (404, {"detail": "Not Found"}, "SERVICE_UNAVAILABLE", "does not know the address"),
+        (422, {"detail": [{"loc": ["body", "steps"], "msg": "value is no integer"}]}, "INVALID_INPUT", "is no integer"),
+        (500, {"error": "OutOfMemoryError", "detail": "", "errors": "CUDA out of memory"}, "SERVICE_UNAVAILABLE", ""),
+    ],
+    ids=["sampler", "an older server's sampler", "no such route", "field", "memory"],
+)
+async def test_what_the_server_refuses_is_the_callers_or_its_own_trouble(status, body, code, words):
+    async with answering(response(status, body)) as provider:
+        with pytest.raises(ProviderError) as refused:
+            await made(provider, order(size="64x64"))
+
+    assert (refused.value.outcome, refused.value.error.code) == (Outcome.REFUSED, code)
+    assert words in refused.value.error.message
+
+
 @pytest.mark.parametrize("kept", [-40, -2], ids=["in its words", "at its last byte"])
 async def test_a_picture_that_came_before_its_answer_was_cut_is_kept(kept):
     answer = json.dumps({"images": [b64(SOURCE.data)], "parameters": {}, "info": '{"prompt": "A fox"}'}).encode()
@@ -148,6 +169,25 @@ async def test_a_picture_that_came_before_its_answer_was_cut_is_kept(kept):
 
     assert [picture.data for picture in of(Picture, steps)] == [without_text(SOURCE.data)]
     assert [warning.code for warning in of(Warned, steps)] == ["damaged_answer"]
+
+
+async def test_a_run_whose_connection_is_cut_may_have_been_made(webui, simulator):
+    with pytest.raises(ProviderError) as cut:
+        await made(webui, order("[drop] A fox", size="64x64"))
+
+    assert cut.value.outcome is Outcome.UNKNOWN
+    assert len(simulator.bench.calls()) == 1
+
+
+@contextlib.asynccontextmanager
+async def answering(reply):
+    """A server with one checkpoint that answers each run so."""
+    async with running_far_end(reply) as far:
+        far.replies["GET"] = response(200, [{"title": "sd-xl", "model_name": "sd-xl", "hash": "1", "filename": "x"}])
+        provider = Automatic1111(base_url=far.url, auth="")
+        await provider.open()
+        yield provider
+        await provider.close()
 
 
 async def begun(provider, prompt, steps):
