@@ -81,7 +81,7 @@ async def until(condition):
 
 
 async def test_a_run_tells_how_far_it_is_shows_itself_and_ends_with_its_pictures(comfyui, simulator):
-    wanted = order("[delay=0.3] A fox", n=2, size="128x64", negative_prompt="Text", seed=7, steps=20, partial_images=2)
+    wanted = order("[delay=0.3] A fox", n=2, size="128x64", negative_prompt="Text", seed=7, steps=20, partial_images=3)
 
     steps = await made(comfyui, wanted)
 
@@ -94,7 +94,7 @@ async def test_a_run_tells_how_far_it_is_shows_itself_and_ends_with_its_pictures
     assert nodes["EmptyLatentImage"] == {"width": 128, "height": 64, "batch_size": 2}
     assert shares == sorted(set(shares))
     assert [(step.step, step.steps) for step in of(Progressed, steps)][-1] == (20, 20)
-    assert [step.place for step in of(PartialImage, steps)] == [0, 1]
+    assert [step.place for step in of(PartialImage, steps)] == [0, 1, 2]
     assert [Image.open(io.BytesIO(picture.data)).size for picture in pictures] == [(128, 64)] * 2
     assert [picture.index for picture in pictures] == [0, 1]
 

@@ -21,7 +21,7 @@ class Run:
     """What is heard of the run `prompt_id`. Frames of others, which a server sends as well, are not heard.
 
     The share that is done: nodes and parts of nodes, of those that were not cached; it never goes down. Of previews at
-    most `previews` are taken, spread over it.
+    most `previews` are taken, spread over the steps of the node that shows itself.
     """
 
     def __init__(self, prompt_id: str, nodes: int, previews: int) -> None:
@@ -88,12 +88,13 @@ class Run:
         if kind != _PREVIEW or self._shown >= self._previews:
             return None
         try:
-            whose = msgspec.json.decode(frame[_HEAD.size : _HEAD.size + length])["prompt_id"]
+            told = msgspec.json.decode(frame[_HEAD.size : _HEAD.size + length])
+            whose, done = told["prompt_id"], self._done.get(told["node_id"], 0.0)
         except (msgspec.DecodeError, LookupError, TypeError):
             return None
         data = frame[_HEAD.size + length :]
         media_type = sniff(data[:16])
-        if whose != self._prompt_id or media_type is None or self._told < (self._shown + 1) / (self._previews + 1):
+        if whose != self._prompt_id or media_type is None or done < (self._shown + 1) / (self._previews + 1):
             return None
         self._shown += 1
         return PartialImage(Picture(data=data, media_type=media_type), self._shown - 1)
