@@ -13,9 +13,9 @@ from app.auth.caller import READ, WRITE
 from app.faces.openai.answers import b64_response, pointer, url_response
 from app.faces.openai.bodies import Edit, Generation, ImagesRequest, read_edit, read_generation
 from app.faces.openai.errors import openai_error
-from app.faces.openai.models import known_model, model_json, offered, permitted
+from app.faces.openai.models import known_model, model_json, offered
 from app.faces.openai.streams import streamed
-from app.http.caller import known_caller
+from app.http.caller import known_caller, permitted_targets
 from app.http.job_headers import Preference, client_reference, idempotency_key, options_from_headers
 from app.http.problems import request_id
 from app.http.query import only_query
@@ -132,7 +132,7 @@ async def _writer(request: AnyRequest) -> Caller:
 
 
 def _asked(request: AnyRequest, caller: Caller, images_request: ImagesRequest, provider: str | None = None) -> Asked:
-    first, *others = permitted(
+    first, *others = permitted_targets(
         caller, images_request.model, _targets(services(request).router, images_request.model, provider)
     )
     submission = Submission(

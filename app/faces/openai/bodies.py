@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from msgspec.structs import asdict, replace
 
 from app.http.base64_fields import Base64Text
-from app.http.input_images import MAX_URL_LENGTH, decoded
+from app.http.input_images import pointed
 from app.http.json_body import converted, read_json
 from app.http.multipart import MEDIA_TYPE, Part, read_form
 from jobs.client.inputs import InputImage
@@ -149,27 +149,7 @@ def _pointed(picture: Pointed, place: str) -> InputImage:
         raise InvalidPicture("files by id are not known on this path: send the picture", field=f"{place}.file_id")
     if picture.image_url is None:
         raise InvalidPicture("give an https URL or a data: URL", field=f"{place}.image_url")
-    text = picture.image_url.content
-    if _head(text)[:5].lower() == b"data:":
-        return InputImage(field=place, data=_data_url(text, place))
-    url = bytes(text).decode(errors="replace") if isinstance(text, memoryview) else text
-    if len(url) > MAX_URL_LENGTH:
-        raise InvalidPicture(f"must be at most {MAX_URL_LENGTH} characters", field=place)
-    return InputImage(field=place, url=url)
-
-
-def _data_url(text: str | memoryview, place: str) -> bytes:
-    """The bytes of a base64 `data:` URL (RFC 2397); the media type that it claims is not asked."""
-    head = _head(text)
-    begin = head.find(b",") + 1
-    if not begin or not head[: begin - 1].lower().endswith(b";base64"):
-        raise InvalidPicture("a data: URL must be data:image/…;base64,…", field=place)
-    return decoded(text[begin:], place)
-
-
-def _head(text: str | memoryview) -> bytes:
-    begin = text[:_MAX_HEAD_LENGTH]
-    return bytes(begin) if isinstance(begin, memoryview) else begin.encode(errors="replace")
+    return pointed(picture.image_url, place)
 
 
 def _check_count(images: Sequence[object]) -> None:
@@ -235,4 +215,3 @@ def _edit_reshaped(fields: dict[str, Any]) -> dict[str, Any]:
 _SHARED: Final = frozenset(ImageRequest.__struct_fields__) - {"model", "images", "mask", "partial_images", "provider"}
 _IMAGE: Final = re.compile(r"images?(\[\d{0,2}\])?")
 _MASK: Final = re.compile(r"mask(\[\])?")
-_MAX_HEAD_LENGTH: Final = 256
