@@ -35,8 +35,11 @@ from jobs.blobs.opening import blob_store
 from jobs.blobs.store import BlobMissing
 from jobs.client.batches import Batches
 from jobs.client.client import Jobs
+from jobs.client.engines import Engines
 from jobs.client.erase import Eraser
 from jobs.client.estimates import Estimates
+from jobs.client.files import Files
+from jobs.client.image_config import open_image_configs
 from jobs.client.inputs import InputStager
 from jobs.client.notifier import Notifier
 from jobs.client.overview import Overview
@@ -129,6 +132,9 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
         router=Router(catalog, settings),
         estimates=estimates,
         pictures=PictureReader(blobs, links),
+        files=Files(redis, prefix, jobs=jobs, expiry=expiry),
+        image_configs=open_image_configs(redis, settings),
+        engines=Engines(settings),
         decoder=decoder,
         overview=Overview(
             store=store,

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from jobs.access.rates import Rates
     from jobs.client.batches import Batches
     from jobs.client.client import Jobs
+    from jobs.client.engines import Engines
     from jobs.client.erase import Eraser
     from jobs.client.estimates import Estimates
+    from jobs.client.files import Files
+    from jobs.client.image_config import ImageConfigs
     from jobs.client.notifier import Notifier
     from jobs.client.overview import Overview
     from jobs.client.pictures import PictureReader
@@ -44,6 +47,9 @@ class Services(Struct, frozen=True, kw_only=True):
     router: Router
     estimates: Estimates
     pictures: PictureReader
+    files: Files
+    image_configs: ImageConfigs
+    engines: Engines
     decoder: Decoder
     overview: Overview
     notifier: Notifier

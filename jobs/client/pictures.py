@@ -29,6 +29,10 @@ class PictureReader:
         message = f"the job has no picture {index}"
         raise NotFound(message, field="index", jobId=job.id)
 
+    def link_to(self, name: str) -> str:
+        """A fresh link to a blob."""
+        return self._blobs.link(name)
+
     async def info(self, name: str) -> BlobInfo:
         """What is stored under a blob's name. Raises `BlobMissing`."""
         return await self._blobs.info(name)

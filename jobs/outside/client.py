@@ -67,9 +67,10 @@ class Outside:
         seconds: float = GET_SECONDS,
         most: int = MAX_BYTES,
         accept: Callable[[bytes], bool] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> bytes:
         """The body of a 200, whole and at most `most` bytes; `accept` looks at its first 12. Raises `OutsideError`."""
-        return await _in_time(self._get(url, most, accept), seconds)
+        return await _in_time(self._get(url, most, accept, headers or {}), seconds)
 
     async def post(
         self, url: str, *, headers: Mapping[str, str], body: bytes, seconds: float = POST_SECONDS
@@ -77,11 +78,14 @@ class Outside:
         """Post `body`; any status is a response, redirects are not followed. Raises `OutsideError`."""
         return await _in_time(self._post(url, headers, body), seconds)
 
-    async def _get(self, url: str, most: int, accept: Callable[[bytes], bool] | None) -> bytes:
+    async def _get(
+        self, url: str, most: int, accept: Callable[[bytes], bool] | None, headers: Mapping[str, str]
+    ) -> bytes:
         address = parse(url)
+        sent = [*_headers(address), *_encoded(headers)]
         async with (
             self._pool(await self._checked(address)) as pool,
-            pool.stream("GET", _url(address), headers=_headers(address)) as response,
+            pool.stream("GET", _url(address), headers=sent) as response,
         ):
             if response.status != 200:  # noqa: PLR2004  # a 206 or 204 is no whole picture
                 raise FetchFailed(f"status {response.status}")
@@ -91,7 +95,7 @@ class Outside:
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> Response:
         address = parse(url)
         sent = [*_headers(address), (b"Content-Length", str(len(body)).encode())]
-        sent += [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+        sent += _encoded(headers)
         async with (
             self._pool(await self._checked(address)) as pool,
             pool.stream("POST", _url(address), headers=sent, content=body) as response,
@@ -266,3 +270,7 @@ def _context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]

@@ -1,0 +1,139 @@
+"""The pictures of jobs as files of whoever asked for them: private, linked to chats, known longer than their job."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from jobs.errors import DarkroomError, NotFound
+from jobs.model.json import present
+from jobs.model.times import now_ms
+from jobs.pictures.sniff import EXTENSIONS
+from jobs.store.records import Records
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from jobs.blobs.expiry import BlobExpiry
+    from jobs.client.client import Jobs
+    from jobs.model.job import Job
+    from jobs.model.picture import Image
+
+MAX_LINKS: Final = 100
+"""Chats that a file is linked to; the oldest links go."""
+
+
+class ChatLink(Struct, frozen=True):
+    """The message of a chat that a picture was asked for."""
+
+    chat_id: str
+    message_id: str | None = None
+
+
+class File(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The record. Times are Unix milliseconds; a deleted one stays, so that its job does not bring it back."""
+
+    id: str
+    org: str
+    subject: str
+    """Whose it is."""
+    name: str
+    blob: str
+    media_type: str
+    size: int
+    """In bytes."""
+    sha256: str
+    asked: dict[str, Any]
+    """What the picture was asked for with."""
+    created_ms: int
+    updated_ms: int
+    links: tuple[ChatLink, ...] = ()
+    """One a chat."""
+    deleted_ms: int | None = None
+
+
+class Files:
+    """The files of every org. Raises only `errors.DarkroomError`.
+
+    A file's id is its job's, with the picture's index: what a caller who was cut never heard of is found by the job.
+    """
+
+    def __init__(self, redis: Redis, prefix: str, *, jobs: Jobs, expiry: BlobExpiry) -> None:
+        self._records = Records(redis, prefix, "file", File)
+        self._jobs = jobs
+        self._expiry = expiry
+
+    async def of_job(self, job: Job, link: ChatLink | None = None) -> list[File]:
+        """The job's pictures as files, in their order, without those that were deleted; each linked to the chat."""
+        files = await asyncio.gather(*(self._kept(_new(job, image), link) for image in job.images))
+        return [file for file in files if file.deleted_ms is None]
+
+    async def get(self, org: str, file_id: str, reads: Callable[[str], bool]) -> File:
+        """A file of the org; `reads` says whether the caller may read files of a subject. Raises `NotFound`."""
+        file = await self._records.get(org, file_id) or await self._of_its_job(org, file_id)
+        if file is None or file.deleted_ms is not None or not reads(file.subject):
+            raise NotFound("no such file")
+        return file
+
+    async def delete(self, file: File) -> None:
+        """Delete the picture; its job keeps its record."""
+        now = now_ms()
+        await self._kept(file, None)
+        await self._records.update(file.org, file.id, lambda f: replace(f, deleted_ms=now, updated_ms=now))
+        await self._expiry.discard(file.blob)
+
+    async def _of_its_job(self, org: str, file_id: str) -> File | None:
+        job_id, _, index = file_id.replace("file_", "job_", 1).rpartition("-")
+        try:
+            job = await self._jobs.get(org, job_id)
+        except NotFound:
+            return None
+        except DarkroomError as error:
+            if error.code == "GONE":
+                return None
+            raise
+        return next((_new(job, image) for image in job.images if str(image.index) == index), None)
+
+    async def _kept(self, new: File, link: ChatLink | None) -> File:
+        """The file's record, which is written where there is none, or where the chat is not linked yet."""
+        known = await self._records.get(new.org, new.id)
+        if known is None:
+            known = replace(new, links=() if link is None else (link,))
+            await self._records.put(known)
+        elif link is not None and link not in known.links:
+            known = await self._records.update(new.org, new.id, lambda file: _linked(file, link)) or known
+        return known
+
+
+def _new(job: Job, image: Image) -> File:
+    request = job.request
+    name = "generated-image" if image.index == 0 else f"generated-image-{image.index + 1}"
+    return File(
+        id=f"{job.id.replace('job_', 'file_', 1)}-{image.index}",
+        org=job.org,
+        subject=job.subject,
+        name=f"{name}.{EXTENSIONS.get(image.media_type) or image.media_type.rpartition('/')[2]}",
+        blob=image.blob,
+        media_type=image.media_type,
+        size=image.bytes,
+        sha256=image.sha256,
+        asked=present(
+            prompt=request.prompt,
+            model=request.model,
+            size=request.size,
+            n=request.n,
+            steps=request.steps,
+            negative_prompt=request.negative_prompt,
+        ),
+        created_ms=job.finished_ms or job.created_ms,
+        updated_ms=job.finished_ms or job.created_ms,
+    )
+
+
+def _linked(file: File, link: ChatLink) -> File:
+    others = tuple(known for known in file.links if known.chat_id != link.chat_id)
+    return replace(file, links=(*others, link)[-MAX_LINKS:], updated_ms=now_ms())
