@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from app.auth.caller import ADMIN, READ, WRITE, Caller
 from app.auth.claims import MISSING, check_claims, check_trust, org_of, scopes_of, subject_of
 from app.auth.jwks import KeySet
+from app.auth.openwebui import OpenWebUITokens
 from app.auth.signatures import header_of, verified
 from jobs.access.tokens import PREFIX
 from jobs.errors import Forbidden, Unauthorized
@@ -24,6 +25,8 @@ Headers = tuple[tuple[str, str], ...]
 """Names, in lower case, and values."""
 CREDENTIALS: Final = frozenset({"authorization", "api-key", "x-api-key"})
 X_ORG_ID: Final = "x-org-id"
+NO_CREDENTIAL: Final = "no_credential"
+"""The reason that is told where a request names nobody."""
 
 
 def credential_headers(scope: Mapping[str, Any]) -> Headers:
@@ -39,6 +42,8 @@ class Authenticator:
         self._api_keys = keys
         self._secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
         self._keys = KeySet(settings.jwt_jwks_url) if settings.jwt_jwks_url else None
+        webui = settings.webui_secret_key
+        self._webui = OpenWebUITokens(webui.get_secret_value(), settings) if webui else None
         self._issuer = settings.jwt_issuer
         self._audience = settings.jwt_audience
         self._trust_header = settings.trust_org_header
@@ -52,6 +57,10 @@ class Authenticator:
             return Caller(_org(asked or "dev"), "dev", frozenset({WRITE, READ, ADMIN}), "dev")
         if token.startswith(PREFIX):
             return await self._holder(token, asked)
+        user = None if self._webui is None else self._webui.caller(token)
+        if user is not None:
+            _agree(asked, user.org)
+            return user
         claims = await self._claims(token)
         org = org_of(claims)
         if org is None and self._trust_header:
@@ -107,7 +116,7 @@ def _credential(headers: Sequence[tuple[str, str]]) -> str:
     if len(sent) > 1:
         raise Unauthorized("the headers hold different credentials: send one")
     if not sent:
-        raise Unauthorized("no credential: send `Authorization: Bearer <token>`")
+        raise Unauthorized("no credential: send `Authorization: Bearer <token>`", reason=NO_CREDENTIAL)
     return sent.pop()
 
 

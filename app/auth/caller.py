@@ -18,7 +18,7 @@ UNLIMITED: Final = Limits()
 
 
 class Caller(Struct, frozen=True):
-    """Who asks. `how`: `jwt`, `key` or `dev`; `key` holds the limits of its own that a key can have."""
+    """Who asks. `how`: `jwt`, `key`, `openwebui` or `dev`; `key` holds the limits of its own that a key can have."""
 
     org: str
     subject: str

@@ -19,6 +19,7 @@ from jobs.settings.providers import ProviderSettings
 from jobs.settings.sections import (
     AuthSettings,
     BlobSettings,
+    OpenWebUISettings,
     RedisSettings,
     ServerSettings,
     WebhookSettings,
@@ -27,7 +28,14 @@ from jobs.settings.sections import (
 
 
 class Settings(
-    ServerSettings, WorkerSettings, WebhookSettings, ProviderSettings, AuthSettings, BlobSettings, RedisSettings
+    ServerSettings,
+    WorkerSettings,
+    WebhookSettings,
+    ProviderSettings,
+    OpenWebUISettings,
+    AuthSettings,
+    BlobSettings,
+    RedisSettings,
 ):
     """What the process was told. Precedence: overrides > environment > `.env` > defaults.
 
@@ -73,6 +81,8 @@ class Settings(
                 "AZURE_STORAGE_PUBLIC: links into a private container are signed with the account's key, so set "
                 "AZURE_STORAGE_CONNECTION_STRING instead of AZURE_STORAGE_ACCOUNT_URL, or AZURE_STORAGE_PUBLIC=1"
             )
+        if self.webui_secret_key and self.webui_secret_key == self.jwt_secret:
+            raise ConfigurationError("WEBUI_SECRET_KEY: must differ from JWT_SECRET: its tokens open other doors")
         if self.dev and self.host not in {"127.0.0.1", "localhost", "::1"}:
             raise ConfigurationError("DARKROOM_HOST: `darkroom dev` binds loopback only, e.g. 127.0.0.1")
 

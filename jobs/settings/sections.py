@@ -86,6 +86,29 @@ class AuthSettings(BaseSettings):
     dev_key: Secret = variable("DARKROOM_DEV_KEY", about="accepted only by `darkroom dev`", example="any string")
 
 
+class OpenWebUISettings(BaseSettings):
+    """An Open WebUI whose users ask here, and their org."""
+
+    webui_secret_key: Secret = variable(
+        "WEBUI_SECRET_KEY",
+        about="Open WebUI's own variable: its users' tokens are known under `/api/v1/images`, and nowhere else",
+        example="that of your Open WebUI",
+    )
+    openwebui_org: str = variable(
+        "DARKROOM_OPENWEBUI_ORG",
+        default="openwebui",
+        about="org of Open WebUI's users",
+        example="openwebui",
+        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+    )
+    user_image_generation: bool = variable(
+        "USER_PERMISSIONS_FEATURES_IMAGE_GENERATION",
+        default=True,
+        about="Open WebUI's own variable: whether users whose token does not say may make pictures",
+        example="0",
+    )
+
+
 class WebhookSettings(BaseSettings):
     """Where webhooks may go, and how often each is tried."""
 
