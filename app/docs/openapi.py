@@ -55,7 +55,8 @@ async def docs_file(name: FromPath[str]) -> Response[bytes]:
 def description(app: Litestar) -> dict[str, Any]:
     """Every route that says in its `opt` what it takes (`body`, `example`, `query`) and answers.
 
-    `result` names a schema; `statuses` says what each answer without a body means.
+    `result` names a schema; `statuses` says what each answer without a body means. Paths that begin as `twin` says are
+    the same operations once more, and are not told twice.
     """
     components: dict[str, Any] = {}
     paths: dict[str, Any] = {}
@@ -63,9 +64,9 @@ def description(app: Litestar) -> dict[str, Any]:
         if not isinstance(route, HTTPRoute):
             continue
         for handler in route.route_handlers:
-            if not handler.include_in_schema:
-                continue
             path = route.path_format
+            if not handler.include_in_schema or path.startswith(handler.opt.get("twin", _NOWHERE)):
+                continue
             for method in sorted(handler.http_methods - {"OPTIONS", "HEAD"}):
                 paths.setdefault(path, {})[method.lower()] = _operation(handler, path, components)
     return {
@@ -195,6 +196,8 @@ def _asset(name: str) -> bytes:
     return (files("app") / "web" / "swagger" / name).read_bytes()
 
 
+_NOWHERE: Final = "-"
+"""How no path begins."""
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 _IDS: Final = {"endpoint_id": "whe", "delivery_id": "dlv", "job_id": "job", "key_id": "key", "batch_id": "bat"}
 """Path parameters that are ids of ours, and the kind that they begin with."""

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.faces import agents, openai, progress
+from app.faces import agents, openai, openwebui, progress
 from app.faces.admin import health, keys, orgs, providers
 from app.faces.jobs import batches, jobs
 from app.faces.webhooks import deliveries
 from app.faces.webhooks import endpoints as webhooks
 
-FACES: Final = (agents, batches, deliveries, health, jobs, keys, openai, orgs, progress, providers, webhooks)
+FACES: Final = (
+    agents,
+    batches,
+    deliveries,
+    health,
+    jobs,
+    keys,
+    openai,
+    openwebui,
+    orgs,
+    progress,
+    providers,
+    webhooks,
+)

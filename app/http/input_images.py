@@ -14,6 +14,11 @@ from jobs.pictures.sniff import EXTENSIONS, MAX_BYTES
 
 MAX_URL_LENGTH: Final = 2_048
 MEDIA_TYPES: Final = ("image/png", "image/jpeg")
+EXAMPLE_PICTURE: Final = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ"
+    "AAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+"""A pixel, for descriptions of what may be sent."""
 
 
 class ReferenceImage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):

@@ -12,9 +12,21 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
 from tests.acceptance.conftest import JOBS, MUG
+from tests.neighbours.gateway import running_gateway
+from tests.neighbours.redis_server import running_redis
 
 EXAMPLES = 50
 """Requests that are made up for an operation, half of them by its schema and half against it."""
+
+
+@pytest.fixture(scope="module")
+def gateway(shared_simulator):
+    """With a server to try out."""
+    with (
+        running_redis() as redis,
+        running_gateway(redis.url, shared_simulator, COMFYUI_BASE_URL=shared_simulator.url) as running,
+    ):
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +55,8 @@ def ids(client):
     key = client.post("/api/v1/keys", json={"name": "other"}).json()["data"]["id"]
     hooks = {"endpoint_id": endpoint, "delivery_id": delivery}
     models = {"deployment": "gpt-image-2", "model": "gpt-image-2"}
-    return {"job_id": job, "batch_id": batch, "key_id": key, "org": "describers", **hooks, **models}
+    file = client.post("/api/v1/images/generations", json={"prompt": "A mug"}).json()[0]["id"]
+    return {"job_id": job, "file_id": file, "batch_id": batch, "key_id": key, "org": "describers", **hooks, **models}
 
 
 @pytest.fixture(scope="module")

@@ -104,10 +104,12 @@ class Gateway:
             return sum(client.zcount(key, "-inf", by_ms) for key in client.scan_iter("*:undelivered:*", count=1000))
 
     @contextmanager
-    def asking(self, path: str, body: Mapping[str, object], org: str = "acme") -> Iterator[None]:
+    def asking(
+        self, path: str, body: Mapping[str, object], org: str = "acme", *, credential: str | None = None
+    ) -> Iterator[None]:
         """Somebody who asks and reads no answer; at the end it hangs up, and the gateway has seen that."""
         before = self.abandoned()
-        headers = {"Authorization": f"Bearer {token(org)}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {credential or token(org)}", "Content-Type": "application/json"}
         connection = http.client.HTTPConnection(self.url.removeprefix("http://"))
         connection.request("POST", path, json.dumps(body), headers)
         yield

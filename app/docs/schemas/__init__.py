@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from app.docs.schemas import admin, envelope, jobs, openai, webhooks
+from app.docs.schemas import admin, envelope, jobs, openai, openwebui, webhooks
 
 SCHEMAS: Final[dict[str, Any]] = {
     **jobs.SCHEMAS,
     **admin.SCHEMAS,
     **webhooks.SCHEMAS,
     **openai.SCHEMAS,
+    **openwebui.SCHEMAS,
     **envelope.SCHEMAS,
 }

@@ -16,6 +16,7 @@ from app.faces.openai.errors import openai_error
 from app.faces.openai.models import known_model, model_json, offered
 from app.faces.openai.streams import streamed
 from app.http.caller import known_caller, permitted_targets
+from app.http.input_images import EXAMPLE_PICTURE
 from app.http.job_headers import Preference, client_reference, idempotency_key, options_from_headers
 from app.http.problems import request_id
 from app.http.query import only_query
@@ -37,14 +38,10 @@ _IMAGES: Final = ("gpt-image-", "chatgpt-image-")
 """Models whose pictures come in base64 unless the caller says otherwise, as OpenAI has it."""
 _QUERY: Final = frozenset({"api-version"})
 _EXAMPLE: Final = {"model": "gpt-image-2", "prompt": "A watercolor painting of a mountain lake at sunrise"}
-_PIXEL: Final = (
-    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ"
-    "AAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
 _GENERATION: Final = {"body": Generation, "example": _EXAMPLE, "result": "images", "errors": "openai_error"}
 _EDIT: Final = {
     "body": Edit,
-    "example": {**_EXAMPLE, "images": [{"image_url": _PIXEL}]},
+    "example": {**_EXAMPLE, "images": [{"image_url": EXAMPLE_PICTURE}]},
     "form": "`image` or `image[]`, `mask`, and every other field as text",
     "result": "images",
     "errors": "openai_error",
