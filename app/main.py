@@ -122,7 +122,8 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
         estimates=estimates,
         jobs=jobs,
     )
-    eraser = Eraser(store=store, expiry=expiry, jobs=jobs)
+    files = Files(redis, prefix, jobs=jobs, expiry=expiry, picture_days=settings.picture_days)
+    eraser = Eraser(store=store, expiry=expiry, jobs=jobs, files=files)
     return Services(
         settings=settings,
         jobs=jobs,
@@ -132,7 +133,7 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
         router=Router(catalog, settings),
         estimates=estimates,
         pictures=PictureReader(blobs, links),
-        files=Files(redis, prefix, jobs=jobs, expiry=expiry),
+        files=files,
         image_configs=open_image_configs(redis, settings),
         engines=Engines(settings),
         decoder=decoder,

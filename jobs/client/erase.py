@@ -14,6 +14,7 @@ from jobs.store.outcomes import Stale
 if TYPE_CHECKING:
     from jobs.blobs.expiry import BlobExpiry
     from jobs.client.client import Jobs
+    from jobs.client.files import Files
     from jobs.store.jobs import RedisJobStore
 
 CANCEL_SECONDS: Final = 2.0
@@ -25,10 +26,11 @@ LATE_MS: Final = 90_000_000
 class Eraser:
     """Cancels and erases jobs. Raises only `errors.DarkroomError`."""
 
-    def __init__(self, *, store: RedisJobStore, expiry: BlobExpiry, jobs: Jobs) -> None:
+    def __init__(self, *, store: RedisJobStore, expiry: BlobExpiry, jobs: Jobs, files: Files) -> None:
         self._store = store
         self._expiry = expiry
         self._jobs = jobs
+        self._files = files
 
     async def cancel(self, org: str, job_id: str, *, by: str, reason: str | None = None) -> Job:
         """End the job if it has not begun, otherwise begin to end it; a job that has ended stays as it is."""
@@ -63,6 +65,7 @@ class Eraser:
         late = [name for place in ledger.possibly_stored(job) for name in names_of(job, *place)]
         await self._expiry.add(now_ms() + LATE_MS, *late)
         await self._expiry.discard(*job.request.staged, *(image.blob for image in job.images))
+        await self._files.forget(job)
         try:
             await self._store.erase(job)
         except Stale:

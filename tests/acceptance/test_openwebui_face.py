@@ -528,7 +528,8 @@ def test_a_part_of_a_picture_is_had_by_range_and_an_unchanged_one_is_304(user):
 
 
 def test_a_deleted_picture_is_gone_and_its_job_does_not_bring_it_back(user):
-    answer = user.post(f"{V1}/generations", json={"prompt": "to be deleted"}, headers={"Idempotency-Key": "deleted"})
+    asks = {"json": {"prompt": "to be deleted"}, "headers": {"Idempotency-Key": "deleted"}}
+    answer = user.post(f"{V1}/generations", **asks)
     (file,) = made(answer)
 
     deleted = user.delete(f"/api/v1/files/{file['id']}")
@@ -536,6 +537,20 @@ def test_a_deleted_picture_is_gone_and_its_job_does_not_bring_it_back(user):
     assert (deleted.status_code, deleted.json()) == (200, {"message": "File deleted successfully"})
     assert user.get(file["url"]).status_code == 404
     assert user.get(f"{V1}/generations/{answer.headers['x-job-id']}").json() == []
+    assert made(user.post(f"{V1}/generations", **asks)) == []
+
+
+def test_of_an_erased_job_no_file_is_left_nor_what_it_was_asked_for_with(gateway):
+    with client_of(gateway, token("acme")) as client:
+        answer = client.post(f"{V1}/generations", json={"prompt": "nobody shall know", "model": "gpt-image-2"})
+        (file,) = made(answer)
+        assert gateway.redis_keys_holding("nobody shall know")
+
+        client.delete(f"/api/v1/jobs/{answer.headers['x-job-id']}")
+
+        assert client.get(file["url"]).status_code == 404
+        assert gateway.redis_keys_holding("nobody shall know") == []
+        assert gateway.redis_keys_holding(file["id"]) == []
 
 
 # A picture is a job.

@@ -36,10 +36,10 @@ class ImagesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     images_openai_api_base_url: str = ""
     images_openai_api_key: str = ""
     images_openai_api_version: str = ""
-    images_openai_api_params: Params | None = None
+    images_openai_api_params: Params = {}
     automatic1111_base_url: str = ""
     automatic1111_api_auth: str = ""
-    automatic1111_params: Params | None = None
+    automatic1111_params: Params = {}
     comfyui_base_url: str = ""
     comfyui_api_key: str = ""
     comfyui_workflow: str = ""
@@ -136,7 +136,7 @@ def params(given: Params | None) -> dict[str, Any] | None:
         found = json.loads(given) if isinstance(given, str) else given
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {} if found is None else None
 
 
 _NAMES: Final = frozenset(field.encode_name for field in msgspec.structs.fields(ImagesConfig))
