@@ -524,6 +524,7 @@ def test_a_part_of_a_picture_is_had_by_range_and_an_unchanged_one_is_304(user):
     assert (part.status_code, part.content) == (206, whole.content[8:16])
     assert part.headers["content-range"] == f"bytes 8-15/{len(whole.content)}"
     assert (beyond.status_code, unchanged.status_code) == (416, 304)
+    assert user.head(file["url"]).headers["content-length"] == str(len(whole.content))
     assert "private" in whole.headers["cache-control"]
 
 
@@ -554,6 +555,23 @@ def test_of_an_erased_job_no_file_is_left_nor_what_it_was_asked_for_with(gateway
 
 
 # A picture is a job.
+
+
+def test_a_wait_that_ends_first_says_where_the_picture_will_be(shared_simulator):
+    settings = {"DARKROOM_WAIT_SECONDS": "1", "WEBUI_SECRET_KEY": WEBUI_SECRET}
+    with (
+        running_redis() as redis,
+        running_gateway(redis.url, shared_simulator, **settings) as impatient,
+        client_of(impatient, session()) as client,
+    ):
+        late = client.post(f"{V1}/generations", json={"prompt": "late [delay=2]"})
+        where = late.headers["location"]
+        wait_until(lambda: client.get(where).status_code == 200, what="the picture")
+
+        assert late.status_code == 504
+        assert detail(late).startswith("[ERROR: the wait ended before the picture was made; the job goes on (job job_")
+        assert len(made(client.get(where))) == 1
+    assert len(shared_simulator.bench.calls("late [delay")) == 1
 
 
 def test_the_same_key_is_the_same_picture(user, shared_simulator):
@@ -589,10 +607,20 @@ def test_who_does_not_want_to_wait_looks_for_the_picture_and_sees_its_progress(u
     found = user.get(where)
 
     assert (later.status_code, later.json()["url"]) == (202, where)
-    assert '"steps":20' in told
+    assert '"steps":20,"source":"provider"' in told
     assert "event: image.job.succeeded" in told
     assert len(made(found)) == 1
     assert (other.get(where).status_code, detail(other.get(where))) == (404, NOT_FOUND)
+
+
+def test_who_accepts_events_follows_the_picture_that_it_asks_for(user):
+    headers = {"Accept": "text/event-stream"}
+
+    with user.stream("POST", f"{V1}/generations", json={"prompt": "followed"}, headers=headers) as events:
+        where, told = events.headers["location"], "".join(events.iter_text())
+
+    assert told.index("event: snapshot") < told.index("event: image.job.succeeded")
+    assert len(made(user.get(where))) == 1
 
 
 def test_a_file_is_found_that_nobody_was_told_of(user):
