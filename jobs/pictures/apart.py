@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 MAX_PROCESSES: Final = 2
 """Pictures that are worked on at a time."""
-MAX_MEMORY_BYTES: Final = 1536 * 1024 * 1024
-"""Address space of a process; what takes most of what is let in, CMYK of 50 megapixels, needs half of it."""
+MAX_MEMORY_BYTES: Final = 1024 * 1024 * 1024
+"""Address space of a process; what takes most of what is let in, WebP of 50 megapixels, needs 800 MB."""
 MAX_SECONDS: Final = 60.0
 """For a picture; one of 48 megapixels takes two, and more where the machine has other work."""
 _LENGTH: Final = struct.Struct(">I")

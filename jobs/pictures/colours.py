@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 from jobs.pictures.sniff import pillow
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from PIL import Image, ImageCms
 
 MAX_PROFILE_BYTES: Final = 4 * 1024 * 1024
@@ -54,19 +56,23 @@ def convert(picture: Image.Image, transform: ImageCms.ImageCmsTransform) -> Imag
     return made.convert("L") if picture.mode == "L" else made
 
 
-def in_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
-    """A picture of any mode in sRGB, as it is where nothing is to be done; samples of 16 bits become 8 then."""
+def conversion(picture: Image.Image, profile: bytes) -> Callable[[Image.Image], Image.Image] | None:
+    """What makes parts of a picture of any mode sRGB, of 8 bits; None where nothing is to be done."""
     mode = _plain_mode(picture)
     transform = to_srgb(profile, "L" if mode == "LA" else mode)
     if transform is None:
-        return picture
-    eight = in_eight_bits(picture)
-    plain = eight if eight.mode == mode else eight.convert(mode)
-    if mode != "LA":
-        return convert(plain, transform)
-    grey = convert(plain.getchannel("L"), transform)
-    grey.putalpha(plain.getchannel("A"))
-    return grey
+        return None
+
+    def converted(part: Image.Image) -> Image.Image:
+        eight = in_eight_bits(part)
+        plain = eight if eight.mode == mode else eight.convert(mode)
+        if mode != "LA":
+            return convert(plain, transform)
+        grey = convert(plain.getchannel("L"), transform)
+        grey.putalpha(plain.getchannel("A"))
+        return grey
+
+    return converted
 
 
 def in_eight_bits(picture: Image.Image) -> Image.Image:

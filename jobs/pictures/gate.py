@@ -19,20 +19,22 @@ What is decided for each kind (a picture that passes is safe to decode and to se
 from __future__ import annotations
 
 import hashlib
-import io
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from jobs.pictures.colours import in_srgb, to_srgb
+from jobs.pictures.colours import conversion, to_srgb
 from jobs.pictures.convert import converted
 from jobs.pictures.jpeg import BadJpeg, Jpeg, read_jpeg
 from jobs.pictures.jpeg_remaking import remade
-from jobs.pictures.orientation import lies_on_its_side, orientation_of, upright
+from jobs.pictures.orientation import orientation_of, upright_size, upright_strips
 from jobs.pictures.png import BadPng, Png, read_png
+from jobs.pictures.png_making import png_of
 from jobs.pictures.sniff import MAX_BYTES, MAX_PIXELS, NotAPicture, measure, opened, sniff
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from PIL import Image
 
 PNG_AND_JPEG: Final = frozenset({"image/png", "image/jpeg"})
@@ -90,25 +92,25 @@ def validate_mask(data: bytes, size: tuple[int, int] | None) -> CleanPicture:
     png = _strict_png(data)
     if not png.alpha:
         raise NotAPicture("it must have an alpha channel: transparent pixels mark what is repainted")
-    sides = (png.height, png.width) if lies_on_its_side(png.orientation) else (png.width, png.height)
+    sides = upright_size((png.width, png.height), png.orientation)
     if size is not None and size != sides:
         raise NotAPicture(f"it is {sides[0]}x{sides[1]}, the reference image {size[0]}x{size[1]}")
-    with opened(png.data, "image/png") as picture:
-        rgba = upright(picture.convert("RGBA"), png.orientation)
-    if rgba.getchannel("A").getextrema()[0] != 0:
-        raise NotAPicture("none of its pixels is transparent: nothing would be repainted")
-    return _as_png(rgba)
+    with opened(png.data, "image/png") as stored:
+        alphas = (_in_rgba(strip).getchannel("A") for strip in upright_strips(stored, stored.picture.size, 1))
+        if all(alpha.getextrema()[0] for alpha in alphas):
+            raise NotAPicture("none of its pixels is transparent: nothing would be repainted")
+        return _as_png(stored, png.orientation, _in_rgba)
 
 
 def _read_png(data: bytes) -> CleanPicture:
     png = _strict_png(data)
     if png.orientation == 1 and not png.profile:
         return CleanPicture(png.data, "image/png", png.width, png.height)
-    with opened(png.data, "image/png") as picture:
-        plain = in_srgb(picture, png.profile)
-        if png.orientation == 1 and plain is picture:
+    with opened(png.data, "image/png", load=False) as stored:
+        convert = conversion(stored.picture, png.profile)
+        if png.orientation == 1 and convert is None:
             return CleanPicture(png.data, "image/png", png.width, png.height)
-        return _as_png(upright(plain, png.orientation))
+        return _as_png(stored, png.orientation, convert or _as_it_is)
 
 
 def _read_jpeg(data: bytes) -> CleanPicture:
@@ -119,9 +121,8 @@ def _read_jpeg(data: bytes) -> CleanPicture:
     if jpeg.missing is not None and len({_pixels(ending) for ending in jpeg.missing}) != 1:
         raise NotAPicture("it is truncated")
     if jpeg.components == 4:
-        with opened(jpeg.data, "image/jpeg") as picture:
-            plain = in_srgb(picture, jpeg.profile)
-            return _as_png(upright(plain if plain.mode == "RGB" else plain.convert("RGB"), jpeg.orientation))
+        with opened(jpeg.data, "image/jpeg") as stored:
+            return _as_png(stored, jpeg.orientation, conversion(stored.picture, jpeg.profile) or _in_rgb)
     transform = to_srgb(jpeg.profile, "L" if jpeg.components == 1 else "RGB")
     if jpeg.orientation == 1 and transform is None:
         with opened(jpeg.data, "image/jpeg", draft=("L", 8)):  # all of its data is read, an eighth of it put together
@@ -130,25 +131,24 @@ def _read_jpeg(data: bytes) -> CleanPicture:
 
 
 def _pixels(data: bytes) -> bytes:
-    """A digest of them, made of a few rows at a time."""
+    """A digest of them."""
     digest = hashlib.sha256()
-    with opened(data, "image/jpeg") as picture:
-        for top in range(0, picture.height, 64):
-            digest.update(picture.crop((0, top, picture.width, min(picture.height, top + 64))).tobytes())
+    with opened(data, "image/jpeg") as stored:
+        for strip in upright_strips(stored, stored.picture.size, 1):
+            digest.update(strip.tobytes())
     return digest.digest()
 
 
 def _as_jpeg(jpeg: Jpeg, data: bytes) -> CleanPicture:
-    sides = (jpeg.width, jpeg.height)
-    return CleanPicture(data, "image/jpeg", *(sides[::-1] if lies_on_its_side(jpeg.orientation) else sides))
+    return CleanPicture(data, "image/jpeg", *upright_size((jpeg.width, jpeg.height), jpeg.orientation))
 
 
 def _read_webp(data: bytes) -> CleanPicture:
-    with opened(data, "image/webp") as picture:
-        exif = picture.info.get("exif", b"").removeprefix(b"Exif\0\0")
-        plain = in_srgb(picture, picture.info.get("icc_profile") or b"")
-        plain = plain.convert("RGBA" if plain.has_transparency_data else "RGB")
-        return _as_png(upright(plain, orientation_of(exif)))
+    with opened(data, "image/webp") as stored:
+        exif = stored.picture.info.get("exif", b"").removeprefix(b"Exif\0\0")
+        plain = _in_rgba if stored.picture.has_transparency_data else _in_rgb
+        convert = conversion(stored.picture, stored.picture.info.get("icc_profile") or b"")
+        return _as_png(stored, orientation_of(exif), convert or plain)
 
 
 _READERS: Final = {"image/png": _read_png, "image/jpeg": _read_jpeg, "image/webp": _read_webp}
@@ -161,11 +161,23 @@ def _strict_png(data: bytes) -> Png:
         raise NotAPicture(str(error)) from None
 
 
-def _as_png(picture: Image.Image) -> CleanPicture:
-    out = io.BytesIO()
-    picture.info = {name: value for name, value in picture.info.items() if name == "transparency"}
-    picture.save(out, "PNG", compress_level=3)
-    return CleanPicture(out.getvalue(), "image/png", picture.width, picture.height)
+def _as_png(stored: opened, orientation: int, made: Callable[[Image.Image], Image.Image]) -> CleanPicture:
+    """The picture upright; `made` makes each strip what it is to be."""
+    width, height = upright_size(stored.picture.size, orientation)
+    strips = upright_strips(stored, stored.picture.size, orientation)
+    return CleanPicture(png_of(map(made, strips), height), "image/png", width, height)
+
+
+def _as_it_is(strip: Image.Image) -> Image.Image:
+    return strip
+
+
+def _in_rgb(strip: Image.Image) -> Image.Image:
+    return strip.convert("RGB")
+
+
+def _in_rgba(strip: Image.Image) -> Image.Image:
+    return strip.convert("RGBA")
 
 
 def _listed(taken: frozenset[str]) -> str:

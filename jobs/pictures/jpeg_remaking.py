@@ -1,4 +1,4 @@
-"""A JPEG made anew, upright and in sRGB, strip by strip: a photo of 48 megapixels takes 100 MB, and a second or two."""
+"""A JPEG made anew, upright and in sRGB, strip by strip: a photo of 48 megapixels takes a second or two."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from jobs.pictures import colours
 from jobs.pictures.jpeg import Jpeg, stitched
-from jobs.pictures.orientation import lies_on_its_side, stored_box, upright
+from jobs.pictures.orientation import STRIP_PIXELS, Stored, lies_on_its_side, upright_size, upright_strips
 from jobs.pictures.sniff import NotAPicture, opened, pillow
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 QUALITY: Final = 95
 """Of a picture whose own tables are not meant for luma and chroma."""
-STRIP_PIXELS: Final = 1_000_000
-"""Pixels that are turned, converted and encoded at a time, at least one row of blocks."""
 
 _SAMPLINGS: Final = {"111111": 0, "211111": 1, "221111": 2}
 """Pillow's numbers of 4:4:4, 4:2:2 and 4:2:0, by the components' sampling factors, horizontal and vertical."""
@@ -34,18 +32,18 @@ def remade(jpeg: Jpeg, transform: ImageCms.ImageCmsTransform | None) -> bytes:
     """
     coding = _coding(jpeg)
     stored = _stored(jpeg, coding)
-    width, height = _turned((jpeg.width, jpeg.height), jpeg.orientation)
+    width, height = upright_size((jpeg.width, jpeg.height), jpeg.orientation)
     across, tall = coding.block
     columns = -(-width // across)
     rows = max(1, min(65_535 // columns, STRIP_PIXELS // (width * tall)))  # DRI has 16 bits
 
     def strips() -> Iterator[bytes]:
-        for top in range(0, height, rows * tall):
-            box = stored_box((jpeg.width, jpeg.height), jpeg.orientation, top, min(height, top + rows * tall))
-            strip = upright(stored.crop(box), jpeg.orientation)
+        for strip in upright_strips(stored, (jpeg.width, jpeg.height), jpeg.orientation, rows * tall):
             if transform is not None:
-                strip = colours.convert(strip if strip.mode == "L" else strip.convert("RGB"), transform)
-            yield coding.encoded(strip)
+                plain = strip if strip.mode == "L" else strip.convert("RGB")
+                yield coding.encoded(colours.convert(plain, transform))
+            else:
+                yield coding.encoded(strip)
 
     return stitched(strips(), height, rows * columns)
 
@@ -83,14 +81,10 @@ def _layout(jpeg: Jpeg) -> tuple[list[tuple[int, int, int, int]], dict[int, list
     """Each component's name, sampling factors and table; and the tables."""
     from PIL.JpegImagePlugin import JpegImageFile
 
-    with opened(jpeg.data, "image/jpeg", load=False) as picture:
-        if not isinstance(picture, JpegImageFile):
+    with opened(jpeg.data, "image/jpeg", load=False) as stored:
+        if not isinstance(stored.picture, JpegImageFile):
             raise NotAPicture("it is of a kind that is not taken")
-        return picture.layer, picture.quantization
-
-
-def _turned(size: tuple[int, int], orientation: int) -> tuple[int, int]:
-    return (size[1], size[0]) if lies_on_its_side(orientation) else size
+        return stored.picture.layer, stored.picture.quantization
 
 
 class _Planes:
@@ -100,9 +94,8 @@ class _Planes:
     """
 
     def __init__(self, data: bytes) -> None:
-        with opened(data, "image/jpeg", draft=("YCbCr", 2)) as half:  # at this size libjpeg leaves chroma as it is
-            _, *self._chroma = half.split()
-        self._luma = opened(data, "image/jpeg", draft=("L", 1)).picture
+        self._half = opened(data, "image/jpeg", draft=("YCbCr", 2))  # at this size libjpeg leaves chroma as it is
+        self._luma = opened(data, "image/jpeg", draft=("L", 1))
 
     def crop(self, box: tuple[int, int, int, int]) -> Image.Image:
         """A part of the picture, in YCbCr."""
@@ -110,13 +103,13 @@ class _Planes:
         halves = (left // 2, top // 2, (right + 1) // 2, (bottom + 1) // 2)
         size = (2 * (halves[2] - halves[0]), 2 * (halves[3] - halves[1]))
         within = (left % 2, top % 2, left % 2 + right - left, top % 2 + bottom - top)
-        chroma = [c.crop(halves).resize(size, pillow().Resampling.NEAREST).crop(within) for c in self._chroma]
+        chroma = [c.resize(size, pillow().Resampling.NEAREST).crop(within) for c in self._half.crop(halves).split()[1:]]
         merged: Image.Image = pillow().merge("YCbCr", (self._luma.crop(box), *chroma))
         return merged
 
 
-def _stored(jpeg: Jpeg, coding: _Coding) -> Image.Image | _Planes:
+def _stored(jpeg: Jpeg, coding: _Coding) -> Stored:
     if coding.options.get("subsampling") == 2 and min(jpeg.width, jpeg.height) >= 16:
         return _Planes(jpeg.data)
     mode = "YCbCr" if "qtables" in coding.options and jpeg.components == 3 else None
-    return opened(jpeg.data, "image/jpeg", draft=(mode, 1)).picture
+    return opened(jpeg.data, "image/jpeg", draft=(mode, 1))

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from PIL import Image
+
+STRIP_PIXELS: Final = 1_000_000
+"""Pixels that are turned and worked on at a time, at least one row."""
 
 _TAG: Final = 0x0112
 _TURNS: Final = {
@@ -43,6 +48,28 @@ def orientation_of(exif: bytes) -> int:
 def lies_on_its_side(orientation: int) -> bool:
     """Whether rows and columns change places when it is turned upright."""
     return orientation >= 5
+
+
+def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """The size in which people see a picture that is stored in another."""
+    return (size[1], size[0]) if lies_on_its_side(orientation) else size
+
+
+class Stored(Protocol):
+    """A picture as it is stored."""
+
+    def crop(self, box: tuple[int, int, int, int], /) -> Image.Image:
+        """A part of it: left, top, right and bottom."""
+
+
+def upright_strips(
+    stored: Stored, size: tuple[int, int], orientation: int, rows: int | None = None
+) -> Iterator[Image.Image]:
+    """A stored picture of this size as people see it, from its top: so many rows at a time, or as few as are swift."""
+    width, height = upright_size(size, orientation)
+    step = rows or max(1, STRIP_PIXELS // width)
+    for top in range(0, height, step):
+        yield upright(stored.crop(stored_box(size, orientation, top, min(height, top + step))), orientation)
 
 
 def upright(picture: Image.Image, orientation: int) -> Image.Image:

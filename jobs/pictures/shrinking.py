@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from jobs.pictures.canvas import Canvas, painted
 from jobs.pictures.colours import in_eight_bits
-from jobs.pictures.sniff import NotAPicture, opened, sniff
+from jobs.pictures.orientation import upright_strips
+from jobs.pictures.sniff import MAX_OWN_PIXELS, NotAPicture, opened, sniff
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,25 +22,28 @@ def smaller(data: bytes, most_bytes: int) -> tuple[bytes, str, int, int]:
 
     It loses quality first, which is not seen, then half of its width and height again and again. Raises `NotAPicture`.
     """
-    with opened(data, sniff(data[:12]) or "") as picture:
-        eight = in_eight_bits(picture)
-        clear = eight.has_transparency_data
-        plain = eight.convert("RGBA" if clear else "RGB")
-    form = "WEBP" if clear else "JPEG"
+    with opened(data, sniff(data[:12]) or "", most_pixels=MAX_OWN_PIXELS) as stored:
+        size = stored.picture.size
+        plain = painted(map(_plain, upright_strips(stored, size, 1)), size)
+    form = "WEBP" if plain.image.mode == "RGBA" else "JPEG"
     for candidate, quality in _candidates(plain):
-        out = io.BytesIO()
         try:
-            candidate.save(out, form, quality=quality)
+            made = candidate.encoded(form, quality=quality)
         except (OSError, ValueError):  # of too many pixels a side
             continue
-        if out.tell() <= most_bytes:
-            return out.getvalue(), f"image/{form.lower()}", *candidate.size
+        if len(made) <= most_bytes:
+            return made, f"image/{form.lower()}", *candidate.image.size
     raise NotAPicture(f"it cannot be made to fit in {most_bytes} bytes")
 
 
-def _candidates(picture: Image.Image) -> Iterator[tuple[Image.Image, int]]:
+def _plain(strip: Image.Image) -> Image.Image:
+    eight = in_eight_bits(strip)
+    return eight.convert("RGBA" if eight.has_transparency_data else "RGB")
+
+
+def _candidates(picture: Canvas) -> Iterator[tuple[Canvas, int]]:
     for quality in QUALITIES:
         yield picture, quality
-    while min(picture.size) > 1:
-        picture = picture.reduce(2)
+    while min(picture.image.size) > 1:
+        picture = picture.halved()
         yield picture, QUALITIES[1]

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import io
 import warnings
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from msgspec import Struct
 
+from jobs.pictures.canvas import Canvas, Source
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
 
-    from PIL import Image
+    from PIL import Image, ImageFile
 
 EXTENSIONS: Final = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 """The kinds of picture that we keep, and how their names end."""
 MAX_BYTES: Final = 20 * 1024 * 1024
 """Of a picture that is taken."""
 MAX_PIXELS: Final = 50_000_000
-"""Of a picture that is decoded: more would take more than 200 MB."""
+"""Of a stranger's picture."""
+MAX_OWN_PIXELS: Final = 100_000_000
+"""Of a picture of ours that is decoded: its pixels are a file of 400 MB for so long."""
 
 
 class NotAPicture(ValueError):
@@ -50,8 +55,8 @@ def measure(data: bytes) -> Measured:
     media_type = sniff(data[:12])
     if media_type is None:
         raise NotAPicture("neither PNG nor JPEG nor WebP")
-    with opened(data, media_type, load=False) as picture:
-        return Measured(media_type, *picture.size)
+    with opened(data, media_type, load=False) as stored:
+        return Measured(media_type, *stored.picture.size)
 
 
 @functools.cache
@@ -66,36 +71,62 @@ def pillow() -> ModuleType:
     warnings.filterwarnings(
         "ignore", "Image appears to be a malformed MPO file", module=r"PIL\."
     )  # its first one is whole
+    Image.MAX_IMAGE_PIXELS = MAX_OWN_PIXELS
     return Image
 
 
-class opened:  # noqa: N801  # reads as a phrase: `with opened(data, …) as picture:`
-    """A picture in Pillow's hands: one format, every warning an error, loaded whole unless told not to.
+class opened:  # noqa: N801  # reads as a phrase: `with opened(data, …) as stored:`
+    """A picture in Pillow's hands, as it is stored: of one format, every warning an error, decoded unless told not to.
 
-    `picture` is for those who let go of it rather than close it. `draft` is a mode and how many times smaller a JPEG
-    is decoded: by that much faster, in that much less memory.
+    `draft` is a mode and how many times smaller a JPEG is decoded: by that much faster, in that much less room.
     """
 
     def __init__(
-        self, data: bytes, media_type: str, *, load: bool = True, draft: tuple[str | None, int] | None = None
+        self,
+        data: bytes,
+        media_type: str,
+        *,
+        load: bool = True,
+        draft: tuple[str | None, int] | None = None,
+        most_pixels: int = MAX_PIXELS,
     ) -> None:
         module = pillow()
-        form = media_type.removeprefix("image/").upper()
-        try:
-            self.picture: Image.Image = module.open(io.BytesIO(data), formats=(form,))
+        self._form = media_type.removeprefix("image/").upper()
+        self._source = Source(data)
+        self._canvas: Canvas | None = None
+        with self._read():
+            self.picture: ImageFile.ImageFile = module.open(self._source, formats=(self._form,))
             width, height = self.picture.size
-            _bounded(width, height)
+            if width * height > most_pixels:
+                raise NotAPicture(f"{width}x{height} is more than {most_pixels} pixels")
             if draft is not None:
                 self.picture.draft(draft[0], (max(1, width // draft[1]), max(1, height // draft[1])))
-            if load:
-                self.picture.load()
+        if load:
+            self.load()
+
+    def load(self) -> Canvas:
+        """Decode it, once. Raises `NotAPicture`."""
+        if self._canvas is None:
+            with self._read():
+                self._canvas = Canvas(self.picture.mode, self.picture.size)
+                self._canvas.decode(self.picture, self._source)
+        return self._canvas
+
+    def crop(self, box: tuple[int, int, int, int], /) -> Image.Image:
+        """A part of it."""
+        return self.load().crop(box)
+
+    @contextlib.contextmanager
+    def _read(self) -> Iterator[None]:
+        try:
+            yield
         except NotAPicture:
             raise
-        except (*_UNREADABLE, module.DecompressionBombError) as error:
-            raise NotAPicture(f"its {form} data cannot be read") from error
+        except (*_UNREADABLE, pillow().DecompressionBombError) as error:
+            raise NotAPicture(f"its {self._form} data cannot be read") from error
 
-    def __enter__(self) -> Image.Image:
-        return self.picture
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, *_: object) -> None:
         self.picture.close()
@@ -103,8 +134,3 @@ class opened:  # noqa: N801  # reads as a phrase: `with opened(data, …) as pic
 
 _UNREADABLE: Final = (OSError, ValueError, SyntaxError, EOFError, Warning, MemoryError)
 """What Pillow raises of a file that it cannot read."""
-
-
-def _bounded(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise NotAPicture(f"{width}x{height} is more than {MAX_PIXELS} pixels")

@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,7 @@ from jobs.pictures.gate import PNG_AND_JPEG, validate, validate_mask
 from jobs.pictures.sniff import NotAPicture
 from jobs.pictures.tasks import Check, CheckMask
 from tests.neighbours import decoders, wait_until
-from tests.unit.jobs.picture_files import PLAIN, exif, gradient, saved
-from tests.unit.jobs.profiles import ADOBE_RGB
+from tests.unit.jobs.picture_files import IEND, PLAIN, chunk, exif, gradient, header, png, saved
 
 pytestmark = pytest.mark.anyio
 TURNED = saved(gradient(), "JPEG", exif=exif(6))
@@ -115,8 +115,9 @@ async def test_a_process_that_hangs_is_killed(tmp_path, monkeypatch):
 
 
 async def test_a_picture_that_takes_more_memory_than_there_may_be_is_refused_and_the_process_goes_on():
-    apart = Apart(memory_bytes=300 * 2**20)
-    large = saved(Image.new("P", (8_000, 6_000)), icc_profile=ADOBE_RGB, exif=exif(6))
+    apart = Apart(memory_bytes=200 * 2**20)
+    turned = chunk(b"eXIf", exif(6)[6:])
+    large = png(header(8_000, 6_000), turned, chunk(b"IDAT", zlib.compress(bytes(24_001 * 6_000), 1)), IEND)
 
     with pytest.raises(NotAPicture, match=r"cannot be read|too much memory"):
         await apart.do(check(large))

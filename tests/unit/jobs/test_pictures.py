@@ -4,6 +4,7 @@ import contextlib
 import io
 import itertools
 import struct
+import tempfile
 import threading
 import time
 import tracemalloc
@@ -717,3 +718,28 @@ def test_however_a_jpegs_segments_are_mixed_it_is_a_picture_or_refused(seed, mar
         mixed,
     ):
         held(rebuilt(parts))
+
+
+def large(mode):
+    """Large enough to be worked on in two parts."""
+    down = Image.linear_gradient("L").resize((1_001, 1_003))
+    return down.convert("I;16") if mode == "I;16" else Image.merge("RGB", (down, down, down)).convert(mode)
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 7])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "L", "P", "1", "I;16"])
+def test_a_large_png_is_turned_part_by_part(mode, orientation):
+    came = saved(large(mode), exif=exif(orientation), compress_level=1)
+
+    clean = validate(came, None)
+
+    assert clean.media_type == "image/png"
+    same_pixels(opened(clean.data), ImageOps.exif_transpose(opened(came)))
+
+
+def test_without_a_folder_for_temporary_files_pictures_are_worked_on_in_memory(monkeypatch):
+    came = saved(large("RGB"), exif=exif(6), compress_level=1)
+    with_folder = validate(came, None)
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+
+    assert validate(came, None) == with_folder
