@@ -1,11 +1,7 @@
-"""Making a picture another format, here or in a process of its own."""
+"""Making a picture another format."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import sys
-from asyncio.subprocess import PIPE
 from typing import TYPE_CHECKING, Final
 
 from jobs.pictures.canvas import Canvas, painted
@@ -40,23 +36,6 @@ def converted(data: bytes, media_type: str, quality: int, most_pixels: int = MAX
         raise NotAPicture(f"it cannot be made {media_type}") from error
 
 
-async def converted_apart(data: bytes, media_type: str, quality: int) -> bytes:
-    """See `converted`: in a process of its own, for a picture of which this one is not to die. Takes longer."""
-    words = ("-m", __spec__.name, media_type, str(quality))
-    child = await asyncio.create_subprocess_exec(sys.executable, *words, stdin=PIPE, stdout=PIPE, stderr=PIPE)
-    try:
-        made, said = await child.communicate(data)
-    except BaseException:  # nobody waits for it any more
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
-        await child.communicate()  # its pipes are closed while the loop still runs
-        raise
-    if child.returncode != 0:
-        why = said.decode(errors="replace").strip().rpartition("\n")[2]
-        raise NotAPicture(f"its conversion ended with {child.returncode}: {why}")
-    return made
-
-
 def _plain(stored: opened, media_type: str) -> tuple[Canvas, bytes]:
     """The picture as that media type can hold it, and the profile that goes along: it is sRGB's own."""
     picture = stored.picture
@@ -79,7 +58,3 @@ def _on_white(picture: Image.Image) -> Image.Image:
     white = pillow().new("RGBA", picture.size, "white")
     flat: Image.Image = pillow().alpha_composite(white, picture).convert("RGB")
     return flat
-
-
-if __name__ == "__main__":  # see `converted_apart`
-    sys.stdout.buffer.write(converted(sys.stdin.buffer.read(), sys.argv[1], int(sys.argv[2])))

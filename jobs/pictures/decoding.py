@@ -1,4 +1,4 @@
-"""Strangers' pictures, checked in processes of their own: a few at a time, for each takes memory."""
+"""Pictures, checked and made in processes of their own: a few at a time, for each takes memory."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from jobs.errors import InvalidPicture
 from jobs.pictures.apart import Apart
 from jobs.pictures.gate import PNG_AND_JPEG, CleanPicture
 from jobs.pictures.sniff import EXTENSIONS, NotAPicture
-from jobs.pictures.tasks import Check, CheckMask, CheckOwn, Shrink, Task
+from jobs.pictures.tasks import Check, CheckMask, CheckOwn, Convert, Shrink, Task
 
 ANY: Final = frozenset(EXTENSIONS)
 """What is taken where a face lets its callers say nothing of the media type."""
 
 
 class Decoder:
-    """Checks pictures beside the event loop. One a process."""
+    """Checks and makes pictures beside the event loop. One a process."""
 
     def __init__(self) -> None:
         self._apart = Apart()
@@ -45,6 +45,10 @@ class Decoder:
         `size` is its reference image's in pixels, None where that is not known yet.
         """
         return await self._done(field, CheckMask(data, size))
+
+    async def converted(self, data: bytes, media_type: str, quality: int) -> bytes:
+        """The picture as another media type of ours; see `convert.converted`. Raises `NotAPicture`."""
+        return (await self._apart.do(Convert(data, media_type, quality))).data
 
     async def _done(self, field: str, task: Task) -> CleanPicture:
         try:

@@ -7,9 +7,10 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from jobs.pictures.convert import converted
 from jobs.pictures.gate import CleanPicture, validate, validate_mask, validate_own
 from jobs.pictures.shrinking import smaller
-from jobs.pictures.sniff import NotAPicture
+from jobs.pictures.sniff import NotAPicture, measure
 
 
 class Check(Struct, frozen=True, tag=True):
@@ -56,7 +57,21 @@ class Shrink(Struct, frozen=True, tag=True):
         return CleanPicture(*smaller(self.data, self.most_bytes))
 
 
-Task = Check | CheckMask | CheckOwn | Shrink
+class Convert(Struct, frozen=True, tag=True):
+    """Make a picture another format; see `convert.converted`."""
+
+    data: bytes
+    media_type: str
+    quality: int
+
+    def done(self) -> CleanPicture:
+        """Raises `NotAPicture`."""
+        made = converted(self.data, self.media_type, self.quality)
+        size = measure(made)
+        return CleanPicture(made, size.media_type, size.width, size.height)
+
+
+Task = Check | CheckMask | CheckOwn | Shrink | Convert
 
 
 class Answer(Struct, frozen=True):

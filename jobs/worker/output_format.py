@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from msgspec import Struct
@@ -13,22 +11,17 @@ from msgspec.structs import replace
 from jobs.catalog.families import native
 from jobs.model import ledger
 from jobs.model.request import Warning_
-from jobs.pictures.convert import converted
 from jobs.pictures.heads import read_head
 
 if TYPE_CHECKING:
     from jobs.catalog.families import Catalog
     from jobs.model.job import Job
     from jobs.model.picture import Picture
+    from jobs.pictures.decoding import Decoder
     from jobs.pictures.heads import Head
 
-MAX_CONCURRENT_CONVERSIONS: Final = 2
-"""Pictures that one process converts at a time: each may take 400 MB."""
 BEST_QUALITY: Final = 100
 """The quality of a picture whose request names no compression, as OpenAI documents it."""
-
-Convert: TypeAlias = Callable[[bytes, str, int], Awaitable[bytes]]
-"""Makes a picture another media type, at a quality."""
 
 _log = structlog.get_logger()
 
@@ -38,11 +31,6 @@ class WantedFormat(Struct, frozen=True):
 
     media_type: str
     quality: int
-
-
-async def in_a_thread(data: bytes, media_type: str, quality: int) -> bytes:
-    """Convert in a thread of this process."""
-    return await asyncio.to_thread(converted, data, media_type, quality)
 
 
 def damage(picture: Picture, head: Head | None) -> Warning_ | None:
@@ -57,9 +45,9 @@ def damage(picture: Picture, head: Head | None) -> Warning_ | None:
 class Converter:
     """Converts pictures that their provider did not make as they were asked for. One a process."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, decoder: Decoder) -> None:
         self._catalog = catalog
-        self._turns = asyncio.Semaphore(MAX_CONCURRENT_CONVERSIONS)
+        self._decoder = decoder
 
     def wanted(self, job: Job, call: int, picture: Picture) -> WantedFormat | None:
         """What is to be made of a picture of a call; None where it is right as it came."""
@@ -71,13 +59,10 @@ class Converter:
             return None
         return WantedFormat(wanted, BEST_QUALITY if request.output_compression is None else request.output_compression)
 
-    async def convert(
-        self, picture: Picture, wanted: WantedFormat, how: Convert = in_a_thread
-    ) -> tuple[Picture, Warning_ | None]:
+    async def convert(self, picture: Picture, wanted: WantedFormat) -> tuple[Picture, Warning_ | None]:
         """The picture in the wanted format; where that fails, the picture as it came and a warning."""
         try:
-            async with self._turns:
-                data = await how(picture.data, wanted.media_type, wanted.quality)
+            data = await self._decoder.converted(picture.data, wanted.media_type, wanted.quality)
         except Exception as error:  # noqa: BLE001  # whatever the decoder makes of it: the bytes are paid for
             came = picture.media_type
             torn = "" if damage(picture, read_head(picture.data)) is None else ", and it is damaged"

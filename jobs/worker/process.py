@@ -114,7 +114,7 @@ def _job_loop(  # noqa: PLR0913, PLR0917  # the composition root hands over each
     claims = Claims(redis, settings.redis_prefix, settings.provider_concurrency)
     catalog = offered(settings)
     expiry = BlobExpiry(redis, settings.redis_prefix, blobs)
-    spool, converter = Spool(settings.data_dir / "spool"), Converter(catalog)
+    spool, converter = Spool(settings.data_dir / "spool"), Converter(catalog, decoder)
     writer = ResultWriter(store=store, blobs=blobs, spool=spool, expiry=expiry, converter=converter)
     salvager = Salvager(store=store, claims=claims, blobs=blobs, spool=spool, writer=writer, converter=converter)
     context = CallContext(

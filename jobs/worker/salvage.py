@@ -14,7 +14,6 @@ from jobs.model import ledger, moves
 from jobs.model.job import Status
 from jobs.model.picture import Image, Picture
 from jobs.model.times import now_ms
-from jobs.pictures.convert import converted_apart
 from jobs.pictures.heads import read_head
 from jobs.pictures.names import names_of, stem_of
 from jobs.pictures.sniff import NotAPicture
@@ -190,8 +189,8 @@ class Salvager:
         picture = Picture(data=spooled, media_type="" if head is None else head.media_type, index=index)
         warning = damage(picture, head)
         wanted = self._converter.wanted(job, call, picture)
-        if wanted is not None:  # its worker may have died of this very picture
-            picture, warning = await self._converter.convert(picture, wanted, converted_apart)
+        if wanted is not None:
+            picture, warning = await self._converter.convert(picture, wanted)
         image = self._writer.image(job, call, index, picture)
         with contextlib.suppress(BlobExists):
             await self._blobs.put(image.blob, picture.data, image.media_type)

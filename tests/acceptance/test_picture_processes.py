@@ -46,3 +46,22 @@ def test_a_decoder_begins_with_the_first_picture_is_replaced_when_it_dies_and_en
     assert before == []
     assert statuses == [202, 202]
     assert grown < 50  # megabytes: the picture of 24 megapixels as it came, never decoded
+
+
+def as_webp(client):
+    """A job whose picture is to be WebP, at its end."""
+    job_id = client.post(JOBS, json={**SEPIA, "outputFormat": "webp"}).json()["data"]["id"]
+    return client.get(f"{JOBS}/{job_id}?wait=60&until=terminal").json()["data"]
+
+
+def test_a_worker_converts_pictures_apart_and_outlives_a_decoder_that_dies(redis_url, simulator):
+    with running_gateway(redis_url, simulator) as gateway, gateway.client() as client:
+        worker = gateway.workers[0].pid
+        jobs = [as_webp(client)]
+        (first,) = decoders(worker)
+        os.kill(first, signal.SIGKILL)
+        jobs.append(as_webp(client))
+        (second,) = decoders(worker)
+
+    assert [job["result"]["mimeType"] for job in jobs] == ["image/webp"] * 2
+    assert second != first

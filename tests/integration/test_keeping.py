@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-import threading
+import sys
 
 import pytest
 
@@ -18,10 +18,12 @@ from jobs.model.job import Status
 from jobs.model.picture import Picture
 from jobs.model.request import ImageRequest
 from jobs.model.times import now_ms
+from jobs.pictures.convert import converted
+from jobs.pictures.decoding import Decoder
 from jobs.pictures.names import stem_of
 from jobs.redis.keys import JobField, Keys
 from jobs.store.jobs import RedisJobStore
-from jobs.worker import output_format, results
+from jobs.worker import results
 from jobs.worker.lease import LeasedJob
 from jobs.worker.output_format import Converter
 from jobs.worker.results import ResultWriter
@@ -72,12 +74,13 @@ class Parts:
         self.blobs = Blobs(folder, "files", "http://localhost", public=True, signing_key=bytes(32))
         self.spool = Spool(folder / "spool")
         self.expiry = BlobExpiry(redis, "{test}:", self.blobs)
+        self.decoder = Decoder()
         self.writer, self.salvager = self.of_a_worker()
         _, self.other_salvager = self.of_a_worker()
 
     def of_a_worker(self):
         """A writer and a salvager: one of each a worker process."""
-        converter = Converter(Catalog.load(None))
+        converter = Converter(Catalog.load(None), self.decoder)
         shared = {"store": self.store, "blobs": self.blobs, "spool": self.spool, "converter": converter}
         writer = ResultWriter(**shared, expiry=self.expiry)
         return writer, Salvager(**shared, claims=claims_of(self.store), writer=writer)
@@ -112,8 +115,10 @@ class Parts:
 
 
 @pytest.fixture
-def parts(redis, tmp_path):
-    return Parts(redis, tmp_path)
+async def parts(redis, tmp_path):
+    parts = Parts(redis, tmp_path)
+    yield parts
+    await parts.decoder.close()
 
 
 async def keep(parts, held, index=0, data=PNG, call=1):
@@ -293,22 +298,20 @@ async def test_a_late_picture_takes_no_job_from_whoever_has_just_claimed_it(part
     assert await claims_of(parts.store).claim_next("turn", "another", 15_000) is None
 
 
-async def test_pictures_that_wait_for_their_conversion_are_on_disk_and_their_jobs_say_so(parts, monkeypatch):
-    begun, go, convert = [], threading.Event(), output_format.converted
-
-    def converted(*args):
-        begun.append(args)
-        assert go.wait(10)
-        return convert(*args)
-
-    monkeypatch.setattr(output_format, "converted", converted)
+async def test_pictures_that_wait_for_their_conversion_are_on_disk_and_their_jobs_say_so(parts, monkeypatch, tmp_path):
+    begun, go, python = tmp_path / "begun", tmp_path / "go", tmp_path / "python"
+    waits = f"echo >> {begun}; while [ ! -e {go} ]; do sleep 0.05; done; exec {sys.executable}"
+    python.write_text(f'#!/bin/sh\n{waits} "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
     jobs = [await parts.held(output_format="webp") for _ in range(5)]
     at_work = [asyncio.create_task(keep(parts, held)) for held in jobs]
-    await until(lambda: len(begun) == 2 and all(held.now.attempts[0].spool for held in jobs))
+    await until(lambda: begun.exists() and all(held.now.attempts[0].spool for held in jobs))
     on_disk, spool = parts.spool.names(), parts.spool.name()
-    go.set()
+    go.touch()
     await asyncio.gather(*at_work)
 
+    assert begun.read_text() == "\n\n"
     assert sorted(on_disk) == sorted(f"{stem_of(held.now, 1, 0)}.png" for held in jobs)
     assert {held.now.attempts[0].spool for held in jobs} == {spool}
     assert [await parts.picture(held) for held in jobs] == ["image/webp"] * 5
@@ -360,7 +363,7 @@ async def test_an_original_of_a_job_that_has_ended_is_salvaged_as_what_was_asked
 async def test_a_picture_that_was_stored_converted_before_its_worker_died_is_not_made_again(parts):
     held = await parts.held(output_format="webp")
     name = parts.kept(held).replace(".png", ".webp")
-    stored = output_format.converted(PNG, "image/webp", 30)
+    stored = converted(PNG, "image/webp", 30)
     await parts.blobs.put(name, stored, "image/webp")
 
     await parts.salvager.recover(held, 1, 0)

@@ -19,6 +19,7 @@ from jobs.model.job import Options, Phase, Status
 from jobs.model.picture import Picture
 from jobs.model.request import Fallback, Target
 from jobs.model.times import now_ms
+from jobs.pictures.decoding import Decoder
 from jobs.pictures.sniff import measure
 from jobs.providers.base import Answered
 from jobs.redis.keys import BreakerField, Keys
@@ -74,7 +75,7 @@ class Parts:
             "store": self.store,
             "blobs": self.blobs,
             "spool": Spool(folder / "spool"),
-            "converter": Converter(catalog),
+            "converter": Converter(catalog, Decoder()),
         }
         self.writer = ResultWriter(**parts, expiry=expiry)
         self.salvager = Salvager(**parts, claims=self.claims, writer=self.writer)

@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 
 from jobs.pictures.apart import Apart
-from jobs.pictures.gate import PNG_AND_JPEG, validate, validate_mask
+from jobs.pictures.convert import converted
+from jobs.pictures.gate import PNG_AND_JPEG, CleanPicture, validate, validate_mask
 from jobs.pictures.sniff import NotAPicture
-from jobs.pictures.tasks import Check, CheckMask
+from jobs.pictures.tasks import Check, CheckMask, Convert
 from tests.neighbours import decoders, wait_until
-from tests.unit.jobs.picture_files import IEND, PLAIN, chunk, exif, gradient, header, png, saved
+from tests.unit.jobs.picture_files import IEND, PLAIN, chunk, exif, gradient, header, png, saved, segment
 
 pytestmark = pytest.mark.anyio
 TURNED = saved(gradient(), "JPEG", exif=exif(6))
@@ -40,12 +41,14 @@ async def test_pictures_come_back_as_they_do_here_by_one_process_that_begins_wit
     before = decoders(os.getpid())
 
     found = [await apart.do(task) for task in (check(PLAIN), check(TURNED), CheckMask(HOLE, (4, 4)))]
+    made = await apart.do(Convert(TURNED, "image/webp", 80))
     during = decoders(os.getpid())
     await apart.close()
 
     assert before == decoders(os.getpid()) == []
     assert len(during) == 1
     assert found == [validate(PLAIN, None), validate(TURNED, None), validate_mask(HOLE, (4, 4))]
+    assert made == CleanPicture(converted(TURNED, "image/webp", 80), "image/webp", *gradient().size[::-1])
 
 
 async def test_what_is_refused_is_told_why_and_the_process_goes_on():
@@ -55,6 +58,8 @@ async def test_what_is_refused_is_told_why_and_the_process_goes_on():
         await apart.do(check(PLAIN[:-1] + b"\0"))
     with pytest.raises(NotAPicture, match="it is truncated"):
         await apart.do(CheckMask(HOLE[:-4], None))
+    with pytest.raises(NotAPicture, match="its JPEG data cannot be read"):
+        await apart.do(Convert(TURNED[:-300], "image/webp", 80))
     during = decoders(os.getpid())
     await apart.close()
 
@@ -127,3 +132,13 @@ async def test_a_picture_that_takes_more_memory_than_there_may_be_is_refused_and
 
     assert found == validate(PLAIN, None)
     assert len(during) == 1
+
+
+async def test_a_photo_whose_list_of_pictures_is_damaged_is_a_photo():
+    apart, photo = Apart(), saved(gradient(), "JPEG")
+    listed = photo[:2] + segment(0xE2, b"MPF\0II*\0\x08\0\0\0\0\0") + photo[2:]
+
+    found = [await apart.do(Convert(data, "image/webp", 80)) for data in (listed, photo)]
+    await apart.close()
+
+    assert found[0] == found[1]

@@ -1,14 +1,12 @@
 """A picture made another kind: what stays of it, and what it cannot become."""
 
 import io
-import sys
 
 import pytest
 from PIL import Image, ImageCms
 
-from jobs.pictures.convert import converted, converted_apart
+from jobs.pictures.convert import converted
 from jobs.pictures.sniff import NotAPicture, measure
-from tests.unit.jobs.picture_files import segment
 from tests.unit.jobs.profiles import ADOBE_RGB, PRESS
 
 KINDS = ("image/png", "image/jpeg", "image/webp")
@@ -126,33 +124,3 @@ def test_what_cannot_be_decoded_is_refused(data):
 def test_a_side_that_webp_cannot_hold_is_refused():
     with pytest.raises(NotAPicture, match="image/webp"):
         converted(picture(size=(16_400, 2)), "image/webp", 90)
-
-
-@pytest.mark.anyio
-async def test_in_a_process_of_its_own_the_same_comes_of_it():
-    assert await converted_apart(picture(), "image/webp", 80) == converted(picture(), "image/webp", 80)
-
-
-@pytest.mark.anyio
-async def test_a_photo_whose_list_of_pictures_is_damaged_is_a_photo():
-    data = picture("JPEG", "RGB")
-    listed = data[:2] + segment(0xE2, b"MPF\0II*\0\x08\0\0\0\0\0") + data[2:]
-
-    assert await converted_apart(listed, "image/webp", 80) == converted(data, "image/webp", 80)
-
-
-@pytest.mark.anyio
-async def test_a_process_that_cannot_says_why():
-    with pytest.raises(NotAPicture, match="its PNG data cannot be read"):
-        await converted_apart(picture()[:60], "image/webp", 80)
-
-
-@pytest.mark.anyio
-async def test_a_process_that_dies_of_a_picture_dies_alone(tmp_path, monkeypatch):
-    dying = tmp_path / "python"
-    dying.write_text("#!/bin/sh\nkill -9 $$\n")
-    dying.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(dying))
-
-    with pytest.raises(NotAPicture, match="-9"):
-        await converted_apart(picture(size=(400, 400)), "image/webp", 80)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from jobs.pictures.apart import Apart
 from jobs.pictures.gate import PNG_AND_JPEG
-from jobs.pictures.tasks import Check, CheckMask, Shrink
+from jobs.pictures.tasks import Check, CheckMask, Convert, Shrink
 from tests.neighbours import decoders
 from tests.unit.jobs.picture_files import IEND, chunk, exif, header, png, saved
 from tests.unit.jobs.profiles import DISPLAY_P3, PRESS
@@ -53,6 +53,7 @@ KINDS = {
     "PNG in grey of 16 bits, turned": (lambda: check(large_png(0, 1, TURNED, depth=16)), UPRIGHT),
     "a mask": (lambda: CheckMask(large_png(6, 4), SIZE), SIZE),
     "a PNG made smaller": (lambda: Shrink(large_png(2, 3), 1_000_000), (2_000, 1_500)),
+    "a PNG made JPEG": (lambda: Convert(large_png(2, 3), "image/jpeg", 90), SIZE),
 }
 
 
