@@ -18,6 +18,7 @@ from jobs.providers.comfyui.comfyui import ComfyUI
 from jobs.providers.comfyui.workflow import built_in
 from jobs.providers.offers import offered
 from jobs.settings import Settings
+from tests.neighbours.scripted_provider import response, running_far_end
 from tests.neighbours.tcp_proxy import running_relay
 
 pytestmark = pytest.mark.anyio
@@ -72,6 +73,10 @@ def nodes_of(call):
 async def begun(provider, wanted, steps):
     async for step in provider.generate(wanted):
         steps.append(step)
+
+
+def queue_looks(far):
+    return [asked for asked in far.asked if asked.path == "/queue"]
 
 
 async def until(condition):
@@ -176,6 +181,26 @@ async def test_a_server_that_is_out_of_reach_in_a_run_costs_no_more_than_its_new
     assert len(simulator.bench.calls()) == 1
 
 
+async def test_a_proxy_whose_server_is_away_for_a_while_costs_neither_the_run_nor_another(simulator):
+    with running_relay(int(simulator.url.rpartition(":")[2])) as relay:
+        async with opened(f"http://127.0.0.1:{relay.port}") as provider, running_far_end(response(503)) as away:
+            steps = []
+            run = asyncio.create_task(begun(provider, order("[delay=1] A fox", size="64x64"), steps))
+            await until(lambda: of(Progressed, steps))
+            there, relay.target = relay.target, int(away.url.rpartition(":")[2])
+            relay.shut()
+            relay.open()
+            for reply in (response(502), response(500)):
+                looks = len(queue_looks(away))
+                await until(lambda looks=looks: len(queue_looks(away)) > looks or run.done())
+                away.reply = reply
+            relay.target = there
+            await run
+
+    assert len(of(Picture, steps)) == 1
+    assert len(simulator.bench.calls()) == 1
+
+
 async def test_a_server_that_was_started_again_is_asked_for_the_same_run_again(comfyui, simulator):
     steps = []
     run = asyncio.create_task(begun(comfyui, order("[delay=1] A fox", size="64x64"), steps))
@@ -215,9 +240,11 @@ async def test_a_cancel_ends_the_run_that_it_names_and_no_other(comfyui, simulat
     first, second = [], []
     async with httpx.AsyncClient(base_url=simulator.url) as server, opened(simulator.url) as stranger:
         await server.post("/_simulator/comfyui/restart", json={"version": version})
-        runs = [asyncio.create_task(begun(comfyui, order("[delay=2] first", size="64x64"), first))]
-        await until(lambda: of(Progressed, first))
-        runs.append(asyncio.create_task(begun(stranger, order("[delay=0] second", size="64x64"), second)))
+        seconds = (6, 0.3) if place == "running" else (1, 6)
+        names = [f"[delay={each}] {name}" for each, name in zip(seconds, ("first", "second"), strict=True)]
+        runs = [asyncio.create_task(begun(comfyui, order(names[0], size="64x64"), first))]
+        await until(lambda: of(Accepted, first) and len(simulator.bench.calls()) == 1)
+        runs.append(asyncio.create_task(begun(stranger, order(names[1], size="64x64"), second)))
         await until(lambda: len(simulator.bench.calls()) == 2)
         provider, ours, theirs = (comfyui, first, second) if place == "running" else (stranger, second, first)
 

@@ -32,6 +32,8 @@ GONE_SECONDS: Final = 1.0
 MAX_STARTS: Final = 3
 """How often a run is asked for whose server forgets it."""
 MAX_FRAME_BYTES: Final = 64 * 1024 * 1024
+_TROUBLE: Final = 500
+"""The first status of those that speak of the server."""
 
 
 class ComfyUI:
@@ -152,7 +154,7 @@ class ComfyUI:
                 if (found := await self._at().history(prompt_id)) is not None:
                     return found
             except ProviderError as error:
-                if error.outcome is not Outcome.NOT_SENT:
+                if _is_final(error):
                     raise
                 return None
             await asyncio.sleep(patience)
@@ -167,7 +169,7 @@ class ComfyUI:
         try:
             return [_result(without_text(await self._at().view(image)), i) for i, image in enumerate(saved[:n])]
         except ProviderError as error:
-            if error.outcome is not Outcome.NOT_SENT:
+            if _is_final(error):
                 raise
             return None
 
@@ -211,6 +213,11 @@ async def _frame(socket: ClientConnection | None, seconds: float) -> tuple[str |
         return None, socket
     except ConnectionClosed:
         return None, None
+
+
+def _is_final(error: ProviderError) -> bool:
+    """Whether the server refuses to be asked; else it, or a proxy before it, is away or in trouble just now."""
+    return error.outcome is Outcome.REFUSED and (error.provider_status or 0) < _TROUBLE
 
 
 def _result(data: bytes, index: int) -> Picture | Unusable:
