@@ -201,6 +201,15 @@ async def test_a_proxy_whose_server_is_away_for_a_while_costs_neither_the_run_no
     assert len(simulator.bench.calls()) == 1
 
 
+async def test_a_picture_that_could_not_be_uploaded_has_cost_no_run():
+    async with running_far_end(response(502)) as away, opened(away.url) as provider:
+        with pytest.raises(ProviderError) as unsent:
+            await made(provider, order(images=(SOURCE,)))
+
+    assert unsent.value.outcome is Outcome.NOT_SENT
+    assert [asked.path for asked in away.asked if asked.method == "POST"] == ["/upload/image"]
+
+
 async def test_a_server_that_was_started_again_is_asked_for_the_same_run_again(comfyui, simulator):
     steps = []
     run = asyncio.create_task(begun(comfyui, order("[delay=1] A fox", size="64x64"), steps))

@@ -18,7 +18,7 @@ from jobs.pictures.heads import kind_of
 from jobs.pictures.text_chunks import without_text
 from jobs.providers.base import Accepted, Answered, Order, Step, Unusable
 from jobs.providers.comfyui.run import Run
-from jobs.providers.comfyui.server import Server, authorization, failed_node
+from jobs.providers.comfyui.server import Server, authorization, failed_node, unreached
 from jobs.providers.comfyui.workflow import Graph, Workflow, built_in, loaded, named
 from jobs.providers.outcomes import CONNECT_SECONDS, bad_response, cut
 
@@ -134,7 +134,12 @@ class ComfyUI:
             raise _refused("the run was canceled", "canceled")
         if starts > MAX_STARTS:
             raise _refused("the server forgot the run again and again", "provider_unavailable")
-        graph = await self._graph(order, prompt_id)
+        try:
+            graph = await self._graph(order, prompt_id)
+        except ProviderError as error:
+            if _is_final(error):
+                raise
+            raise unreached() from error
         try:
             await self._at().start(graph, prompt_id)
         except ProviderError as error:

@@ -96,9 +96,13 @@ class Server:
         try:
             return await self._client.request(method, path, **content)
         except httpx.TransportError as error:
-            message = "the provider cannot be reached"
-            failure = ServiceUnavailable(message, reason="provider_unavailable")
-            raise ProviderError(Outcome.NOT_SENT, failure) from error
+            raise unreached() from error
+
+
+def unreached() -> ProviderError:
+    """Nothing was ordered: the server, or a proxy before it, is away."""
+    failure = ServiceUnavailable("the provider cannot be reached", reason="provider_unavailable")
+    return ProviderError(Outcome.NOT_SENT, failure)
 
 
 def authorization(api_key: str) -> dict[str, str]:
