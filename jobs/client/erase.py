@@ -70,4 +70,5 @@ class Eraser:
             await self._store.erase(job)
         except Stale:
             return False
+        await self._files.forget(job)  # one that was written meanwhile, by who had read the job before
         return True

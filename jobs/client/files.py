@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from jobs.errors import DarkroomError, NotFound
+from jobs.errors import Gone, NotFound
 from jobs.model.json import present
 from jobs.model.times import now_ms
 from jobs.pictures.sniff import EXTENSIONS
@@ -98,16 +98,11 @@ class Files:
             await self._records.delete(job.org, _id(job, image))
 
     async def _of_its_job(self, org: str, file_id: str) -> File | None:
-        job_id, _, index = file_id.replace("file_", "job_", 1).rpartition("-")
         try:
-            job = await self._jobs.get(org, job_id)
-        except NotFound:
+            job = await self._jobs.get(org, _job_id(file_id))
+        except (Gone, NotFound):
             return None
-        except DarkroomError as error:
-            if error.code == "GONE":
-                return None
-            raise
-        return next((self._new(job, image) for image in job.images if str(image.index) == index), None)
+        return next((self._new(job, image) for image in job.images if _id(job, image) == file_id), None)
 
     async def _kept(self, new: File, link: ChatLink | None) -> File:
         """The file's record, which is written where there is none, or where the chat is not linked yet."""
@@ -115,9 +110,18 @@ class Files:
         if known is None:
             known = replace(new, links=() if link is None else (link,))
             await self._records.put(known)
+            await self._require_job(known)
         elif link is not None and link not in known.links:
             known = await self._records.update(new.org, new.id, lambda file: _linked(file, link)) or known
         return known
+
+    async def _require_job(self, file: File) -> None:
+        """A job may have been erased since it was read: nothing of it is left then. Raises `Gone`."""
+        try:
+            await self._jobs.get(file.org, _job_id(file.id))
+        except (Gone, NotFound):
+            await self._records.delete(file.org, file.id)
+            raise
 
     def _new(self, job: Job, image: Image) -> File:
         ended = job.finished_ms or job.created_ms
@@ -157,6 +161,10 @@ def _asked(request: ImageRequest) -> dict[str, Any]:
 
 def _id(job: Job, image: Image) -> str:
     return f"{job.id.replace('job_', 'file_', 1)}-{image.index}"
+
+
+def _job_id(file_id: str) -> str:
+    return file_id.replace("file_", "job_", 1).rpartition("-")[0]
 
 
 def _linked(file: File, link: ChatLink) -> File:

@@ -8,8 +8,10 @@ import uuid
 import httpx
 import jwt
 import pytest
+import redis
 from PIL import Image
 
+from jobs.redis.keys import Keys
 from tests.acceptance.test_edits import png
 from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway, token
@@ -64,8 +66,8 @@ def gateway(shared_simulator):
     url = shared_simulator.url
     engines = {"COMFYUI_BASE_URL": url, "AUTOMATIC1111_BASE_URL": url}
     with (
-        running_redis() as redis,
-        running_gateway(redis.url, shared_simulator, WEBUI_SECRET_KEY=WEBUI_SECRET, **engines) as running,
+        running_redis() as server,
+        running_gateway(server.url, shared_simulator, WEBUI_SECRET_KEY=WEBUI_SECRET, **engines) as running,
     ):
         yield running
 
@@ -554,14 +556,26 @@ def test_of_an_erased_job_no_file_is_left_nor_what_it_was_asked_for_with(gateway
         assert gateway.redis_keys_holding(file["id"]) == []
 
 
+def test_a_file_is_forgotten_with_its_picture(user, gateway):
+    expiring = {"X-Expires-After": "1h"}
+    (file,) = made(user.post(f"{V1}/generations", json={"prompt": "for an hour"}, headers=expiring))
+    (lasting,) = made(user.post(f"{V1}/generations", json={"prompt": "for ever"}))
+
+    with redis.Redis.from_url(gateway.environment["REDIS_URL"]) as client:
+        left = [client.ttl(Keys("{darkroom}:").record("file", each["id"])) for each in (file, lasting)]
+
+    assert 0 < left[0] <= 3600
+    assert left[1] == -1
+
+
 # A picture is a job.
 
 
 def test_a_wait_that_ends_first_says_where_the_picture_will_be(shared_simulator):
     settings = {"DARKROOM_WAIT_SECONDS": "1", "WEBUI_SECRET_KEY": WEBUI_SECRET}
     with (
-        running_redis() as redis,
-        running_gateway(redis.url, shared_simulator, **settings) as impatient,
+        running_redis() as server,
+        running_gateway(server.url, shared_simulator, **settings) as impatient,
         client_of(impatient, session()) as client,
     ):
         late = client.post(f"{V1}/generations", json={"prompt": "late [delay=2]"})
