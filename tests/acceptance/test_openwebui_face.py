@@ -462,6 +462,23 @@ def test_a_setting_of_another_form_is_refused_and_nothing_changes(admin, change,
     assert admin.get(f"{V1}/config").json() == CONFIG
 
 
+def test_a_key_of_another_version_is_told_and_the_others_are_set(admin):
+    sent = {**CONFIG, "IMAGE_STEPS": 12, "AUTOMATIC1111_CFG_SCALE": "7"}
+
+    updated = admin.post(f"{V1}/config/update", json=sent).json()
+
+    assert [warning["field"] for warning in updated["warnings"]] == ["AUTOMATIC1111_CFG_SCALE"]
+    assert admin.get(f"{V1}/config").json() == {**CONFIG, "IMAGE_STEPS": 12}
+
+
+@pytest.mark.parametrize("change", [{"IMAGE_STEPS": "twelve"}, {"ENABLE_IMAGE_EDIT": "yes"}, {"IMAGE_SIZE": 512}])
+def test_a_setting_of_another_type_is_422_with_its_key(admin, change):
+    answer = admin.post(f"{V1}/config/update", json={**CONFIG, **change})
+
+    (told,) = detail(answer)
+    assert (answer.status_code, told["loc"]) == (422, ["body", *change])
+
+
 def test_the_configuration_is_the_orgs_own(gateway, configured):
     configured(IMAGE_STEPS=44)
 

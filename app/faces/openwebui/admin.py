@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from litestar import Response, get, post
 from msgspec import Struct
@@ -10,7 +10,7 @@ from msgspec import Struct
 from app.faces.openwebui.answers import PREFIXES, TOLD, json
 from app.faces.openwebui.errors import ADDRESS, FORMAT
 from app.faces.openwebui.forms import read_form
-from app.faces.openwebui.images_config import MASK, ImagesConfig, check, merged, of_kept, shown, to_keep
+from app.faces.openwebui.images_config import MASK, ImagesConfig, check, merged, of_kept, shown, to_keep, unknown_of
 from app.faces.openwebui.users import known_admin
 from app.http.query import only_query
 from app.services import AnyRequest, services
@@ -44,14 +44,19 @@ async def get_images_config(request: AnyRequest) -> Response[bytes]:
 
 @post([f"{prefix}/config/update" for prefix in PREFIXES], status_code=200, opt=_UPDATE)
 async def update_images_config(request: AnyRequest) -> Response[bytes]:
-    """Set it. A key that is left out, null, or masked as it was shown stays as it is."""
+    """Set it. A key that is left out, null, or masked as it was shown stays as it is; one that there is not is told."""
     user = await known_admin(request)
     only_query(request)
-    before = await config_of(request, user.caller.org)
-    config = await read_form(request, ImagesConfig, lambda sent: merged(sent, before))
+    before, unknown = await config_of(request, user.caller.org), list[str]()
+
+    def reshaped(sent: dict[str, Any]) -> dict[str, Any]:
+        unknown.extend(unknown_of(sent))
+        return merged(sent, before)
+
+    config = await read_form(request, ImagesConfig, reshaped)
     check(config)
     await services(request).image_configs.put(user.caller.org, to_keep(config))
-    return json(shown(config))
+    return json(shown(config, unknown))
 
 
 @post(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -80,24 +81,30 @@ def to_keep(config: ImagesConfig) -> ImageConfig:
     return ImageConfig(told, secrets)
 
 
-def shown(config: ImagesConfig) -> dict[str, Any]:
-    """As it is sent to administrators: secrets masked, and a warning for each key that steers no picture."""
+def shown(config: ImagesConfig, unknown: Sequence[str] = ()) -> dict[str, Any]:
+    """As it is sent to administrators: secrets masked, and a warning for each key that steers no picture.
+
+    `unknown`: those of another version's front end, which are not even kept.
+    """
     told = to_builtins(config)
     masked = {name: MASK if told[name] else "" for name in SECRETS}
     idle = [name for name in (*SECRETS, *IDLE) if told[name]]
-    warnings = [
-        {"code": "ignored_option", "field": name, "message": f"{name}: kept, and not used: the gateway has its own"}
-        for name in idle
-    ]
+    whys = {**dict.fromkeys(idle, "kept, and not used: the gateway has its own"), **dict.fromkeys(unknown, _UNKNOWN)}
+    warnings = [{"code": "ignored_option", "field": n, "message": f"{n}: {why}"} for n, why in whys.items()]
     return {**told, **masked, **({"warnings": warnings} if warnings else {})}
 
 
 def merged(sent: dict[str, Any], config: ImagesConfig) -> dict[str, Any]:
     """What an update makes of the configuration: what is left out, null, or masked stays as it is."""
     before = to_builtins(config)
-    kept = {name: value for name, value in sent.items() if value is not None and name != "warnings"}
+    kept = {name: value for name, value in sent.items() if value is not None and name in _NAMES}
     masked = {name: before[name] for name in SECRETS if kept.get(name) == MASK}
     return {**before, **kept, **masked}
+
+
+def unknown_of(sent: dict[str, Any]) -> list[str]:
+    """The names that an update has and the configuration has not."""
+    return [name[:_MAX_NAME] for name in sent if name not in _NAMES and name != "warnings"][:_MAX_UNKNOWN]
 
 
 def check(config: ImagesConfig) -> None:
@@ -151,6 +158,9 @@ IDLE: Final = tuple(
     if field.encode_name.endswith(("_BASE_URL", "_API_VERSION", "_WORKFLOW", "_WORKFLOW_NODES"))
 )
 """What is kept and used for nothing: which server makes a picture, with which key and graph, is the operator's word."""
+_UNKNOWN: Final = "is no key here"
+_MAX_NAME: Final = 64
+_MAX_UNKNOWN: Final = 50
 _SIZE: Final = re.compile(r"\d{1,5}x\d{1,5}")
 _AUTO: Final = re.compile(r"gpt-image|chatgpt-image")
 
