@@ -50,6 +50,7 @@ from jobs.client.submit import Submitter
 from jobs.errors import DarkroomError, NotFound
 from jobs.logs import configure
 from jobs.pictures.decoding import Decoder
+from jobs.providers.accounts import counted
 from jobs.providers.offers import offered
 from jobs.redis.connection import connections
 from jobs.settings import Settings
@@ -99,6 +100,7 @@ def create_app(settings: Settings) -> Litestar:
 def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) -> Services:
     """Everything that the faces use, on this Redis and this blob store."""
     redis, prefix = Redis(connection_pool=pool), settings.redis_prefix
+    accounts = counted(settings)
     notifier, rates, stats = Notifier(redis, prefix), Rates(pool, prefix), Stats(redis, prefix)
     catalog = offered(settings)
     keys = Keys(redis, prefix, catalog.providers)
@@ -111,9 +113,9 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
         stats=stats,
         position_of=partial(queue_position, redis, prefix),
         catalog=catalog,
-        limits=settings.provider_concurrency,
+        accounts=accounts,
     )
-    store = job_store(redis, settings, outbox_rows(endpoints.enabled))
+    store = job_store(redis, settings, outbox_rows(endpoints.enabled), accounts)
     jobs = Jobs(store=store, notifier=notifier, outbox=outbox)
     submitter = Submitter(
         store=store,
@@ -143,6 +145,7 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
             stats=stats,
             breaker=circuit_breaker(redis, settings),
             troubles=Troubles(redis, prefix),
+            accounts=accounts,
             settings=settings,
         ),
         notifier=notifier,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -14,7 +14,8 @@ from jobs.blobs.opening import blob_store
 from jobs.client.routing import Router
 from jobs.clock import TOLERANCE_SECONDS
 from jobs.errors import ConfigurationError, DarkroomError
-from jobs.providers import PROVIDERS
+from jobs.providers import PROVIDERS, missing
+from jobs.providers.accounts import Configured, configured
 from jobs.providers.offers import offered
 from jobs.settings import Settings
 
@@ -133,13 +134,23 @@ async def _storage(settings: Settings) -> Finding:
 
 
 def _providers(settings: Settings) -> list[Finding]:
-    states = {name: entry.missing(settings) for name, entry in PROVIDERS.items()}
+    try:
+        accounts = configured(settings)
+    except ConfigurationError as error:
+        return [Finding("error", "providers", str(error))]
+    states = {name: missing(name, settings) for name in PROVIDERS}
     found = [
-        Finding("ok", name, "configured" if gap is None else f"off: {gap} is not set") for name, gap in states.items()
+        Finding("ok", name, _told(accounts[name]) if gap is None else f"off: {gap} is not set")
+        for name, gap in states.items()
     ]
     if all(states.values()):
         found.append(Finding("warning", "providers", "none is configured: every request will be refused with 503"))
     return found
+
+
+def _told(accounts: Sequence[Configured]) -> str:
+    names = [each.account.name.partition("/")[2] for each in accounts]
+    return f"configured, with the accounts {', '.join(names)}" if names[0] else "configured"
 
 
 def _routes(settings: Settings) -> Finding:

@@ -132,7 +132,8 @@ class Dev:
             environment["REDIS_URL"] = f"redis://127.0.0.1:{redis_port}/0"
         if not settings.webhook_allowed_networks:
             environment["WEBHOOK_ALLOWED_NETWORKS"] = "127.0.0.0/8"
-        missing = [name for name, simulated in SIMULATED.items() if not getattr(settings, simulated.key)]
+        told = settings.account_tables
+        missing = [n for n, simulated in SIMULATED.items() if n not in told and not getattr(settings, simulated.key)]
         if missing:
             environment.update(await self._simulate(missing))
         return environment

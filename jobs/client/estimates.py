@@ -7,12 +7,13 @@ import contextlib
 import itertools
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
 from jobs.errors import ServiceUnavailable
+from jobs.model.account import Account, Accounts, accounts_of
 from jobs.model.job import Job, Phase, Status
 from jobs.model.json import progress_json
 from jobs.model.times import now_ms
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from jobs.store.position import QueuePosition
     from jobs.store.stats import Stats
 
-PositionOf = Callable[[Job, int | None], Awaitable["QueuePosition"]]
+PositionOf = Callable[[Job, Sequence[Account]], Awaitable["QueuePosition"]]
 
 ENOUGH: Final = 5
 """Measured calls from which times are told instead of the catalog's."""
@@ -53,16 +54,16 @@ class Queued(Struct, frozen=True):
 
 
 class Estimates:
-    """Estimates of starts and ends. `limits`: how many jobs of a provider run at once (the settings' own).
+    """Estimates of starts and ends. `accounts`: those of providers that have several, or a limit.
 
-    `position_of` says where a job stands, given the limit of its provider (`store.position.queue_position`).
+    `position_of` says where a job stands, given the accounts of its provider (`store.position.queue_position`).
     """
 
-    def __init__(self, *, stats: Stats, position_of: PositionOf, catalog: Catalog, limits: Mapping[str, int]) -> None:
+    def __init__(self, *, stats: Stats, position_of: PositionOf, catalog: Catalog, accounts: Accounts) -> None:
         self._stats = stats
         self._position_of = position_of
         self._catalog = catalog
-        self._limits = limits
+        self._accounts = accounts
         self._measured: dict[tuple[str, str], tuple[float, Percentiles | None]] = {}
 
     async def typical(self, provider: str, model: str) -> Percentiles:
@@ -78,7 +79,7 @@ class Estimates:
     async def queued(self, job: Job) -> Queued:
         """Where a queued job stands, or one that is not made would. Raises `ServiceUnavailable`."""
         provider = job.request.provider
-        position = await self._position_of(job, self._limits.get(provider))
+        position = await self._position_of(job, accounts_of(self._accounts, provider))
         typical = await self.typical(provider, job.request.model)
         backing_off_ms = max(0, (job.not_before_ms or 0) - now_ms())
         return Queued(position, start(position, typical, (backing_off_ms + position.shut_ms) / 1000))

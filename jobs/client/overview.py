@@ -7,15 +7,27 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from jobs.client.estimates import Percentiles, measured
-from jobs.providers import PROVIDERS
+from jobs.model.account import Account, Accounts, accounts_of
+from jobs.providers import PROVIDERS, missing
 
 if TYPE_CHECKING:
     from jobs.blobs.store import BlobStore
     from jobs.settings import Settings
-    from jobs.store.breaker import Breaker
+    from jobs.store.breaker import Breaker, Health
     from jobs.store.jobs import RedisJobStore
     from jobs.store.stats import Stats
     from jobs.store.troubles import Trouble, Troubles
+
+
+class AccountOverview(Struct, frozen=True, kw_only=True):
+    """An account of a provider as all workers see it."""
+
+    name: str
+    health: Health
+    limit: int | None
+    """How many calls may be open; None: as many as there are jobs."""
+    trouble: Trouble | None
+    """What only the operator can mend, if it has not been mended since."""
 
 
 class ProviderOverview(Struct, frozen=True, kw_only=True):
@@ -24,22 +36,15 @@ class ProviderOverview(Struct, frozen=True, kw_only=True):
     name: str
     missing: str | None
     simulated: bool
-    breaker: str
-    """`closed`, `open`, or `half_open` while one job tries it out."""
-    shut_ms: int
-    """How long the breaker stays open."""
-    running: int
-    """Calls that are open."""
-    limit: int | None
-    """How many may be; None: as many as there are jobs."""
-    calls_per_second: float | None
-    """How often it is called at the most, learnt from its refusals; None: as often as jobs come."""
-    paused_ms: int
-    """How long it gets no call, by its own word or its pace."""
+    accounts: tuple[AccountOverview, ...]
+    """At least one; where it is the only one, mostly of the provider's own name."""
     seconds: Percentiles | None
     """How long its calls take; None: too few have been measured."""
-    trouble: Trouble | None
-    """What only the operator can mend, if it has not been mended since."""
+
+    @property
+    def best(self) -> AccountOverview:
+        """The account that is called first, or is the first to be called again."""
+        return min(self.accounts, key=lambda each: (each.health.shut_ms, each.health.paused_ms))
 
 
 class Overview:
@@ -53,6 +58,7 @@ class Overview:
         stats: Stats,
         breaker: Breaker,
         troubles: Troubles,
+        accounts: Accounts,
         settings: Settings,
     ) -> None:
         self._store = store
@@ -60,6 +66,7 @@ class Overview:
         self._stats = stats
         self._breaker = breaker
         self._troubles = troubles
+        self._accounts = accounts
         self._settings = settings
 
     async def ready(self) -> None:
@@ -80,17 +87,20 @@ class Overview:
         return [await self._provider(name) for name in PROVIDERS]
 
     async def _provider(self, name: str) -> ProviderOverview:
-        health, missing = await self._breaker.health(name), PROVIDERS[name].missing(self._settings)
+        gap = missing(name, self._settings)
+        accounts = [await self._account(name, each) for each in accounts_of(self._accounts, name)]
         return ProviderOverview(
             name=name,
-            missing=missing,
-            simulated=missing is None and name in self._settings.simulated,
-            breaker=health.breaker,
-            shut_ms=health.shut_ms,
-            running=health.running,
-            limit=self._settings.provider_concurrency.get(name),
-            calls_per_second=health.calls_per_second,
-            paused_ms=health.paused_ms,
-            seconds=measured(health.took_ms),
-            trouble=await self._troubles.of(name),
+            missing=gap,
+            simulated=gap is None and name in self._settings.simulated,
+            accounts=tuple(accounts),
+            seconds=measured(accounts[0].health.took_ms),
+        )
+
+    async def _account(self, provider: str, account: Account) -> AccountOverview:
+        return AccountOverview(
+            name=account.name,
+            health=await self._breaker.health(provider, account.name),
+            limit=account.limit,
+            trouble=await self._troubles.of(account.name),
         )

@@ -9,7 +9,7 @@ from msgspec import Struct
 from jobs.catalog.families import MODEL_NAME
 from jobs.errors import ConfigurationError, InvalidInput, ProviderUnconfigured
 from jobs.model.request import Target
-from jobs.providers import PROVIDERS
+from jobs.providers import PROVIDERS, missing
 from jobs.settings import variables
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Router:
 
     def __init__(self, catalog: Catalog, settings: Settings) -> None:
         self._catalog = catalog
-        self._missing = {name: entry.missing(settings) for name, entry in PROVIDERS.items()}
+        self._missing = {name: missing(name, settings) for name in PROVIDERS}
         self._routes = {name: _route(name, told) for name, told in settings.routes.items()}
 
     def targets(self, name: str, provider: str | None = None) -> tuple[Target, ...]:

@@ -19,7 +19,7 @@ from jobs.model.job import Job, Options, Webhook
 from jobs.model.request import Blob, Fallback, ImageRequest, Link, Source, Target, Warning_
 from jobs.model.times import now_ms
 from jobs.outside.address import OutsideError, ascii_advice, check, parse, webhook_policy
-from jobs.providers import PROVIDERS
+from jobs.providers import missing
 from jobs.webhooks.delivery import wanted
 from jobs.webhooks.endpoint import SECRETS
 from jobs.webhooks.endpoints import NO_ADDRESS
@@ -155,9 +155,9 @@ class Preparer:
         return replace(webhook, secret=Sealer(self._settings.derived_key(SECRETS)).seal(webhook.secret))
 
     def _require_provider(self, name: str) -> None:
-        missing = PROVIDERS[name].missing(self._settings)
-        if missing is not None:
-            raise ProviderUnconfigured(name, missing)
+        gap = missing(name, self._settings)
+        if gap is not None:
+            raise ProviderUnconfigured(name, gap)
 
 
 def fingerprint(request: ImageRequest, options: Options) -> str:

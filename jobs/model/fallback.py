@@ -22,7 +22,7 @@ def allowed(job: Job) -> bool:
     Nothing can have been charged so far, and no provider has found fault with the request itself, which is the
     caller's own to mend: the next one would be asked to draw what this one refused.
     """
-    return bool(job.fallbacks) and not job.images and all(map(_is_nobodys_loss, job.attempts))
+    return bool(job.fallbacks) and not job.images and all(map(is_nobodys_loss, job.attempts))
 
 
 def redirected(job: Job, why: str) -> Job:
@@ -43,6 +43,14 @@ def redirected(job: Job, why: str) -> Job:
     )
 
 
+def is_nobodys_loss(row: Attempt) -> bool:
+    """Whether a call has ended that was not charged, and that another target or account might have served."""
+    faulted = (
+        row.failure is not None and row.failure.code in _CALLERS_OWN and row.failure.reason != "model_not_found"
+    )  # a target without its model is the route's fault, not the caller's
+    return row.ended_ms is not None and row.charged is False and not faulted
+
+
 def left_behind(job: Job, row: Attempt) -> bool:
     """Whether a call went to a target that the job has left, which it only does when nothing was charged."""
     here = Target(job.request.provider, job.request.model)
@@ -59,13 +67,6 @@ _CODE: Final = "fallback"
 _CALLERS_OWN: Final = frozenset({InvalidInput.code, InvalidPicture.code})
 _EVERYWHERE: Final = frozenset({"provider", "model", "images", "mask"})
 """The targets' own, and pictures, which are the same at each."""
-
-
-def _is_nobodys_loss(row: Attempt) -> bool:
-    faulted = (
-        row.failure is not None and row.failure.code in _CALLERS_OWN and row.failure.reason != "model_not_found"
-    )  # a target without its model is the route's fault, not the caller's
-    return row.ended_ms is not None and row.charged is False and not faulted
 
 
 def _name(request: ImageRequest) -> str:

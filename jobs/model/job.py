@@ -73,6 +73,8 @@ class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     provider: str = ""
     model: str = ""
     """Whom it went to."""
+    account: str = ""
+    """At which of the provider's accounts, where it has several."""
     ended_ms: int | None = None
     outcome: Outcome | None = None
     """`None` while the call is open."""
@@ -85,6 +87,8 @@ class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     spool: str | None = None
     """Where the call's pictures wait on disk for the blob store (`Spool.name`)."""
     failure: Failure | None = None
+    elsewhere: bool = False
+    """It cost nothing, and another account of the provider may yet make what it did not."""
 
 
 class BillingState(StrEnum):

@@ -194,6 +194,7 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
         indexes=list(attempt.indexes),
         provider=attempt.provider or None,
         model=attempt.model or None,
+        account=attempt.account or None,
         startedAt=moment(attempt.started_ms),
         endedAt=moment(attempt.ended_ms),
         outcome=attempt.outcome and str(attempt.outcome),

@@ -67,14 +67,14 @@ def open_call(job: Job, indexes: tuple[int, ...]) -> int:
     return next(a.call for a in open_rows(job) if a.indexes == indexes)
 
 
-def number_for(job: Job, indexes: tuple[int, ...]) -> int:
+def number_for(job: Job, indexes: tuple[int, ...], account: str) -> int:
     """The number of the next call for these pictures, and of its row.
 
-    Of calls that came too soon for a target only the first keeps its row: a job waits as long as it takes, and
+    Of calls that came too soon for an account only the first keeps its row: a job waits as long as it takes, and
     nothing can have come of the others under their number.
     """
     here = (a for a in job.attempts if a.indexes == indexes and not fallback.left_behind(job, a))
-    soon = [a.call for a in here if came_too_soon(a)]
+    soon = [a.call for a in here if came_too_soon(a) and _asked(a) == account]
     return soon[-1] if len(soon) > 1 else len(job.attempts) + 1
 
 
@@ -85,9 +85,37 @@ def came_too_soon(row: Attempt) -> bool:
 
 
 def waits_for_pace(job: Job) -> bool:
-    """Whether all that is missing is missing because its calls came too soon, or have not had their turn."""
-    last = [next((a for a in reversed(job.attempts) if i in a.indexes), None) for i in to_make(job)]
-    return bool(last) and all(a is None or came_too_soon(a) for a in last)
+    """Whether all that is missing is missing because its calls came too soon, or have not had their turn.
+
+    Of several accounts one is enough that has only to be waited for.
+    """
+    calls = [_calls_for(job, index) for index in to_make(job)]
+    last = [{_asked(a): a for a in rows}.values() for rows in calls]
+    return bool(last) and all(not rows or any(map(came_too_soon, rows)) for rows in last)
+
+
+def only_waits(job: Job) -> bool:
+    """Whether the very last call for each picture that is missing came too soon."""
+    calls = [_calls_for(job, index) for index in to_make(job)]
+    return all(not rows or came_too_soon(rows[-1]) for rows in calls)
+
+
+def tries(job: Job) -> int:
+    """How often in vain the account was called that was called the most, beside the calls that came too soon."""
+    here = [a for a in job.attempts if not fallback.left_behind(job, a) and not came_too_soon(a)]
+    counts = Counter(_asked(a) for a in here if a.outcome in RETRIED or a.elsewhere)
+    return max(counts.values(), default=0)
+
+
+def _calls_for(job: Job, index: int) -> list[Attempt]:
+    """The calls for a picture at the target where the job is, in their order."""
+    here = [a for a in job.attempts if index in a.indexes and not fallback.left_behind(job, a)]
+    return sorted(here, key=lambda a: a.started_ms)
+
+
+def _asked(row: Attempt) -> str:
+    """The account that a call went to."""
+    return row.account or row.provider
 
 
 def frees_room(before: Job, after: Job) -> bool:
@@ -108,7 +136,7 @@ def to_make(job: Job) -> tuple[int, ...]:
     have = {i.index for i in job.images}
     rows = [a for a in job.attempts if not fallback.left_behind(job, a)]
     unknown = Counter(i for a in rows if a.outcome == Outcome.UNKNOWN for i in a.indexes)
-    final = {i for a in rows if a.outcome not in RETRIED | {Outcome.UNKNOWN} for i in a.indexes}
+    final = {i for a in rows if not a.elsewhere and a.outcome not in RETRIED | {Outcome.UNKNOWN} for i in a.indexes}
     final |= {i for i, calls in unknown.items() if calls >= job.options.paid_calls}
     return tuple(i for i in range(job.request.n) if i not in have and i not in final)
 

@@ -48,11 +48,13 @@ def start(job: Job, now: int) -> Changed:
     return Changed(replace(begun, not_before_ms=None), "image.job.started")
 
 
-def intend(job: Job, now: int, indexes: tuple[int, ...]) -> Changed:
-    """Write the ledger row of a paid call, before it leaves."""
-    number = number_for(job, indexes)
+def intend(job: Job, now: int, indexes: tuple[int, ...], account: str | None = None) -> Changed:
+    """Write the ledger row of a paid call, before it leaves; `account`: to which of the provider's it goes."""
     asked = job.request
+    named = account if account not in {None, asked.provider} else None
+    number = number_for(job, indexes, named or asked.provider)
     row = Attempt(call=number, indexes=indexes, started_ms=now, provider=asked.provider, model=asked.model)
+    row = replace(row, account=named) if named else row
     return Changed(
         replace(
             _moved(job, Move.CALL, now),
@@ -77,6 +79,7 @@ def settle(  # noqa: PLR0913  # the ledger row has that many columns
     outcome: Outcome,
     charged: bool | None,
     failure: Failure | None = None,
+    elsewhere: bool = False,
     provider_status: int | None = None,
     provider_request_id: str | None = None,
     usage: Usage | None = None,
@@ -92,6 +95,7 @@ def settle(  # noqa: PLR0913  # the ledger row has that many columns
         outcome=outcome,
         charged=charged,
         failure=failure,
+        elsewhere=elsewhere,
         provider_status=provider_status,
         provider_request_id=provider_request_id,
     )

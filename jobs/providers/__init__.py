@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
 
 class Entry(Struct, frozen=True):
-    """How a provider is made, and the settings without which it is off, by attribute and variable."""
+    """How a provider is made, and the settings without which it is off, by attribute and variable.
+
+    `keys`: what an account's table may say (`providers/accounts.py`), and which setting each is.
+    """
 
     make: Callable[[Settings], Provider]
     needs: Mapping[str, str]
+    keys: Mapping[str, str]
 
     def missing(self, settings: Settings) -> str | None:
         """The first variable that is not set, or None when the provider is configured."""
@@ -69,6 +73,9 @@ def _automatic1111(settings: Settings) -> Provider:
     return Automatic1111(base_url=str(settings.automatic1111_base_url), auth=_text(settings.automatic1111_api_auth))
 
 
+_GOOGLE_NEEDS: Final = {"google_api_key": "GOOGLE_API_KEY (or GEMINI_API_KEY)"}
+_GOOGLE_KEYS: Final = {"api_key": "google_api_key", "base_url": "google_gemini_base_url"}
+
 PROVIDERS: Final[dict[str, Entry]] = {
     "azure-openai": Entry(
         _azure_openai,
@@ -76,13 +83,40 @@ PROVIDERS: Final[dict[str, Entry]] = {
             "azure_openai_endpoint": "AZURE_OPENAI_IMAGE_ENDPOINT (or AZURE_OPENAI_ENDPOINT)",
             "azure_openai_api_key": "AZURE_OPENAI_IMAGE_API_KEY (or AZURE_OPENAI_API_KEY)",
         },
+        {
+            "endpoint": "azure_openai_endpoint",
+            "api_key": "azure_openai_api_key",
+            "api_version": "azure_openai_api_version",
+        },
     ),
-    "openai": Entry(_openai, {"openai_api_key": "OPENAI_API_KEY"}),
-    "gemini": Entry(_gemini, {"google_api_key": "GOOGLE_API_KEY (or GEMINI_API_KEY)"}),
-    "imagen": Entry(_imagen, {"google_api_key": "GOOGLE_API_KEY (or GEMINI_API_KEY)"}),
-    "comfyui": Entry(_comfyui, {"comfyui_base_url": "COMFYUI_BASE_URL"}),
-    "automatic1111": Entry(_automatic1111, {"automatic1111_base_url": "AUTOMATIC1111_BASE_URL"}),
+    "openai": Entry(
+        _openai,
+        {"openai_api_key": "OPENAI_API_KEY"},
+        {"api_key": "openai_api_key", "base_url": "openai_base_url"},
+    ),
+    "gemini": Entry(_gemini, _GOOGLE_NEEDS, _GOOGLE_KEYS),
+    "imagen": Entry(_imagen, _GOOGLE_NEEDS, _GOOGLE_KEYS),
+    "comfyui": Entry(
+        _comfyui,
+        {"comfyui_base_url": "COMFYUI_BASE_URL"},
+        {
+            "base_url": "comfyui_base_url",
+            "api_key": "comfyui_api_key",
+            "workflow": "comfyui_workflow",
+            "workflow_nodes": "comfyui_workflow_nodes",
+        },
+    ),
+    "automatic1111": Entry(
+        _automatic1111,
+        {"automatic1111_base_url": "AUTOMATIC1111_BASE_URL"},
+        {"base_url": "automatic1111_base_url", "api_auth": "automatic1111_api_auth"},
+    ),
 }
+
+
+def missing(provider: str, settings: Settings) -> str | None:
+    """The first variable without which a provider is off; None: it is configured, by its variables or by accounts."""
+    return None if provider in settings.account_tables else PROVIDERS[provider].missing(settings)
 
 
 def _text(secret: object) -> str:

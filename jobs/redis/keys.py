@@ -100,9 +100,9 @@ class Keys:
         """Orgs that have a job in the lane, by their tag in virtual time."""
         return f"{self.prefix}orgs_in_lane:{lane}"
 
-    def running_at_provider(self, provider: str) -> str:
-        """Rooms of calls (`Rooms`), by the end of their lease."""
-        return f"{self.prefix}running_at_provider:{provider}"
+    def running_at_provider(self, account: str) -> str:
+        """Rooms of calls (`Rooms`) at an account of a provider, by the end of their lease."""
+        return f"{self.prefix}running_at_provider:{account}"
 
     def held_by(self, worker: str) -> str:
         """Hash: the jobs in a worker's hands, `fence` or `fence canceling` of each. All live as long as the worker."""
@@ -126,13 +126,13 @@ class Keys:
 
     # Providers.
 
-    def breaker(self, provider: str) -> str:
+    def breaker(self, account: str) -> str:
         """Hash of `BreakerField`."""
-        return f"{self.prefix}breaker:{provider}"
+        return f"{self.prefix}breaker:{account}"
 
-    def pace(self, provider: str) -> str:
-        """Hash of `PaceField`: how often a provider that has refused calls for their rate may be called."""
-        return f"{self.prefix}pace:{provider}"
+    def pace(self, account: str) -> str:
+        """Hash of `PaceField`: how often an account that has refused calls for their rate may be called."""
+        return f"{self.prefix}pace:{account}"
 
     def times_of_provider(self, provider: str) -> str:
         """List: milliseconds of its last good calls, newest first."""
@@ -223,6 +223,8 @@ class JobField(StrEnum):
     """In whose hands it is."""
     ASTRAY = "astray"
     """1: its worker was taken for dead, and nobody has claimed it since."""
+    ACCOUNT = "account"
+    """Of its provider's, that at which the claim has its room."""
     ADOPTABLE_UNTIL = "adoptable_until"
 
 
@@ -256,7 +258,7 @@ class UseField(StrEnum):
 
 
 class BreakerField(StrEnum):
-    """Of a circuit breaker: a provider's, or a webhook receiver's."""
+    """Of a circuit breaker: a provider's account's, or a webhook receiver's."""
 
     FAILURES = "failures"
     """In a row."""
@@ -268,7 +270,7 @@ class BreakerField(StrEnum):
 
 
 class PaceField(StrEnum):
-    """Of the pace of a provider. Times in Unix milliseconds."""
+    """Of the pace of a provider's account. Times in Unix milliseconds."""
 
     OPENS_AT = "opens_at"
     """When the next call may begin."""

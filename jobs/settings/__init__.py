@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from pydantic import AliasChoices, ValidationError
+from pydantic import AliasChoices, PrivateAttr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import SettingsConfigDict
 
 from jobs.errors import ConfigurationError
+from jobs.settings.accounts import Tables, read_tables
 from jobs.settings.fields import Secret, root_key
 from jobs.settings.providers import ProviderSettings
 from jobs.settings.sections import (
@@ -54,8 +55,17 @@ class Settings(
         except ValidationError as error:
             raise ConfigurationError(_one_line(error)) from None
 
+    _account_tables: Tables = PrivateAttr(default_factory=dict)
+
+    @property
+    def account_tables(self) -> Tables:
+        """What the file of `DARKROOM_PROVIDERS` says of accounts (`jobs.providers.accounts`)."""
+        return self._account_tables
+
     def model_post_init(self, _: object) -> None:
-        """Fill in what follows from the rest."""
+        """Fill in what follows from the rest. Raises `ConfigurationError` where that is a file with faults."""
+        if self.providers_file is not None:
+            self._account_tables = read_tables(self.providers_file)
         if not self.public_base_url:
             host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104  # a comparison
             object.__setattr__(self, "public_base_url", f"http://{host}:{self.port}")

@@ -64,6 +64,11 @@ class ProviderSettings(BaseSettings):
     automatic1111_api_auth: Secret = variable(
         "AUTOMATIC1111_API_AUTH", about="user and password, as its `--api-auth`", example="user:password"
     )
+    providers_file: Path | None = variable(
+        "DARKROOM_PROVIDERS",
+        about="a file of several accounts a provider, which stand for its variables",
+        example="providers.toml",
+    )
     models_file: Path | None = variable(
         "DARKROOM_MODELS", about="a table of models that replaces the built-in one", example="models.toml"
     )
@@ -92,13 +97,13 @@ class ProviderSettings(BaseSettings):
     provider_concurrency: Counts = variable(
         "DARKROOM_PROVIDER_CONCURRENCY",
         default={},
-        about="calls that are open at a provider at once, over all workers",
+        about="calls that are open at a provider (at each of its accounts) at once, over all workers",
         example="azure-openai=10,gemini=30",
     )
     breaker_failures: int = variable(
         "DARKROOM_BREAKER_FAILURES",
         default=20,
-        about="bad calls in a row after which a provider gets no jobs for a while",
+        about="bad calls in a row after which a provider's account gets no jobs for a while",
         example="20",
         ge=1,
     )

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from jobs.model import fallback, ledger
+from jobs.model.account import Account
 from jobs.model.job import Job, Status
 from jobs.model.json import present
 from jobs.model.moves import Changed, record_ms
@@ -39,9 +40,12 @@ class OutboxRow(Struct, frozen=True, kw_only=True):
     document: bytes
 
 
-def create_job(job: Job, rows: Sequence[OutboxRow], turn: str, *, waited: bool) -> Arguments:
-    """Of `create_job.lua`, save `idempotency` and `adoption`."""
+def create_job(
+    job: Job, rows: Sequence[OutboxRow], turn: str, accounts: Sequence[Account] | None, *, waited: bool
+) -> Arguments:
+    """Of `create_job.lua`, save `idempotency` and `adoption`. `accounts`: the provider's, where it has several."""
     return present(
+        accounts=accounts and [account.name for account in accounts],
         **_write(job, rows),
         score=job.created_ms + AGES_MS[job.options.priority] - (HEAD_START_MS if waited else 0),
         max_ahead=job.options.max_queue_position,

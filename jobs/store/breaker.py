@@ -1,4 +1,4 @@
-"""The circuit breaker and the pace of a provider, shared by all workers, and its health as they see it."""
+"""The circuit breaker and the pace of a provider's account, shared by all workers, and its health as they see it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Verdict(StrEnum):
 
 
 class BreakerState(StrEnum):
-    """Whether a provider is given jobs."""
+    """Whether an account is given calls."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -59,7 +59,7 @@ class BreakerState(StrEnum):
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """A provider as all workers see it."""
+    """An account as all workers see it."""
 
     breaker: BreakerState
     shut_ms: int
@@ -67,7 +67,7 @@ class Health(Struct, frozen=True, kw_only=True):
     running: int
     """Calls that are open."""
     took_ms: tuple[int, ...]
-    """Its last good calls, newest first."""
+    """The last good calls of its provider, newest first."""
     calls_per_second: float | None
     """How often it is called at the most, learnt from its refusals; None: as often as jobs come."""
     paused_ms: int
@@ -75,7 +75,7 @@ class Health(Struct, frozen=True, kw_only=True):
 
 
 class Breaker:
-    """After `max_failures` bad calls in a row a provider gets no jobs for `open_ms`, twice as long each time.
+    """After `max_failures` bad calls in a row an account gets none for `open_ms`, twice as long each time.
 
     Raises `ServiceUnavailable` while Redis is out of reach.
     """
@@ -93,15 +93,23 @@ class Breaker:
             "pace": PACE,
         }
 
-    def ended_call(
-        self, provider: str, model: str, verdict: Verdict, took_ms: int, retry_after: float | None = None
+    def ended_call(  # noqa: PLR0913  # a call has that many facts
+        self,
+        provider: str,
+        model: str,
+        verdict: Verdict,
+        took_ms: int,
+        retry_after: float | None = None,
+        *,
+        account: str | None = None,
     ) -> Arguments:
         """A provider's call that has ended, to be told by itself (`record_call`) or with a move of its job.
 
-        For `retry_after` seconds the provider gets no other, an hour at most.
+        For `retry_after` seconds its account gets no other, an hour at most.
         """
         return {
             "provider": provider,
+            "account": account or provider,
             "model": model,
             "verdict": verdict,
             "took_ms": took_ms,
@@ -113,14 +121,14 @@ class Breaker:
         """Tell of it by itself."""
         await self._scripts.run("record_call", call)
 
-    async def health(self, provider: str) -> Health:
-        """How a provider does just now, by what every worker has seen of it."""
-        now = now_ms()
+    async def health(self, provider: str, account: str | None = None) -> Health:
+        """How an account of a provider does just now, by what every worker has seen of it."""
+        now, account = now_ms(), account or provider
         with translate_redis_errors():
             pipe = self._redis.pipeline(transaction=True)
-            pipe.hmget(self._keys.breaker(provider), [BreakerField.SHUT_UNTIL, BreakerField.PROBE])
-            pipe.hmget(self._keys.pace(provider), [PaceField.INTERVAL, PaceField.OPENS_AT])
-            pipe.zcount(self._keys.running_at_provider(provider), now, "+inf")
+            pipe.hmget(self._keys.breaker(account), [BreakerField.SHUT_UNTIL, BreakerField.PROBE])
+            pipe.hmget(self._keys.pace(account), [PaceField.INTERVAL, PaceField.OPENS_AT])
+            pipe.zcount(self._keys.running_at_provider(account), now, "+inf")
             pipe.lrange(self._keys.times_of_provider(provider), 0, MAX_TIMES - 1)
             (until, probe), (interval, opens_at), running, took = await pipe.execute()
         shut_ms = _left(until, now)

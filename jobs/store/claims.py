@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import structlog
 from msgspec import Struct
 
 from jobs.ids import new_id
+from jobs.model.account import Accounts
 from jobs.model.job import Job
 from jobs.model.times import now_ms
 from jobs.queue import TURN_DOCUMENT
@@ -44,6 +45,8 @@ class Claim(Struct, frozen=True):
     room: bool = True
     wake_ms: int | None = None
     """In so many milliseconds this worker is to ask for a turn: others wait for the pace of the job's provider."""
+    account: str = ""
+    """At which of the provider's accounts the room is."""
 
     @property
     def name(self) -> str:
@@ -73,17 +76,17 @@ class Renewal(Struct, frozen=True):
 class Claims:
     """Jobs in the hands of workers, each of which has a lease; on Redis.
 
-    `limits`: how many calls are open at a provider at once, over all workers.
+    `accounts`: those of providers that have several, or a limit.
 
     Raises `ServiceUnavailable` while Redis is out of reach.
     """
 
-    def __init__(self, redis: Redis, prefix: str, limits: Mapping[str, int] | None = None) -> None:
+    def __init__(self, redis: Redis, prefix: str, accounts: Accounts | None = None) -> None:
         self._redis = redis
         self._keys = Keys(prefix)
         self._scripts = Scripts(redis, prefix, _SCRIPTS)
-        self._limits = dict(limits or {})
-        self.rooms = Rooms(redis, prefix, self._limits)
+        self._accounts = dict(accounts or {})
+        self.rooms = Rooms(redis, prefix, self._accounts)
 
     async def claim_next(self, turn: str, worker: str, lease_ms: int, *, begins: bool = True) -> Claim | Paced | None:
         """The next job that is this turn's to run; without one the turn has been given back.
@@ -97,7 +100,7 @@ class Claims:
             "worker": worker,
             "lease_ms": lease_ms,
             "probe_ms": PROBE_MS,
-            "limits": self._limits,
+            "accounts": self._accounts,
             "schema": SCHEMA,
         }
         while True:
@@ -107,8 +110,9 @@ class Claims:
             match answer:
                 case int(wake_ms):
                     return Paced(wake_ms)
-                case [fence, document, room, wake_ms]:
-                    claim = Claim(unpack(document), fence, turn, bool(room), wake_ms if wake_ms >= 0 else None)
+                case [fence, document, room, wake_ms, account]:
+                    wake = wake_ms if wake_ms >= 0 else None
+                    claim = Claim(unpack(document), fence, turn, bool(room), wake, account.decode())
                     self.rooms.hold(claim)
                     return claim
                 case [job_id, schema]:
@@ -137,7 +141,6 @@ class Claims:
             "id": claim.job.id,
             "fence": claim.fence,
             "turn": claim.turn,
-            "provider": claim.job.request.provider,
             "rooms": self.rooms.of(claim),
         }
 
@@ -162,7 +165,7 @@ class Claims:
     async def missing_turns(self, limit: int) -> list[str]:
         """Ask for turns that are missing: at most `limit`, no more than there is work and free slots for."""
         offered = [f"{self._keys.prefix}{new_id('turn')}" for _ in range(limit)]
-        told = {"turns": offered, "turn_start_ms": TURN_START_MS, "limits": self._limits}
+        told = {"turns": offered, "turn_start_ms": TURN_START_MS, "accounts": self._accounts}
         while (missing := await self._scripts.run("missing_turns", told, TURN_DOCUMENT)) is None:
             continue
         return [turn.decode() for turn in missing]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from jobs.errors import QueueFull, QuotaExceeded
 from jobs.ids import new_id
+from jobs.model.account import Accounts
 from jobs.model.job import Event, Job
 from jobs.model.json import job_json, present
 from jobs.model.moves import Changed
@@ -37,9 +38,10 @@ class RedisJobStore:
 
     `picture_days`: after so many days pictures are deleted whose request said nothing; None: never.
     `outbox_rows`: what is written with an event for webhooks; without it nothing is.
+    `accounts`: those of providers that have several, or a limit.
     """
 
-    def __init__(  # the composition root hands over each part by name
+    def __init__(  # noqa: PLR0913  # the composition root hands over each part by name
         self,
         redis: Redis,
         prefix: str,
@@ -47,9 +49,11 @@ class RedisJobStore:
         *,
         picture_days: int | None = None,
         outbox_rows: OutboxRows | None = None,
+        accounts: Accounts | None = None,
     ) -> None:
         self._outbox_rows = outbox_rows or _no_rows
         self._picture_days = picture_days
+        self._accounts = accounts or {}
         self.redis = redis
         self.prefix = prefix
         self.keys = Keys(prefix)
@@ -68,7 +72,7 @@ class RedisJobStore:
         await self._memory.require()
         turn = f"{self.prefix}{new_id('turn')}"
         events, rows = await self._told(Changed(job, "image.job.queued"))
-        told = arguments.create_job(job, rows, turn, waited=waited)
+        told = arguments.create_job(job, rows, turn, self._accounts.get(job.request.provider), waited=waited)
         if key is not None:
             told["idempotency"] = arguments.idempotency(job, key, self._idem(job, key))
         if wait_ms is not None:
@@ -201,7 +205,7 @@ def _until_tomorrow() -> float:
     return (DAY_MS - now_ms() % DAY_MS) / 1000
 
 
-def job_store(redis: Redis, settings: Settings, outbox_rows: OutboxRows) -> RedisJobStore:
+def job_store(redis: Redis, settings: Settings, outbox_rows: OutboxRows, accounts: Accounts) -> RedisJobStore:
     """Where jobs are kept, as the settings ask for it."""
     return RedisJobStore(
         redis,
@@ -209,4 +213,5 @@ def job_store(redis: Redis, settings: Settings, outbox_rows: OutboxRows) -> Redi
         settings.public_base_url,
         picture_days=settings.picture_days,
         outbox_rows=outbox_rows,
+        accounts=accounts,
     )

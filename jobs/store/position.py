@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from jobs.model import fallback
+from jobs.model.account import Account, limit_of
 from jobs.model.job import Job
 from jobs.model.times import now_ms
 from jobs.redis.connection import translate_redis_errors
@@ -42,20 +44,21 @@ class QueuePosition(Struct, frozen=True, kw_only=True):
         return self.shut_ms > 0 or any(limit is not None and running >= limit for running, limit in counts)
 
 
-async def queue_position(redis: Redis, prefix: str, job: Job, provider_limit: int | None) -> QueuePosition:
+async def queue_position(redis: Redis, prefix: str, job: Job, accounts: Sequence[Account]) -> QueuePosition:
     """Where a queued job stands; one that is not stored (yet) comes after all that are.
 
-    A job that backs off stands where it will be when it comes back. At most two round trips, whatever waits. Raises
-    `ServiceUnavailable`.
+    `accounts` are those of its provider. A job that backs off stands where it will be when it comes back. At most two
+    round trips, whatever waits. Raises `ServiceUnavailable`.
     """
     keys, now = Keys(prefix), now_ms()
     with translate_redis_errors():
-        job_now, rank, lanes, limit, until, opens_at, *counts = await _look(redis, keys, job, now)
+        job_now, rank, lanes, limit, *counts = await _look(redis, keys, job, accounts, now)
         status, score, worker = job_now
-        shut_until = max((float(time) for time in (until, opens_at) if time), default=0)
         others = {keys.ready(job.org, each.decode()) for each in lanes} - (set() if rank is None else {_own(keys, job)})
         ahead = (rank or 0) + await _count(redis, others, "+inf" if score is None else f"({score.decode()}")
-    orgs, live, ready, deferred, lost, org_running, slots, provider_running = counts
+    orgs, live, ready, deferred, lost, org_running, slots, *at_accounts = counts
+    shut, opens, running = at_accounts[::3], at_accounts[1::3], at_accounts[2::3]
+    shut_until = min(max(float(time or 0) for time in times) for times in zip(shut, opens, strict=True))
     return QueuePosition(
         ahead=ahead,
         orgs=orgs,
@@ -63,8 +66,8 @@ async def queue_position(redis: Redis, prefix: str, job: Job, provider_limit: in
         running=live - ready - deferred - lost,
         org_running=org_running,
         org_limit=None if limit is None else int(limit),
-        provider_running=provider_running,
-        provider_limit=provider_limit,
+        provider_running=sum(running),
+        provider_limit=limit_of(accounts),
         shut_ms=max(0, int(shut_until) - now),
         taken=status not in {None, b"queued"} or worker is not None,
     )
@@ -74,20 +77,21 @@ def _own(keys: Keys, job: Job) -> str:
     return keys.ready(job.org, lane(job.request.provider, may_leave=fallback.allowed(job)))
 
 
-async def _look(redis: Redis, keys: Keys, job: Job, now: int) -> list[Any]:
-    org, provider = job.org, job.request.provider
+async def _look(redis: Redis, keys: Keys, job: Job, accounts: Sequence[Account], now: int) -> list[Any]:
+    org = job.org
     pipe = redis.pipeline(transaction=False)
     pipe.hmget(keys.job(job.id), [JobField.STATUS, JobField.SCORE, JobField.WORKER])
     pipe.zrank(_own(keys, job), job.id)
     pipe.smembers(keys.lanes_of_org(org))
     pipe.hget(keys.limits(org), LimitField.MAX_RUNNING)
-    pipe.hget(keys.breaker(provider), BreakerField.SHUT_UNTIL)
-    pipe.hget(keys.pace(provider), PaceField.OPENS_AT)
     for members in (keys.ready_orgs, keys.due, keys.ready_jobs, keys.backing_off, keys.lost):
         pipe.zcard(members)
     pipe.zcard(keys.running_of_org(org))
-    for leased in (keys.slots, keys.running_at_provider(provider)):
-        pipe.zcount(leased, f"({now}", "+inf")
+    pipe.zcount(keys.slots, f"({now}", "+inf")
+    for account in (each.name for each in accounts):
+        pipe.hget(keys.breaker(account), BreakerField.SHUT_UNTIL)
+        pipe.hget(keys.pace(account), PaceField.OPENS_AT)
+        pipe.zcount(keys.running_at_provider(account), f"({now}", "+inf")
     return await pipe.execute()
 
 

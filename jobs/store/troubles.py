@@ -1,4 +1,4 @@
-"""What only the gateway's operator can mend of a provider, from the first call that met it to the next good one."""
+"""What only the gateway's operator can mend of a provider's account, from the first call to the next good one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEEP_MS: Final = 86_400_000
 
 
 class Trouble(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A trouble of the provider `id`. Times are Unix milliseconds."""
+    """A trouble of the provider's account `id`. Times are Unix milliseconds."""
 
     id: str
     org: str = ""
@@ -39,10 +39,10 @@ class Troubles:
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._records = Records(redis, prefix, KIND, Trouble, lasting=lambda trouble: trouble.last_ms + KEEP_MS)
 
-    async def met(self, provider: str, kind: str, message: str, status: int | None) -> Trouble | None:
+    async def met(self, account: str, kind: str, message: str, status: int | None) -> Trouble | None:
         """A call has met it; the trouble where that is news, None where it was known."""
         now = now_ms()
-        new = Trouble(id=provider, kind=kind, message=message, status=status, since_ms=now, last_ms=now)
+        new = Trouble(id=account, kind=kind, message=message, status=status, since_ms=now, last_ms=now)
         news = True
 
         def again(known: Trouble) -> Trouble:
@@ -50,10 +50,10 @@ class Troubles:
             news = known.kind != kind
             return new if news else replace(known, last_ms=now)
 
-        if await self._records.update("", provider, again) is None:
+        if await self._records.update("", account, again) is None:
             await self._records.put(new)
         return new if news else None
 
-    async def of(self, provider: str) -> Trouble | None:
-        """What is known of a provider; None: nothing is amiss."""
-        return await self._records.find(provider)
+    async def of(self, account: str) -> Trouble | None:
+        """What is known of an account; None: nothing is amiss."""
+        return await self._records.find(account)

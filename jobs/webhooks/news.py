@@ -43,7 +43,8 @@ def trouble_json(trouble: Trouble) -> dict[str, object]:
 
 def _delivery(endpoint: Endpoint, trouble: Trouble) -> Delivery:
     now, event_id = now_ms(), new_id("evt")
-    data = {"provider": trouble.id, **trouble_json(trouble)}
+    provider, slash, _ = trouble.id.partition("/")
+    data = {"provider": provider, **({"account": trouble.id} if slash else {}), **trouble_json(trouble)}
     event = {"id": event_id, "type": TROUBLE, "timestamp": moment(now), "data": data}
     return Delivery(
         id=new_id("dlv"),

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import structlog
 from msgspec import Struct
 
 from jobs.blobs.store import BlobStoreDown
 from jobs.errors import Outcome, ProviderError, ServiceUnavailable, TimedOut
 from jobs.model import ledger, moves, together
+from jobs.model.fallback import is_nobodys_loss
 from jobs.model.job import Progress
 from jobs.model.picture import Picture, Usage
 from jobs.model.times import now_ms
@@ -21,7 +21,7 @@ from jobs.providers.base import Accepted, Answered, Order, PartialImage, Progres
 from jobs.providers.outcomes import bad_response
 from jobs.store.breaker import Verdict
 from jobs.store.outcomes import Fenced
-from jobs.worker.call_report import CallReport, failure_of, log_ignored, not_stored, verdict_on
+from jobs.worker.call_report import CHARGED, CallReport, failure_of, log_called, log_ignored, not_stored, verdict_on
 from jobs.worker.replicas import require_replicated, until_replicated
 from jobs.worker.results import ResultWriter, Stored
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from jobs.catalog.families import Catalog
+    from jobs.model.account import Accounts
     from jobs.model.job import Attempt, Job
     from jobs.model.together import Move
     from jobs.providers.base import Provider, Step
@@ -42,20 +43,10 @@ if TYPE_CHECKING:
 
 GRACE_SECONDS: Final = 5.0
 """Beyond its own timeout a provider gets this long to say how its call ended."""
-CHARGED: Final[Mapping[Outcome, bool | None]] = {
-    Outcome.NOT_SENT: False,
-    Outcome.THROTTLED: False,
-    Outcome.REFUSED: False,
-    Outcome.BAD_RESPONSE: True,
-    Outcome.UNKNOWN: None,
-}
-"""Whether a failed call was charged; None: nobody knows."""
-
-_log = structlog.get_logger()
 
 
 class CallContext(Struct, frozen=True, kw_only=True):
-    """What a worker calls with. `providers` are opened already; `provider_seconds`: the longest single call."""
+    """What a worker calls with. `provider_seconds`: the longest single call."""
 
     breaker: Breaker
     replication: Replication
@@ -63,15 +54,28 @@ class CallContext(Struct, frozen=True, kw_only=True):
     previews: Previews
     catalog: Catalog
     providers: Mapping[str, Provider]
+    """By account, opened already."""
+    accounts: Accounts
     operators: Operators
     provider_seconds: float
 
 
 class ProviderCall:
-    """A call of a job for the pictures `indexes`, which is made once."""
+    """A call of a job for the pictures `indexes`, which is made once, at one account of its provider."""
 
-    def __init__(self, context: CallContext, job: LeasedJob, indexes: tuple[int, ...], inputs: LoadedInputs) -> None:
-        self._context = context
+    def __init__(  # noqa: PLR0913  # what is called, with what, for whom
+        self,
+        context: CallContext,
+        job: LeasedJob,
+        indexes: tuple[int, ...],
+        inputs: LoadedInputs,
+        *,
+        account: str,
+        elsewhere: bool = False,
+    ) -> None:
+        self._context, self._account = context, account
+        self._elsewhere = elsewhere
+        """Where it costs nothing and brings nothing, another account may yet make the pictures."""
         self._job = job
         self._indexes = indexes
         self._inputs = inputs
@@ -91,22 +95,27 @@ class ProviderCall:
         self._unusable: list[asyncio.Task[str | None]] = []
         """What came and is no picture, on its way there for the operator."""
 
-    async def make(self) -> None:
+    async def make(self) -> Attempt | None:
         """Make the call, store what it brings, and close its row in the ledger. Raises `Fenced`.
 
-        A job that ended meanwhile stays as it is; the call goes on all the same, for what it brings is paid for.
+        Answers its row where it cost nothing and another account might have served it. A job that ended meanwhile stays
+        as it is; the call goes on all the same, for what it brings is paid for.
         """
         with contextlib.suppress(moves.MoveRefused):
             await until_replicated(self._context.replication, self._job)
-            begun = await self._job.apply(together.start_if_queued, partial(moves.intend, indexes=self._indexes))
+            call = partial(moves.intend, indexes=self._indexes, account=self._account)
+            begun = await self._job.apply(together.start_if_queued, call)
             self._number, began = ledger.open_call(begun, self._indexes), now_ms()
             log_ignored(begun)
             try:
                 await require_replicated(self._context.replication, self._job)
             except ProviderError as error:
                 await self._settle_failed(error, None)
-                return
+                return None
             await self._to_its_end(began)
+            row = ledger.row_of(self._job.now, self._number)
+            return row if is_nobodys_loss(row) and not self._job.now.status.terminal else None
+        return None
 
     async def resume(self, row: Attempt) -> None:
         """Go on with a call whose worker died, by the name under which its provider knows it. Raises `Fenced`."""
@@ -129,10 +138,7 @@ class ProviderCall:
 
     async def _exchange(self) -> None:
         order = _order(self._context, self._job.now, len(self._indexes), self._inputs)
-        provider = self._context.providers.get(order.request.provider)
-        if provider is None:
-            message = f"{order.request.provider} is not configured on this worker"
-            raise ProviderError(Outcome.REFUSED, ServiceUnavailable(message, reason="provider_unconfigured"))
+        provider = _provider(self._context, self._account)
         try:
             failed = await self._receive(provider, order)
             self._received = True
@@ -219,19 +225,13 @@ class ProviderCall:
         await asyncio.gather(*telling, return_exceptions=True)
 
     def _ended_call(self, verdict: Verdict, began_ms: int, retry_after: float | None = None) -> Arguments:
-        asked, took_ms = self._job.now.request, now_ms() - began_ms
-        return self._context.breaker.ended_call(asked.provider, asked.model, verdict, took_ms, retry_after)
+        asked, took = self._job.now.request, now_ms() - began_ms
+        ended = self._context.breaker.ended_call
+        return ended(asked.provider, asked.model, verdict, took, retry_after, account=self._account)
 
     async def _settle(self, call: Arguments) -> None:
         report = self._report
-        _log.info(
-            "provider called",
-            call=self._number,
-            provider=self._job.now.request.provider,
-            model=self._job.now.request.model,
-            provider_request_id=report.request_id,
-            pictures=report.pictures,
-        )
+        log_called(self._job.now, self._account, self._number, report)
         settle = partial(
             moves.settle,
             call=self._number,
@@ -247,18 +247,27 @@ class ProviderCall:
         report = self._report
         charged = CHARGED[error.outcome] if not report.pictures else True
         failure = failure_of(error, self._job.now.request.provider, report, safe_to_retry=charged is False)
-        await self._context.operators.hear(error, failure, self._job.now.request.provider, call=self._number)
+        await self._context.operators.hear(error, failure, self._account, call=self._number)
         settle = partial(
             moves.settle,
             call=self._number,
             outcome=error.outcome,
             charged=charged,
             failure=failure,
+            elsewhere=self._elsewhere and charged is False,
             provider_status=failure.provider_status,
             provider_request_id=failure.provider_request_id,
             **report.columns(),
         )
         await self._apply(call, settle)
+
+
+def _provider(context: CallContext, account: str) -> Provider:
+    found = context.providers.get(account)
+    if found is None:
+        message = f"{account} is not configured on this worker"
+        raise ProviderError(Outcome.REFUSED, ServiceUnavailable(message, reason="provider_unconfigured"))
+    return found
 
 
 def _steps(provider: Provider, order: Order, handle: str | None) -> AsyncIterator[Step]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import structlog
 
@@ -12,6 +13,15 @@ from jobs.model.picture import Usage
 from jobs.model.request import Warning_
 from jobs.providers.base import Answered, Text, Warned
 from jobs.store.breaker import Verdict
+
+CHARGED: Final[Mapping[Outcome, bool | None]] = {
+    Outcome.NOT_SENT: False,
+    Outcome.THROTTLED: False,
+    Outcome.REFUSED: False,
+    Outcome.BAD_RESPONSE: True,
+    Outcome.UNKNOWN: None,
+}
+"""Whether a failed call was charged; None: nobody knows."""
 
 _log = structlog.get_logger()
 
@@ -72,6 +82,18 @@ def log_ignored(job: Job) -> None:
         for warning in job.warnings:
             if warning.code == "ignored_option":
                 _log.warning("option ignored", model=job.request.model, field=warning.field)
+
+
+def log_called(job: Job, account: str, call: int, report: CallReport) -> None:
+    """Tell operators of a call that ended well."""
+    _log.info(
+        "provider called",
+        call=call,
+        provider=account,
+        model=job.request.model,
+        provider_request_id=report.request_id,
+        pictures=report.pictures,
+    )
 
 
 def failure_of(error: ProviderError, provider: str, report: CallReport, *, safe_to_retry: bool) -> Failure:

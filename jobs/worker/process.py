@@ -19,7 +19,7 @@ from jobs.blobs.spool import Spool
 from jobs.errors import ServiceUnavailable
 from jobs.logs import configure
 from jobs.pictures.decoding import Decoder
-from jobs.providers import PROVIDERS
+from jobs.providers.accounts import configured, counted
 from jobs.providers.offers import offered
 from jobs.queue import TURN, arq_redis, deserialize, serialize
 from jobs.redis.connection import connections, outage, translate_redis_errors
@@ -69,8 +69,8 @@ def run_worker(settings: Settings, shutdown: Shutdown) -> None:
 
 
 async def open_providers(settings: Settings) -> dict[str, Provider]:
-    """The configured providers, opened: only their SDKs are imported."""
-    providers = {name: entry.make(settings) for name, entry in PROVIDERS.items() if entry.missing(settings) is None}
+    """The far ends of the configured accounts, by name, opened: only their SDKs are imported."""
+    providers = {each.account.name: each.make() for accounts in configured(settings).values() for each in accounts}
     for provider in providers.values():
         await provider.open()
     return providers
@@ -110,8 +110,9 @@ def _job_loop(  # noqa: PLR0913, PLR0917  # the composition root hands over each
     providers: dict[str, Provider],
     decoder: Decoder,
 ) -> JobLoop:
-    store = job_store(redis, settings, outbox_rows(endpoints.enabled))
-    claims = Claims(redis, settings.redis_prefix, settings.provider_concurrency)
+    accounts = counted(settings)
+    store = job_store(redis, settings, outbox_rows(endpoints.enabled), accounts)
+    claims = Claims(redis, settings.redis_prefix, accounts)
     catalog = offered(settings)
     expiry = BlobExpiry(redis, settings.redis_prefix, blobs)
     spool, converter = Spool(settings.data_dir / "spool"), Converter(catalog, decoder)
@@ -124,6 +125,7 @@ def _job_loop(  # noqa: PLR0913, PLR0917  # the composition root hands over each
         previews=Previews(blobs=blobs, expiry=expiry),
         catalog=catalog,
         providers=providers,
+        accounts=accounts,
         operators=Operators(
             Troubles(redis, settings.redis_prefix), News(Outbox(redis, settings.redis_prefix), endpoints)
         ),

@@ -53,7 +53,7 @@ class Recovery:
     async def interrupt(self, rows: tuple[Attempt, ...]) -> None:
         """Stop the calls whose provider can do that to one call alone."""
         for row in rows:
-            provider = self._context.providers.get(row.provider)
+            provider = self._context.providers.get(_account(row))
             if row.handle is not None and isinstance(provider, Cancelable):
                 with contextlib.suppress(ProviderError):
                     await provider.cancel(row.handle)
@@ -62,8 +62,13 @@ class Recovery:
         with contextlib.suppress(InvalidPicture):
             inputs = await loaded_in_time(self._inputs, job)
             async with ending_in_time(job):
-                await ProviderCall(self._context, job, row.indexes, inputs).resume(row)
+                await ProviderCall(self._context, job, row.indexes, inputs, account=_account(row)).resume(row)
 
     def _resumable(self, row: Attempt) -> Resumable | None:
-        provider = self._context.providers.get(row.provider)
+        provider = self._context.providers.get(_account(row))
         return provider if row.handle is not None and isinstance(provider, Resumable) else None
+
+
+def _account(row: Attempt) -> str:
+    """Where a call went, which alone can be asked about it."""
+    return row.account or row.provider

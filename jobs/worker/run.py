@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import random
 from typing import TYPE_CHECKING
@@ -15,7 +14,8 @@ from jobs.model import fallback, ledger, moves
 from jobs.model.job import Failure, Job, Phase, Status
 from jobs.model.times import now_ms
 from jobs.store.outcomes import Fenced
-from jobs.worker.call import CallContext, ProviderCall
+from jobs.worker.call import CallContext
+from jobs.worker.calls import Calls
 from jobs.worker.deadline import ending_in_time
 from jobs.worker.inputs import loaded_in_time
 from jobs.worker.lease import LeasedJob
@@ -118,29 +118,9 @@ class Runner:
         request = job.now.request
         size = per_call(request, self._context.catalog.family(request.provider, request.model))
         parts = [missing[first : first + size] for first in range(0, len(missing), size)]
-        calls = [ProviderCall(self._context, job, part, inputs) for part in parts]
+        calls = Calls(self._context, self._rooms, job, claim, inputs)
         async with ending_in_time(job):
-            await self._call_all(claim, calls)
-
-    async def _call_all(self, claim: Claim, calls: list[ProviderCall]) -> None:
-        """Make the calls, as many at once as there are rooms: one after the other in each."""
-        more = await self._rooms.take_more(claim, len(calls) - 1) if len(calls) > 1 else []
-        # Each to its own end: one whose write was refused does not cut the others, which are paid for.
-        rooms = [self._call_in(claim, room, calls) for room in (claim.name, *more)]
-        for trouble in await asyncio.gather(*rooms, return_exceptions=True):
-            if trouble is not None:
-                raise trouble
-
-    async def _call_in(self, claim: Claim, room: str, calls: list[ProviderCall]) -> None:
-        """The first call has its place in the provider's pace with the room; what finds none waits in the lane."""
-        try:
-            while calls:
-                await calls.pop(0).make()
-                if calls and not await self._rooms.take_place(claim):
-                    return
-        finally:
-            if room != claim.name:  # that one goes with the job's end
-                await self._rooms.give_back(claim, room)
+            await calls.make(parts)
 
     async def _conclude(self, job: LeasedJob, *, room: bool) -> None:
         """Everything has been tried that may be tried now."""
@@ -158,7 +138,8 @@ class Runner:
         elif fallback.allowed(job.now):
             await self._fall_back(job, _final(job.now).message)
         elif ledger.waits_for_pace(job.now):  # its turn comes when the provider's lane opens, at no cost of its own
-            await job.apply(lambda j, now: moves.back_off(j, now, 0, Phase.THROTTLED))
+            pause_ms = 0 if ledger.only_waits(job.now) else _pause_ms(job.now)
+            await job.apply(lambda j, now: moves.back_off(j, now, pause_ms, Phase.THROTTLED))
         elif ledger.to_make(job.now) and (delay_ms := self._delay_ms(job.now)) is not None:
             await job.apply(lambda j, now: moves.back_off(j, now, delay_ms))
         elif job.now.images:
@@ -173,13 +154,15 @@ class Runner:
 
     def _delay_ms(self, job: Job) -> int | None:
         """How long to back off before the next call; None: no more tries."""
-        here = [a for a in job.attempts if not fallback.left_behind(job, a) and not ledger.came_too_soon(a)]
-        tries = sum(a.outcome in ledger.RETRIED for a in here)
-        seconds: float = min(30, 2 ** max(0, tries - 1))
-        delay_ms = round(1000 * seconds * random.uniform(0.8, 1.2))  # noqa: S311  # jitter
+        delay_ms = _pause_ms(job)
         if job.backed_off_ms + delay_ms > self._absorb_ms or now_ms() + delay_ms >= job.cancel_at_ms:
             return None
         return delay_ms
+
+
+def _pause_ms(job: Job) -> int:
+    seconds: float = min(30, 2 ** max(0, ledger.tries(job) - 1))
+    return round(1000 * seconds * random.uniform(0.8, 1.2))  # noqa: S311  # jitter
 
 
 def _calls_at_once(job: Job) -> bool:

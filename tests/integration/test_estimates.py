@@ -11,6 +11,7 @@ from jobs.catalog.families import Catalog
 from jobs.client.estimates import Estimates
 from jobs.ids import new_id
 from jobs.model import moves
+from jobs.model.account import accounts_of, single
 from jobs.model.job import Failure, Options, Phase, Progress
 from jobs.model.times import now_ms
 from jobs.store.breaker import Breaker
@@ -26,7 +27,8 @@ MODELS = {"gemini": "gemini-3-pro-image", "openai": "gpt-image-2"}
 
 def estimates_on(redis, **limits):
     position_of = partial(queue_position, redis, PREFIX)
-    return Estimates(stats=Stats(redis, PREFIX), position_of=position_of, catalog=Catalog.load(), limits=limits)
+    stats, accounts = Stats(redis, PREFIX), single(limits)
+    return Estimates(stats=stats, position_of=position_of, catalog=Catalog.load(), accounts=accounts)
 
 
 @pytest.fixture
@@ -89,7 +91,7 @@ async def test_jobs_of_the_same_millisecond_have_positions_of_their_own(store, e
 async def test_looking_costs_as_many_commands_behind_five_hundred_as_behind_five(store, redis):
     async def cost():
         before = (await redis.info("stats"))["total_commands_processed"]
-        await queue_position(redis, PREFIX, last, None)
+        await queue_position(redis, PREFIX, last, accounts_of({}, "gemini"))
         return (await redis.info("stats"))["total_commands_processed"] - before
 
     (last,) = await created(store, job(priority="low"))

@@ -14,6 +14,7 @@ from jobs.catalog.families import Catalog
 from jobs.errors import Outcome
 from jobs.ids import new_id
 from jobs.model import moves
+from jobs.model.account import single
 from jobs.model.choices import OnAmbiguous
 from jobs.model.job import Options, Phase, Status
 from jobs.model.picture import Picture
@@ -85,6 +86,7 @@ class Parts:
             writer=self.writer,
             previews=Previews(blobs=self.blobs, expiry=expiry),
             catalog=catalog,
+            accounts={},
             providers={"gemini": self.shared_simulator},
             operators=None,
             provider_seconds=30,
@@ -150,7 +152,7 @@ async def no_room(parts, why):
         case "the breaker is open":
             await parts.shut()
         case "the provider is full":
-            parts.claims = Claims(parts.redis, "{test}:", {"gemini": 0})
+            parts.claims = Claims(parts.redis, "{test}:", single({"gemini": 0}))
         case "the org is full":
             await parts.redis.hset(KEYS.limits("acme"), "maxRunning", "0")
 

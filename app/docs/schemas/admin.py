@@ -91,6 +91,11 @@ SCHEMAS: Final[dict[str, Any]] = {
                                     "retryAfterSeconds": {"type": "integer"},
                                 },
                             },
+                            "accounts": {
+                                "type": "array",
+                                "description": "each account of a provider with several, in the same words",
+                                "items": {"type": "object", "required": ["id", "breaker", "running", "limit"]},
+                            },
                         },
                     },
                 }

@@ -3,7 +3,7 @@
 -- Includes: lanes, holding.
 local now = now_ms()
 local lease_until = now + args.lease_ms
-local room_at = rooms(args.limits, now)
+local room_at = rooms(args.accounts, now)
 local lanes = redis.call('SMEMBERS', keys.lanes)
 local set_back = redis.call('EXISTS', keys.backing_off, keys.lost) > 0  -- seldom
 if set_back then
@@ -50,7 +50,7 @@ end
 -- share the workers by weight, whatever the size of their jobs and the depth of their queues. A job that only goes on
 -- elsewhere takes next to nothing, and yet a thousand of them hold up nobody.
 local function pay(turn, expected_seconds)
-  local seconds = room_at(provider_of(turn.lane)) == 'shut' and 0.1 or tonumber(expected_seconds or '1')
+  local seconds = room_at(provider_of(turn.lane)).state == 'shut' and 0.1 or tonumber(expected_seconds or '1')
   local after = turn.tag + seconds / tonumber(limits_of(turn.org).weight or '1')
   redis.call('SET', keys.virtual_time, turn.tag)
   if turn.last then
@@ -77,8 +77,9 @@ end
 local function first_opening()
   local first
   for _, lane in ipairs(lanes) do
-    if paced(provider_of(lane), now) == 0 then
-      local opens_in = wake_in(provider_of(lane), now)
+    local provider = provider_of(lane)
+    for _, account in ipairs(accounts_of(args.accounts, provider)) do
+      local opens_in = paced(account.name, now) == 0 and wake_in(provider, account.name, now)
       first = opens_in and math.min(opens_in, first or opens_in) or first
     end
   end
@@ -114,28 +115,26 @@ for _ = 1, 100 do
     return {id, job.schema}
   end
   if free then
-    local state, probing = room_at(job.provider)
-    local room = state ~= 'shut'
+    local account = room_at(job.provider)
+    local room = account.state ~= 'shut'
     if lost then
-      room = state == 'free' and not probing and not runs_enough(job.org)
+      room = account.state == 'free' and not account.probing and not runs_enough(job.org)
     end
     -- Above the clock: a replica that takes over without the last claim cannot give its number out again.
     local fence = math.max(tonumber(job.fence or '0') + 1, now)
-    redis.call('HSET', key, JobField.fence, fence, JobField.worker, args.worker, JobField.astray, 0)
+    redis.call('HSET', key, JobField.fence, fence, JobField.worker, args.worker, JobField.astray, 0,
+      JobField.account, account.name)
     redis.call('ZADD', keys.workers, 'GT', lease_until, args.worker)  -- a sign of life
     take_hold(args.worker, job.org, id, fence, now, job.status == 'canceling')
     local wake_ms
     if room then
-      redis.call('ZADD', keys.running_at_provider(job.provider), lease_until, room_of(id, fence))
-      wake_ms = count_call(job.provider, now) and wake_in(job.provider, now)
+      local has_pace = take_room(account, room_of(id, fence), lease_until, args.probe_ms, now)
+      wake_ms = has_pace and wake_in(job.provider, account.name, now)
     end
     if args.begins then
       redis.call('ZADD', keys.turns, lease_until, args.turn)  -- and then with each heartbeat
     end
-    if room and probing then  -- one job tries it out
-      redis.call('HSET', keys.breaker(job.provider), BreakerField.shut_until, now + args.probe_ms, BreakerField.probe, 1)
-    end
-    return {fence, job.document, room and 1 or 0, wake_ms or -1}
+    return {fence, job.document, room and 1 or 0, wake_ms or -1, account.name}
   end
 end
 return {}

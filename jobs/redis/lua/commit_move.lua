@@ -5,7 +5,7 @@
 local id, org, status, provider = args.id, args.org, args.status, args.provider
 local key = keys.job(id)
 local held = read(key, JobField.version, JobField.fence, JobField.document, JobField.status, JobField.worker,
-  JobField.provider, JobField.score, JobField.deadline, JobField.astray)
+  JobField.provider, JobField.score, JobField.deadline, JobField.astray, JobField.account)
 if not held.version then
   return 'missing'
 end
@@ -46,7 +46,7 @@ if live and status ~= 'queued' then
   end
 elseif held.provider then  -- a record that had ended stands nowhere
   if args.frees_room and (held.worker or held.astray == '1') then
-    redis.call('ZREM', keys.running_at_provider(held.provider), room_of(id, held.fence))
+    redis.call('ZREM', keys.running_at_provider(held.account or held.provider), room_of(id, held.fence))
   end
   if held.worker then
     let_go(held.worker, org, id)
@@ -56,7 +56,7 @@ elseif held.provider then  -- a record that had ended stands nowhere
     redis.call('ZREM', keys.lost, id)
   end
   if status == 'queued' then
-    redis.call('HDEL', key, JobField.worker, JobField.astray)
+    redis.call('HDEL', key, JobField.worker, JobField.astray, JobField.account)
     if args.not_before_ms then
       redis.call('ZADD', keys.backing_off, args.not_before_ms, id)
     else
@@ -65,7 +65,7 @@ elseif held.provider then  -- a record that had ended stands nowhere
   else
     redis.call('ZREM', keys.due, id)
     redis.call('HDEL', key, JobField.provider, JobField.score, JobField.expected_seconds, JobField.deadline,
-      JobField.room_need, JobField.schema, JobField.worker, JobField.astray)
+      JobField.room_need, JobField.schema, JobField.worker, JobField.astray, JobField.account)
     redis.call('PEXPIREAT', key, args.expires_ms)
     redis.call('ZADD', keys.index_ends, args.expires_ms, index_entry('job', id, org))
     redis.call('SET', keys.tombstone(id), org, 'PXAT', args.expires_ms + args.keep_tombstone_ms)

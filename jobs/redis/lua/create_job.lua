@@ -31,7 +31,13 @@ if adoption then
     redis.call('ZREM', adoption.undelivered, earlier)
   end
 end
-local shut = tonumber(redis.call('HGET', keys.breaker(provider), BreakerField.shut_until) or '0') - now
+local shut = math.huge
+for _, account in ipairs(args.accounts or {provider}) do
+  shut = math.min(shut, tonumber(redis.call('HGET', keys.breaker(account), BreakerField.shut_until) or '0') - now)
+  if shut <= 0 then
+    break
+  end
+end
 if shut > 0 then
   return {'open', shut}
 end

@@ -2,7 +2,7 @@
 -- Turns in arq's queue that nobody has begun in time were asked for again: they leave it. Document: the turn.
 -- Includes: lanes, turns.
 local now = now_ms()
-local room_at = rooms(args.limits, now)
+local room_at = rooms(args.accounts, now)
 for _, turn in ipairs(redis.call('ZRANGEBYSCORE', keys.arq_turns, '-inf', now - args.turn_start_ms, 'LIMIT', 0, 100)) do
   redis.call('ZREM', keys.arq_turns, turn)
   redis.call('ZREM', keys.turns, turn)
@@ -13,8 +13,9 @@ local work = redis.call('ZCARD', keys.lost) + redis.call('ZCOUNT', keys.backing_
 for _, lane in ipairs(redis.call('SMEMBERS', keys.lanes)) do
   if work < #args.turns and may_claim(room_at, lane) then
     local most = #args.turns
-    if room_at(provider_of(lane)) == 'free' then
-      most = math.min(most, work + paced(provider_of(lane), now))
+    local account = room_at(provider_of(lane))
+    if account.state == 'free' then
+      most = math.min(most, work + account.calls)
     end
     each_org(lane, budget, function(org)
       work = math.min(most, work + redis.call('ZCARD', keys.ready(org, lane)))

@@ -22,16 +22,16 @@ for slot = 1, args.slots do
 end
 for place, claim in ipairs(args.claims) do
   turns[place] = claim.turn
-  rooms_at[claim.provider] = rooms_at[claim.provider] or {}
-  for _, room in ipairs(claim.rooms) do  -- whatever became of the job: its calls are open
-    table.insert(rooms_at[claim.provider], room)
+  for room, account in pairs(claim.rooms) do  -- whatever became of the job: its calls are open
+    rooms_at[account] = rooms_at[account] or {}
+    table.insert(rooms_at[account], room)
   end
 end
 renew(keys.slots, slots)
 renew(keys.workers, {args.worker})
 renew(keys.turns, turns)
-for provider, rooms in pairs(rooms_at) do
-  renew(keys.running_at_provider(provider), rooms, true)
+for account, rooms in pairs(rooms_at) do
+  renew(keys.running_at_provider(account), rooms, true)
 end
 for _, ended in ipairs({keys.slots, keys.turns}) do
   redis.call('ZREMRANGEBYSCORE', ended, '-inf', now)

@@ -1,7 +1,7 @@
--- A provider's call has ended: 'good', 'bad' or 'busy', and how long it took. Enough bad ones in a row open the
--- breaker, longer each time; one good one closes it. Times are kept of the provider and of each of its models, the newest
--- 200 and at most twenty more.
--- The provider's pace is halved by a call that was refused for its rate ('busy'), and grows by a step with each that was
+-- A provider's call has ended: 'good', 'bad' or 'busy', and how long it took. Enough bad ones in a row open the breaker of
+-- its account, longer each time; one good one closes it. Times are kept of the provider and of each of its models, the
+-- newest 200 and at most twenty more.
+-- The account's pace is halved by a call that was refused for its rate ('busy'), and grows by a step with each that was
 -- served while others waited for theirs (additive increase, multiplicative decrease). For `retry_after_ms` it gets no call.
 
 -- The milliseconds from one call to the next from now on. Calls of one wave, which are refused together, slow it once.
@@ -10,7 +10,7 @@ local function slow_down(call, pace)
   if now - call.took_ms < tonumber(pace.slowed_at or '0') + call.pace.wave_ms then
     return interval
   end
-  local pace_key = keys.pace(call.provider)
+  local pace_key = keys.pace(call.account)
   local slower = interval > 0 and math.min(2 * interval, call.pace.max_interval_ms) or call.pace.first_interval_ms
   redis.call('HSET', pace_key, PaceField.interval, slower, PaceField.slowed_at, now)
   if interval > 0 then
@@ -23,13 +23,13 @@ local function speed_up(call, pace)
   local interval = tonumber(pace.interval or '0')
   if interval > 0 and tonumber(pace.wakes_at or '0') > now_ms() - call.took_ms then
     local faster = 1000 / (1000 / interval + tonumber(pace.step or call.pace.first_step))
-    redis.call('HSET', keys.pace(call.provider), PaceField.interval, faster)
+    redis.call('HSET', keys.pace(call.account), PaceField.interval, faster)
   end
 end
 
 local function pause(call, pace, ms)
   ms = math.ceil(ms)
-  local pace_key = keys.pace(call.provider)
+  local pace_key = keys.pace(call.account)
   redis.call('HSET', pace_key, PaceField.opens_at, math.max(tonumber(pace.opens_at or '0'), now_ms() + ms))
   redis.call('PEXPIRE', pace_key, call.pace.keep_ms + ms)
 end
@@ -40,13 +40,13 @@ local function keep_time(call)
     if redis.call('LPUSH', times, call.took_ms) % 20 == 1 then
       redis.call('LTRIM', times, 0, 199)
       redis.call('PEXPIRE', times, call.keep_times_ms)
-      redis.call('ZREMRANGEBYSCORE', keys.running_at_provider(call.provider), '-inf', now_ms() - call.keep_rooms_ms)
+      redis.call('ZREMRANGEBYSCORE', keys.running_at_provider(call.account), '-inf', now_ms() - call.keep_rooms_ms)
     end
   end
 end
 
 local function count_failure(call)
-  local key = keys.breaker(call.provider)
+  local key = keys.breaker(call.account)
   local failures = redis.call('HINCRBY', key, BreakerField.failures, 1)
   local state = read(key, BreakerField.shut_until, BreakerField.probe)
   if failures >= call.max_failures and (not state.shut_until or state.probe) then
@@ -59,15 +59,15 @@ local function count_failure(call)
 end
 
 local function record_call(call)
-  local well = redis.call('EXISTS', keys.pace(call.provider), keys.breaker(call.provider)) == 0
+  local well = redis.call('EXISTS', keys.pace(call.account), keys.breaker(call.account)) == 0
   local pace = well and {} or read(
-    keys.pace(call.provider),
+    keys.pace(call.account),
     PaceField.opens_at, PaceField.interval, PaceField.slowed_at, PaceField.step, PaceField.wakes_at
   )
   if call.verdict == 'good' then
     keep_time(call)
     if not well then
-      redis.call('DEL', keys.breaker(call.provider), keys.record('trouble', call.provider))
+      redis.call('DEL', keys.breaker(call.account), keys.record('trouble', call.account))
       speed_up(call, pace)
     end
   elseif call.verdict == 'bad' then

@@ -156,26 +156,31 @@ local function room_of(id, fence)
   return string.format('%s/%.0f', id, fence)
 end
 
--- How far a provider's pace is made good that was not kept, as when nobody was awake just then; and how long a pause
+-- How far an account's pace is made good that was not kept, as when nobody was awake just then; and how long a pause
 -- has to be for a job that may leave to leave.
 local BEHIND_MS, LONG_PAUSE_MS = 500, 2000
 
--- A provider's pace; read once a script, unless it is written.
+-- A provider's accounts: their names, `weight` and `limit`. Who is not among those told of has one, of the provider's name.
+local function accounts_of(accounts, provider)
+  return accounts[provider] or {{name = provider}}
+end
+
+-- An account's pace; read once a script, unless it is written.
 local known_paces = {}
-local function pace_of(provider)
-  known_paces[provider] = known_paces[provider]
-    or read(keys.pace(provider), PaceField.opens_at, PaceField.interval, PaceField.wakes_at)
-  return known_paces[provider]
+local function pace_of(account)
+  known_paces[account] = known_paces[account]
+    or read(keys.pace(account), PaceField.opens_at, PaceField.interval, PaceField.wakes_at)
+  return known_paces[account]
 end
 
-local function set_pace(provider, field, value)
-  known_paces[provider] = nil
-  redis.call('HSET', keys.pace(provider), field, value)
+local function set_pace(account, field, value)
+  known_paces[account] = nil
+  redis.call('HSET', keys.pace(account), field, value)
 end
 
--- How many calls a provider's pace lets begin now, and when the one after them may.
-local function paced(provider, now)
-  local pace = pace_of(provider)
+-- How many calls an account's pace lets begin now, and when the one after them may.
+local function paced(account, now)
+  local pace = pace_of(account)
   local opens_at, interval = tonumber(pace.opens_at or '0'), tonumber(pace.interval or '0')
   if opens_at > now then
     return 0, opens_at
@@ -187,60 +192,92 @@ local function paced(provider, now)
   return calls, opens_at + calls * interval
 end
 
--- A call is about to begin: the next one waits for its time. Answers whether it does: whether the provider has a pace.
-local function count_call(provider, now)
-  local pace = pace_of(provider)
+-- A call is about to begin: the next one waits for its time. Answers whether it does: whether the account has a pace.
+local function count_call(account, now)
+  local pace = pace_of(account)
   if pace.interval then
     local opens_at = math.max(tonumber(pace.opens_at or '0'), now - BEHIND_MS)
-    set_pace(provider, PaceField.opens_at, opens_at + pace.interval)
+    set_pace(account, PaceField.opens_at, opens_at + pace.interval)
     return true
   end
 end
 
--- In how many milliseconds a worker should ask for a turn, for a provider's pace holds up jobs: of each such time one
+-- In how many milliseconds a worker should ask for a turn, for an account's pace holds up jobs: of each such time one
 -- worker is told. None: there are no such jobs, or another worker does it.
-local function wake_in(provider, now)
+local function wake_in(provider, account, now)
   if redis.call('EXISTS', keys.orgs_in_lane(provider), keys.orgs_in_lane(leaving_lane(provider))) > 0 then
-    local pace = pace_of(provider)
+    local pace = pace_of(account)
     if pace.opens_at and pace.opens_at ~= pace.wakes_at then
-      set_pace(provider, PaceField.wakes_at, pace.opens_at)
+      set_pace(account, PaceField.wakes_at, pace.opens_at)
       return math.max(0, math.ceil(tonumber(pace.opens_at) - now))
     end
   end
 end
 
--- Whether a provider may be given another job: 'free', 'full' (as many calls as its limit are open), 'paced' (not just yet),
--- or 'shut' (by its breaker, or for a while by its own word); and whether it is to be tried out. `limits` are those of the
--- providers that have one.
-local function rooms(limits, now)
-  local known, probing = {}, {}
-  return function(provider)
-    if known[provider] == nil then
-      local shut_until
-      if redis.call('EXISTS', keys.pace(provider), keys.breaker(provider)) == 0 then  -- as mostly
-        known_paces[provider] = {}
-      else
-        shut_until = redis.call('HGET', keys.breaker(provider), BreakerField.shut_until)
-      end
-      local calls, opens_at = paced(provider, now)
-      probing[provider] = shut_until and true or false
-      if tonumber(shut_until or '0') > now then
-        known[provider] = 'shut'
-      elseif calls == 0 then
-        known[provider] = opens_at - now > LONG_PAUSE_MS and 'shut' or 'paced'
-      elseif limits[provider] and redis.call('ZCOUNT', keys.running_at_provider(provider), '(' .. now, '+inf') >= limits[provider] then
-        known[provider] = 'full'
-      else
-        known[provider] = 'free'
+-- Whether an account may be given another call: 'free', 'full' (as many as its limit are open), 'paced' (not just yet), or
+-- 'shut' (by its breaker, or for a while by its own word); whether it is to be tried out, how many calls may begin now,
+-- and how many are open for its weight, where that is of interest.
+local function account_now(account, weighed, now)
+  local name, shut_until = account.name, nil
+  if redis.call('EXISTS', keys.pace(name), keys.breaker(name)) == 0 then  -- as mostly
+    known_paces[name] = {}
+  else
+    shut_until = redis.call('HGET', keys.breaker(name), BreakerField.shut_until)
+  end
+  local calls, opens_at = paced(name, now)
+  local running = (account.limit or weighed) and redis.call('ZCOUNT', keys.running_at_provider(name), '(' .. now, '+inf') or 0
+  local state = 'free'
+  if tonumber(shut_until or '0') > now then
+    state = 'shut'
+  elseif calls == 0 then
+    state = opens_at - now > LONG_PAUSE_MS and 'shut' or 'paced'
+  elseif account.limit and running >= account.limit then
+    state = 'full'
+  end
+  return {name = name, state = state, probing = shut_until and true or false, calls = calls,
+    load = (running + 1) / (account.weight or 1)}
+end
+
+-- Where a provider's next call goes: to the account that is free and least loaded by its weight, but to none of those that
+-- are `tried`. Its state is that of the one that is nearest to being free; `calls` are those that may begin at all of them.
+local NEARNESS = {free = 1, full = 2, paced = 3, shut = 4}
+local function next_account(accounts, provider, now, tried)
+  local best, calls = nil, 0
+  local all = accounts_of(accounts, provider)
+  for _, account in ipairs(all) do
+    if not (tried and tried[account.name]) then
+      local seen = account_now(account, all[2], now)
+      calls = calls + (seen.state == 'free' and seen.calls or 0)
+      local nearer = best and NEARNESS[seen.state] - NEARNESS[best.state]
+      if not best or nearer < 0 or (nearer == 0 and seen.load < best.load) then
+        best = seen
       end
     end
-    return known[provider], probing[provider]
   end
+  return best and {name = best.name, state = best.state, probing = best.probing, calls = calls}
+end
+
+-- `next_account` of each provider, looked for once a script.
+local function rooms(accounts, now)
+  local known = {}
+  return function(provider)
+    known[provider] = known[provider] or next_account(accounts, provider, now)
+    return known[provider]
+  end
+end
+
+-- A call takes its room: for so long nobody else may, and one alone tries out an account that was shut.
+local function take_room(account, room, until_ms, probe_ms, now)
+  redis.call('ZADD', keys.running_at_provider(account.name), until_ms, room)
+  if account.probing then
+    redis.call('HSET', keys.breaker(account.name), BreakerField.shut_until, now + probe_ms, BreakerField.probe, 1)
+  end
+  return count_call(account.name, now)
 end
 
 -- Whether a lane's jobs may be claimed: a provider that is shut gives up those that may go on elsewhere.
 local function may_claim(room_at, lane)
   local provider = provider_of(lane)
-  local room = room_at(provider)
+  local room = room_at(provider).state
   return room == 'free' or (room == 'shut' and lane ~= provider)
 end
