@@ -28,6 +28,7 @@ from app.services import AnyRequest, Services
 from jobs.access.keys import Keys
 from jobs.access.orgs import Orgs
 from jobs.access.rates import Rates
+from jobs.authorities import trust
 from jobs.blobs.expiry import BlobExpiry
 from jobs.blobs.links import OwnLinks
 from jobs.blobs.local import LocalBlobs
@@ -74,6 +75,7 @@ def create_app(settings: Settings) -> Litestar:
     """The API. Raises `ConfigurationError` when a setting is missing."""
     settings.require_production()
     configure(settings.log_format, settings.log_level)
+    trust(settings.ca_file, settings.data_dir)
     pool, blobs = connections(settings.redis_url), blob_store(settings)
     services = make_services(settings, pool, blobs)
     sockets = Sockets(services)

@@ -10,6 +10,7 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from jobs.authorities import trust
 from jobs.blobs.opening import blob_store
 from jobs.client.routing import Router
 from jobs.clock import TOLERANCE_SECONDS
@@ -36,7 +37,8 @@ _WANTED: Final = {
 
 
 async def findings(settings: Settings) -> list[Finding]:
-    """Everything worth saying, in order."""
+    """Everything worth saying, in order. Raises `ConfigurationError`."""
+    trust(settings.ca_file, settings.data_dir)
     return [
         _secrets(settings),
         *await _redis(settings),

@@ -39,7 +39,7 @@ class Simulated(Struct, frozen=True):
 
 
 SIMULATED: Final = {
-    "azure-openai": Simulated("azure_openai_api_key", "AZURE_OPENAI_IMAGE_ENDPOINT", "AZURE_OPENAI_IMAGE_API_KEY"),
+    "azure-openai": Simulated("azure_openai_credential", "AZURE_OPENAI_IMAGE_ENDPOINT", "AZURE_OPENAI_IMAGE_API_KEY"),
     "openai": Simulated("openai_api_key", "OPENAI_BASE_URL", "OPENAI_API_KEY", "/v1"),
     "gemini": Simulated("google_api_key", "GOOGLE_GEMINI_BASE_URL", "GOOGLE_API_KEY"),
     "imagen": Simulated("google_api_key", "GOOGLE_GEMINI_BASE_URL", "GOOGLE_API_KEY"),

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from jobs.authorities import trusted
+from jobs.blobs.delegation import DelegationKey
 from jobs.blobs.store import LINK_SECONDS, BlobExists, BlobInfo, BlobMissing, BlobRefused, BlobStoreDown, own_name
 
 if TYPE_CHECKING:
-    from azure.storage.blob.aio import BlobClient, ContainerClient
+    from azure.storage.blob.aio import BlobClient, BlobServiceClient, ContainerClient
+
+    from jobs.identity import Identity
 
 CACHE: Final = "public, max-age=31536000, immutable"
 """A picture never changes under its name."""
@@ -27,14 +31,32 @@ READY_SECONDS: Final = 5.0
 
 
 class AzureBlobs:
-    """One container. By connection string (links signed with its key), or by account URL and managed identity."""
+    """One container. By connection string (links signed with its key), or by account URL and our own identity.
 
-    def __init__(self, container: str, *, public: bool, connection_string: str | None, account_url: str | None) -> None:
+    `link_base` stands in links for the container's own URL, as that of a content network before it.
+    """
+
+    def __init__(  # noqa: PLR0913  # what is set of a store
+        self,
+        container: str,
+        *,
+        public: bool,
+        connection_string: str | None,
+        account_url: str | None,
+        identity: Identity | None = None,
+        link_base: str | None = None,
+        link_seconds: int = LINK_SECONDS,
+    ) -> None:
         self._name = container
         self._public = public
         self._connection_string = connection_string
         self._account_url = account_url
+        self._identity = identity
+        self._link_base, self._link_seconds = link_base, link_seconds
+        self._service: BlobServiceClient | None = None
         self._client: ContainerClient | None = None
+        self._key: DelegationKey | None = None
+        self._kept = contextlib.AsyncExitStack()
 
     async def open(self) -> None:
         """Make the client. Nothing is asked yet: no process waits for a store that is away in order to start."""
@@ -46,17 +68,27 @@ class AzureBlobs:
             "random_jitter_range": 0,
             "connection_timeout": 5,
             "read_timeout": 30,
+            "connection_verify": trusted() or True,
             "permit_redirects": False,  # a picture is for this account alone
             "use_env_settings": False,  # the SDK reads them, and `.netrc`, anew for every call
         }
-        self._client = self._made(bounds)
+        self._make(bounds)
         if (proxies := getproxies()) and not proxy_bypass(self.host or ""):
-            self._client = self._made({**bounds, "proxies": proxies})
+            self._make({**bounds, "proxies": proxies})
+        if self._identity is not None:
+            self._identity.open()
+            self._kept.push_async_callback(self._identity.close)
+        if self._service is not None and self._identity is not None and not self._public:
+            self._key = DelegationKey(self._service)
+            await self._kept.enter_async_context(self._key.kept())
 
     async def close(self) -> None:
         """Close the client and its connections."""
+        await self._kept.aclose()
         if self._client is not None:
             await self._client.close()
+        if self._service is not None:
+            await self._service.close()
 
     async def ready(self) -> None:
         """See `BlobStore.ready`."""
@@ -68,7 +100,13 @@ class AzureBlobs:
             await self._make_container()
 
     async def put(self, name: str, data: bytes, media_type: str) -> None:
-        """See `BlobStore.put`: one request, create-only by `If-None-Match: *`."""
+        """See `BlobStore.put`: one request, create-only by `If-None-Match: *`.
+
+        Where links are signed with a key that is lent, that is had first.
+        """
+        if self._key is not None:
+            with _translated(name):
+                await self._key.require()
         try:
             await self._put(name, data, media_type)
         except BlobMissing:  # the container is what is missing
@@ -122,42 +160,50 @@ class AzureBlobs:
 
     def link(self, name: str, seconds: int | None = None) -> str:
         """See `BlobStore.link`."""
-        url: str = self._blob(name).url
+        url: str = self._blob(name).url.partition("?")[0]
+        if self._link_base is not None:
+            url = self._link_base + url.removeprefix(self._container.url.partition("?")[0])
         if self._public:
             return url
-        from azure.storage.blob import BlobSasPermissions, generate_blob_sas
-
-        client = self._container
-        key = getattr(client.credential, "account_key", None)
-        if key is None:
-            raise BlobRefused("signed links need a connection string with an account key", reason="unsignable")
-        signature = generate_blob_sas(
-            str(client.account_name),
-            self._name,
-            name,
-            account_key=key,
-            permission=BlobSasPermissions(read=True),
-            expiry=datetime.now(UTC) + timedelta(seconds=seconds or LINK_SECONDS),
-        )
-        return f"{url}?{signature}"
+        signature = self._signature(name, seconds or self._link_seconds)
+        return f"{url}?{signature}" if signature else url
 
     def name_of(self, url: str) -> str | None:
         """See `BlobStore.name_of`."""
-        return own_name(url, self._container.url.partition("?")[0])
+        found = own_name(url, self._container.url.partition("?")[0])
+        return own_name(url, self._link_base) if found is None and self._link_base else found
 
     @property
     def host(self) -> str | None:
         """See `BlobStore.host`."""
         return urlsplit(self._container.url).hostname
 
-    def _made(self, options: dict[str, Any]) -> ContainerClient:
-        from azure.storage.blob.aio import ContainerClient  # only where Azure is used
+    def _make(self, options: dict[str, Any]) -> None:
+        from azure.storage.blob.aio import BlobServiceClient  # only where Azure is used
 
         if self._connection_string is not None:
-            return ContainerClient.from_connection_string(self._connection_string, self._name, **options)
-        from azure.identity.aio import DefaultAzureCredential
+            self._service = BlobServiceClient.from_connection_string(self._connection_string, **options)
+        else:
+            self._service = BlobServiceClient(str(self._account_url), self._identity, **options)
+        self._client = self._service.get_container_client(self._name)
 
-        return ContainerClient(str(self._account_url), self._name, DefaultAzureCredential(), **options)
+    def _signature(self, name: str, seconds: int) -> str | None:
+        """The query of a link; None: the key for it is not here yet, and the link opens nothing."""
+        if self._key is not None:
+            return self._key.signature(self._name, name, seconds)
+        from azure.storage.blob import BlobSasPermissions, generate_blob_sas
+
+        key = getattr(self._container.credential, "account_key", None)
+        if key is None:
+            raise BlobRefused("signed links need a connection string with an account key", reason="unsignable")
+        return generate_blob_sas(
+            str(self._container.account_name),
+            self._name,
+            name,
+            account_key=key,
+            permission=BlobSasPermissions(read=True),
+            expiry=datetime.now(UTC) + timedelta(seconds=seconds),
+        )
 
     async def _put(self, name: str, data: bytes, media_type: str) -> None:
         from azure.core.exceptions import ResourceExistsError

@@ -27,9 +27,21 @@ _TYPES: Final = {".avif": "image/avif", ".heic": "image/heic", ".jp2": "image/jp
 class LocalBlobs:
     """A folder of files. With `public`, the name in a link is the secret; else links carry a signature."""
 
-    def __init__(self, root: Path, container: str, base_url: str, *, public: bool, signing_key: bytes) -> None:
+    def __init__(  # noqa: PLR0913  # what is set of a store
+        self,
+        root: Path,
+        container: str,
+        base_url: str,
+        *,
+        public: bool,
+        signing_key: bytes,
+        link_base: str | None = None,
+        link_seconds: int = LINK_SECONDS,
+    ) -> None:
         self._root = root / container
         self._base = f"{base_url}/{container}"
+        self._link_base = link_base or self._base
+        self._link_seconds = link_seconds
         self._public = public
         self._key = signing_key
 
@@ -111,15 +123,16 @@ class LocalBlobs:
 
     def link(self, name: str, seconds: int | None = None) -> str:
         """See `BlobStore.link`."""
-        url = f"{self._base}/{name}"
+        url = f"{self._link_base}/{name}"
         if self._public:
             return url
-        until = int(time.time()) + (seconds or LINK_SECONDS)
+        until = int(time.time()) + (seconds or self._link_seconds)
         return f"{url}?se={until}&sig={self._signature(name, until)}"
 
     def name_of(self, url: str) -> str | None:
         """See `BlobStore.name_of`."""
-        return own_name(url, self._base)
+        found = own_name(url, self._base)
+        return own_name(url, self._link_base) if found is None else found
 
     @property
     def host(self) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jobs.blobs.store import BlobStore
+    from jobs.identity import Identity
     from jobs.settings import Settings
 
 
@@ -21,6 +22,8 @@ def blob_store(settings: Settings) -> BlobStore:
             settings.public_base_url,
             public=settings.azure_storage_public,
             signing_key=settings.derived_key("links"),
+            link_base=settings.link_base_url,
+            link_seconds=settings.link_seconds,
         )
     from jobs.blobs.azure import AzureBlobs
 
@@ -29,4 +32,13 @@ def blob_store(settings: Settings) -> BlobStore:
         public=settings.azure_storage_public,
         connection_string=None if connection_string is None else connection_string.get_secret_value(),
         account_url=settings.azure_storage_account_url,
+        identity=_identity() if connection_string is None else None,
+        link_base=settings.link_base_url,
+        link_seconds=settings.link_seconds,
     )
+
+
+def _identity() -> Identity:
+    from jobs.identity import identity  # with MSAL it is 20 MB
+
+    return identity()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from jobs.errors import ConfigurationError, InvalidInput
 from jobs.model.request import ImageRequest
@@ -95,10 +98,26 @@ class _Table(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Catalog:
-    """The table, asked by provider and model."""
+    """The table, asked by provider and model.
 
-    def __init__(self, families: tuple[Family, ...]) -> None:
+    `others`: further names of models, as of deployments, by provider and name. `prices`: US dollars a picture that
+    stand for the table's, by `[provider/]model[:quality]`.
+    """
+
+    def __init__(
+        self,
+        families: tuple[Family, ...],
+        *,
+        others: Mapping[tuple[str, str], str] = MappingProxyType({}),
+        prices: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
         self.families = families
+        self._others = others
+        self._prices = prices
+
+    def with_first(self, families: Iterable[Family]) -> Catalog:
+        """The same with further rows, which come before the others."""
+        return Catalog((*families, *self.families), others=self._others, prices=self._prices)
 
     @staticmethod
     @lru_cache(maxsize=4)
@@ -117,15 +136,27 @@ class Catalog:
 
     def knows(self, provider: str, model: str) -> bool:
         """Whether a row of the provider's names the model, not only the one for whatever else there may be."""
+        model = self._others.get((provider, model), model)
         rows = (family for family in self.families if provider in family.providers)
         return any(p != ANY and fnmatchcase(model, p) for family in rows for p in family.match)
 
     def family(self, provider: str, model: str) -> Family:
         """The first row that matches. Raises `InvalidInput` for a provider without any."""
+        known = self._others.get((provider, model), model)
         for family in self.families:
-            if provider in family.providers and any(fnmatchcase(model, pattern) for pattern in family.match):
-                return family
+            if provider in family.providers and any(fnmatchcase(known, pattern) for pattern in family.match):
+                return self._priced(family, provider, (known, model))
         raise InvalidInput(f"unknown provider; known are {', '.join(self.providers)}", field="provider")
+
+    def _priced(self, family: Family, provider: str, names: tuple[str, ...]) -> Family:
+        """The row with the prices that were told of the model, the closest last: one for all qualities, or of one."""
+        prices = family.prices
+        for name in dict.fromkeys((*names, *(f"{provider}/{name}" for name in names))):
+            if name in self._prices:
+                prices = {"default": self._prices[name]}
+            own = {q.removeprefix(f"{name}:"): usd for q, usd in self._prices.items() if q.startswith(f"{name}:")}
+            prices = {**prices, **own}
+        return family if prices is family.prices else replace(family, prices=prices)
 
 
 def unit_price(request: ImageRequest, family: Family) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 if TYPE_CHECKING:
+    from jobs.identity import Identity
     from jobs.providers.base import Provider
     from jobs.settings import Settings
 
@@ -34,13 +35,26 @@ def _azure_openai(settings: Settings) -> Provider:
         endpoint=str(settings.azure_openai_endpoint),
         api_key=_text(settings.azure_openai_api_key),
         api_version=settings.azure_openai_api_version,
+        identity=_identity() if settings.azure_openai_identity else None,
+        deployments=settings.azure_openai_deployments,
     )
+
+
+def _identity() -> Identity:
+    from jobs.identity import identity  # with MSAL it is 20 MB
+
+    return identity()
 
 
 def _openai(settings: Settings) -> Provider:
     from jobs.providers.openai.openai import OpenAI
 
-    return OpenAI(api_key=_text(settings.openai_api_key), base_url=settings.openai_base_url)
+    return OpenAI(
+        api_key=_text(settings.openai_api_key),
+        base_url=settings.openai_base_url,
+        organization=settings.openai_organization,
+        project=settings.openai_project,
+    )
 
 
 def _gemini(settings: Settings) -> Provider:
@@ -81,18 +95,27 @@ PROVIDERS: Final[dict[str, Entry]] = {
         _azure_openai,
         {
             "azure_openai_endpoint": "AZURE_OPENAI_IMAGE_ENDPOINT (or AZURE_OPENAI_ENDPOINT)",
-            "azure_openai_api_key": "AZURE_OPENAI_IMAGE_API_KEY (or AZURE_OPENAI_API_KEY)",
+            "azure_openai_credential": (
+                "AZURE_OPENAI_IMAGE_API_KEY (or AZURE_OPENAI_API_KEY, or DARKROOM_AZURE_OPENAI_IDENTITY)"
+            ),
         },
         {
             "endpoint": "azure_openai_endpoint",
             "api_key": "azure_openai_api_key",
             "api_version": "azure_openai_api_version",
+            "identity": "azure_openai_identity",
+            "deployments": "azure_openai_deployments",
         },
     ),
     "openai": Entry(
         _openai,
         {"openai_api_key": "OPENAI_API_KEY"},
-        {"api_key": "openai_api_key", "base_url": "openai_base_url"},
+        {
+            "api_key": "openai_api_key",
+            "base_url": "openai_base_url",
+            "organization": "openai_organization",
+            "project": "openai_project",
+        },
     ),
     "gemini": Entry(_gemini, _GOOGLE_NEEDS, _GOOGLE_KEYS),
     "imagen": Entry(_imagen, _GOOGLE_NEEDS, _GOOGLE_KEYS),

@@ -61,8 +61,8 @@ def _accounts(provider: str, entry: Entry, settings: Settings) -> tuple[Configur
 
 def _account(where: str, entry: Entry, table: Table, settings: Settings, limit: int | None) -> Configured:
     """What a table leaves out is as the variables have it, save what is each account's own: its place and its keys."""
-    own = [attribute for key, attribute in entry.keys.items() if key in _PLACES or _is_secret(attribute)]
-    told: dict[str, Any] = dict.fromkeys(own)
+    own = [attribute for key, attribute in entry.keys.items() if key in _OWN or _is_secret(attribute)]
+    told: dict[str, Any] = {attribute: _field(attribute).default for attribute in own}
     weight: float = 1.0
     for key, value in table.items():
         if key == "weight":
@@ -74,7 +74,8 @@ def _account(where: str, entry: Entry, table: Table, settings: Settings, limit: 
             told[attribute] = _checked(where, key, text, _adapter(attribute))
     its_settings = settings.model_copy(update=told)
     if (variable := entry.missing(its_settings)) is not None:
-        key = next(key for key, attribute in entry.keys.items() if entry.needs.get(attribute) == variable)
+        needed = (key for key, attribute in entry.keys.items() if entry.needs.get(attribute) == variable)
+        key = next(needed, "api_key")
         raise refused(f"[{where}] {key}", f"is missing, e.g. {key} = {_example(entry.keys[key])}")
     return Configured(Account(where.replace(".", "/", 1), weight, limit), entry, its_settings)
 
@@ -122,7 +123,8 @@ def _example(attribute: str) -> str:
     return f'"{(_field(attribute).examples or [""])[0]}"'
 
 
-_PLACES: Final = frozenset({"endpoint", "base_url"})
+_OWN: Final = frozenset({"endpoint", "base_url", "identity", "organization", "project", "location"})
+"""Keys, beside those of secrets, that no account has from the variables: they go with an account's place and secret."""
 _ELSEWHERE: Final = frozenset({"file", "env"})
 _WEIGHT: Final[TypeAdapter[float]] = TypeAdapter(Annotated[float, Field(gt=0, le=1_000, strict=True)])
 _CONCURRENCY: Final[TypeAdapter[int]] = TypeAdapter(Annotated[int, Field(ge=1, le=100_000, strict=True)])

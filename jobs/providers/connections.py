@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from ssl import SSLContext
+from ssl import SSLContext, create_default_context
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiohttp import ClientMiddlewareType, ClientSession, ClientTimeout, TCPConnector
 
+from jobs.authorities import trusted
 from jobs.providers.outcomes import connect_seconds
 
 if TYPE_CHECKING:
@@ -25,14 +26,14 @@ _HEADERS: Final = 1_000
 """Of one answer."""
 
 
-def session(*middlewares: ClientMiddlewareType, ssl: SSLContext | bool = True) -> ClientSession:
+def session(*middlewares: ClientMiddlewareType, ssl: SSLContext | None = None) -> ClientSession:
     """A session for an SDK, to be closed by whoever asked for it; connecting has its own short time.
 
     A connection that was kept may be closed by the far end just as an order leaves on it, and then nobody knows
     whether it arrived: a fresh one costs a handshake, beside a call of many seconds.
     """
     return ClientSession(
-        connector=_Connector(limit=0, force_close=True, ssl=ssl),
+        connector=_Connector(limit=0, force_close=True, ssl=ssl or _verifying()),
         trust_env=True,
         read_bufsize=_PICTURE_BYTES,
         max_line_size=_HEADER_BYTES,
@@ -40,6 +41,11 @@ def session(*middlewares: ClientMiddlewareType, ssl: SSLContext | bool = True) -
         max_headers=_HEADERS,
         middlewares=(*middlewares, _keeping),
     )
+
+
+def _verifying() -> SSLContext | bool:
+    authorities = trusted()
+    return True if authorities is None else create_default_context(cafile=authorities)
 
 
 async def _keeping(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from jobs.catalog.families import Catalog, Family
+from jobs.catalog.opening import catalog_of
 from jobs.providers import PROVIDERS
 from jobs.providers.comfyui.workflow import Workflow, named
 
 if TYPE_CHECKING:
+    from jobs.catalog.families import Catalog, Family
     from jobs.settings import Settings
 
 _COMFYUI: Final = "comfyui"
@@ -25,14 +26,14 @@ _FIELDS: Final = {
 
 def offered(settings: Settings) -> Catalog:
     """The catalog, with each workflow as a model that takes what its nodes take. Raises `ConfigurationError`."""
-    catalog = Catalog.load(settings.models_file)
+    catalog = catalog_of(settings)
     if PROVIDERS[_COMFYUI].missing(settings) is not None:
         return catalog
     rows = (row for family in catalog.families if _COMFYUI in family.providers for row in family.match)
     told = set(rows)  # a row of the operator's own says more than a workflow does
     workflows = {name: each for name, each in named(settings.comfyui_workflows).items() if name not in told}
     own = (_row(catalog.family(_COMFYUI, name), name, workflow) for name, workflow in workflows.items())
-    return Catalog((*own, *catalog.families))
+    return catalog.with_first(own)
 
 
 def _row(like: Family, name: str, workflow: Workflow) -> Family:

@@ -108,6 +108,15 @@ def refused_gateway(trouble: str, status: int, request_id: str | None) -> Provid
     return refused
 
 
+def no_token(why: str) -> ProviderError:
+    """Nothing was sent, for there is no token of our own identity; `why` is for the log."""
+    message = "there is no token of the gateway's own identity"
+    error = ServiceUnavailable(message, reason="provider_unavailable")
+    unsent = ProviderError(Outcome.NOT_SENT, error, cause=why)
+    unsent.trouble = "credential"
+    return unsent
+
+
 def refused_policy(status: int, request_id: str | None, words: str = "") -> ProviderError:
     """The provider will not draw that; `words` are its own."""
     message = f"the provider refused the prompt under its content policy{words and ': '}{words}"

@@ -86,10 +86,11 @@ class Settings(
         ]
         if missing:
             raise ConfigurationError(f"missing: {'; '.join(missing)} (`darkroom dev` needs none of them)")
-        if self.azure_storage_account_url and not (self.azure_storage_connection_string or self.azure_storage_public):
+        told = self.azure_storage_connection_string
+        if told and "accountkey=" not in told.get_secret_value().lower() and not self.azure_storage_public:
             raise ConfigurationError(
-                "AZURE_STORAGE_PUBLIC: links into a private container are signed with the account's key, so set "
-                "AZURE_STORAGE_CONNECTION_STRING instead of AZURE_STORAGE_ACCOUNT_URL, or AZURE_STORAGE_PUBLIC=1"
+                "AZURE_STORAGE_PUBLIC: links into a private container are signed with the account's key, so name that "
+                "in AZURE_STORAGE_CONNECTION_STRING, or set AZURE_STORAGE_ACCOUNT_URL, or AZURE_STORAGE_PUBLIC=1"
             )
         if self.webui_secret_key and self.webui_secret_key == self.jwt_secret:
             raise ConfigurationError("WEBUI_SECRET_KEY: must differ from JWT_SECRET: its tokens open other doors")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Final
 
@@ -41,6 +42,13 @@ def _split_counts(value: object) -> object:
     return {name.strip(): count.strip() for name, _, count in pairs}
 
 
+def _split_prices(value: object) -> object:
+    told = _split_counts(value)
+    if isinstance(told, dict) and not all(_PRICED.fullmatch(name) for name in told):
+        raise ValueError("must be [provider/]model[:quality]=price, comma-separated")
+    return told
+
+
 def _split_routes(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -70,6 +78,7 @@ def _check_root_key(value: SecretStr | None) -> SecretStr | None:
 
 
 _ROOT_KEY_BYTES: Final = 32
+_PRICED: Final = re.compile(r"(?:[a-z0-9-]+/)?[\w.-]+(?::[a-z]+)?")
 
 Secret = SecretStr | None
 """A text that is never shown."""
@@ -87,5 +96,9 @@ Seconds = Annotated[tuple[Annotated[int, Field(ge=0, le=604_800)], ...], NoDecod
 """`0,5,300`"""
 Counts = Annotated[dict[str, Annotated[int, Field(ge=1, le=100_000)]], NoDecode, BeforeValidator(_split_counts)]
 """`openai=10,gemini=30`"""
+Pairs = Annotated[dict[str, Annotated[str, Field(min_length=1)]], NoDecode, BeforeValidator(_split_counts)]
+"""`gpt-image-2=prod-image,gpt-image-1.5=draft`"""
+Prices = Annotated[dict[str, Annotated[float, Field(ge=0, le=1_000)]], NoDecode, BeforeValidator(_split_prices)]
+"""`gpt-image-2=0.05,azure-openai/prod-image:high=0.12`"""
 Routes = Annotated[dict[str, str], NoDecode, BeforeValidator(_split_routes)]
 """`best=azure-openai/prod|openai/gpt-image-2,fast=gemini/…`: for each name its targets, the first first."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic_settings import BaseSettings
 
-from jobs.settings.fields import BaseUrl, Counts, Hosts, Names, Networks, Routes, Secret, variable
+from jobs.settings.fields import BaseUrl, Counts, Hosts, Names, Networks, Pairs, Prices, Routes, Secret, variable
 
 
 class ProviderSettings(BaseSettings):
@@ -31,7 +31,25 @@ class ProviderSettings(BaseSettings):
         about="edits and masks need 2025-04-01-preview or newer",
         example="2025-04-01-preview",
     )
+    azure_openai_identity: bool = variable(
+        "DARKROOM_AZURE_OPENAI_IDENTITY",
+        default=False,
+        about="1: Azure OpenAI is called with a token of the gateway's own identity, as azure-identity finds it",
+        example="1",
+    )
+    azure_openai_deployments: Pairs = variable(
+        "DARKROOM_AZURE_OPENAI_DEPLOYMENTS",
+        default={},
+        about="models and the deployments of them that are called; either name may be asked for",
+        example="gpt-image-2=prod-image",
+    )
     openai_api_key: Secret = variable("OPENAI_API_KEY", about="OpenAI", example="sk-…")
+    openai_organization: str | None = variable(
+        "OPENAI_ORG_ID", about="the organization that OpenAI's calls are billed to", example="org-…"
+    )
+    openai_project: str | None = variable(
+        "OPENAI_PROJECT_ID", about="the project that they are billed to", example="proj_…"
+    )
     openai_base_url: BaseUrl | None = variable(
         "OPENAI_BASE_URL", about="another OpenAI-shaped server", example="https://api.openai.com/v1"
     )
@@ -69,8 +87,20 @@ class ProviderSettings(BaseSettings):
         about="a file of several accounts a provider, which stand for its variables",
         example="providers.toml",
     )
+
+    @property
+    def azure_openai_credential(self) -> object:
+        """The key, or whether there is an identity instead."""
+        return self.azure_openai_api_key or self.azure_openai_identity
+
     models_file: Path | None = variable(
         "DARKROOM_MODELS", about="a table of models that replaces the built-in one", example="models.toml"
+    )
+    prices: Prices = variable(
+        "DARKROOM_PRICES",
+        default={},
+        about="US dollars a picture, instead of the table's: `[provider/]model[:quality]=price`",
+        example="gpt-image-2=0.05,azure-openai/prod-image:high=0.12",
     )
     routes: Routes = variable(
         "DARKROOM_ROUTES",
@@ -128,6 +158,11 @@ class ProviderSettings(BaseSettings):
         example="2",
         ge=0,
         le=3600,
+    )
+    ca_file: Path | None = variable(
+        "DARKROOM_CA_FILE",
+        about="PEM of certificate authorities that are trusted beside the known ones, as of a proxy that opens TLS",
+        example="/etc/ssl/corporate.pem",
     )
     image_ref_allowed_hosts: Hosts = variable(
         "IMAGE_REF_ALLOWED_HOSTS",

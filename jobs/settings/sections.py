@@ -39,7 +39,7 @@ class BlobSettings(BaseSettings):
     )
     azure_storage_account_url: str | None = variable(
         "AZURE_STORAGE_ACCOUNT_URL",
-        about="blobs in Azure, by managed identity",
+        about="blobs in Azure, by the gateway's own identity (as azure-identity finds it), which also signs links",
         example="https://acct.blob.core.windows.net",
     )
     azure_storage_container: str = variable(
@@ -51,6 +51,19 @@ class BlobSettings(BaseSettings):
     )
     azure_storage_public: bool = variable(
         "AZURE_STORAGE_PUBLIC", default=False, about="1: public container, plain links; 0: signed links", example="1"
+    )
+    link_base_url: BaseUrl | None = variable(
+        "DARKROOM_LINK_BASE_URL",
+        about="stands in links to pictures for the container's own URL: a content network before it",
+        example="https://pictures.example.com/files",
+    )
+    link_seconds: int = variable(
+        "DARKROOM_LINK_SECONDS",
+        default=604_800,
+        about="how long a signed link opens, a week at most",
+        example="86400",
+        ge=60,
+        le=604_800,
     )
     data_dir: Path = variable(
         "DARKROOM_DATA_DIR", default=Path(".darkroom"), about="embedded queue, blobs, local state", example=".darkroom"

@@ -13,6 +13,7 @@ import uvloop
 from arq.worker import func
 from redis.asyncio import Redis
 
+from jobs.authorities import trust
 from jobs.blobs.expiry import BlobExpiry
 from jobs.blobs.opening import blob_store
 from jobs.blobs.spool import Spool
@@ -64,6 +65,7 @@ _log = structlog.get_logger()
 def run_worker(settings: Settings, shutdown: Shutdown) -> None:
     """Run until SIGTERM or SIGINT, then finish what runs within `DARKROOM_DRAIN_SECONDS`."""
     configure(settings.log_format, settings.log_level)
+    trust(settings.ca_file, settings.data_dir)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings, shutdown))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from jobs.blobs.store import BlobExists, BlobStoreDown
 from jobs.errors import DarkroomError, ServiceUnavailable
@@ -80,6 +81,7 @@ class ResultWriter:
             image = self.image(job.now, call, index, picture)
         begun = now_ms()
         await self._store_bytes(job, original, image, picture.data)
+        image = replace(image, url=self._blobs.link(image.blob))  # the store may have had no key for links before
         return Stored(original=original, image=image, upload_ms=now_ms() - begun, warning=warning)
 
     async def record_stored(self, job: LeasedJob, stored: Stored) -> None:

@@ -10,6 +10,7 @@ from jobs.blobs.azure import AzureBlobs
 from jobs.blobs.local import LocalBlobs
 from jobs.blobs.store import BlobExists, BlobMissing, BlobStoreDown
 from tests.neighbours import free_port
+from tests.neighbours.azurite import KEY
 from tests.neighbours.blob_proxy import running_blob_proxy
 from tests.neighbours.scripted_provider import response, running_far_end
 
@@ -173,3 +174,23 @@ async def test_a_proxy_of_the_environment_is_asked_unless_the_store_is_excepted(
         await store.close()
 
     assert bool(proxy.seen) is asked
+
+
+@pytest.mark.parametrize("public", [True, False])
+@pytest.mark.parametrize("kind", ["local", "azure"])
+async def test_links_begin_with_the_base_that_is_told_and_lead_back_to_their_blobs(kind, public, tmp_path):
+    base = "https://pictures.example.com/files"
+    told = {"public": public, "link_base": base, "link_seconds": 60}
+    store = (
+        LocalBlobs(tmp_path, "files", "http://127.0.0.1:1", signing_key=b"k" * 32, **told)
+        if kind == "local"
+        else AzureBlobs("files", connection_string=f"AccountName=a;AccountKey={KEY}", account_url=None, **told)
+    )
+    await store.open()
+    link = store.link("images/o/a.png")
+    await store.close()
+
+    assert link.startswith(f"{base}/images/o/a.png")
+    assert ("sig=" in link) is not public
+    assert store.name_of(link) == "images/o/a.png"
+    assert store.name_of("https://pictures.example.com/other/images/o/a.png") is None

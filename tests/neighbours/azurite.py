@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,10 +18,14 @@ KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr
 
 
 class Azurite:
-    def __init__(self, node: str) -> None:
+    """With the files of a `certificate` and its key it speaks https, and takes Entra's tokens as well."""
+
+    def __init__(self, node: str, certificate: Sequence[Path] = ()) -> None:
         self._node = node
+        files = [part for option in zip(("--cert", "--key"), map(str, certificate), strict=False) for part in option]
+        self._tls = ["--oauth", "basic", *files] if files else []
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}/{ACCOUNT}"
+        self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self.port}/{ACCOUNT}"
         self.connection_string = (
             f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={self.url};"
         )
@@ -31,7 +35,7 @@ class Azurite:
         main = str(PACKAGE / "dist/src/blob/main.js")
         told = ["--blobHost", "127.0.0.1", "--blobPort", str(self.port), "--inMemoryPersistence"]
         quiet = ["--silent", "--skipApiVersionCheck", "--disableTelemetry"]
-        self._child = start([self._node, main, *told, *quiet])
+        self._child = start([self._node, main, *told, *quiet, *self._tls])
         wait_until(lambda: listens(self.port), seconds=60, what="Azurite")
 
     def stop(self) -> None:
@@ -39,11 +43,11 @@ class Azurite:
 
 
 @contextmanager
-def running_azurite() -> Iterator[Azurite]:
+def running_azurite(certificate: Sequence[Path] = ()) -> Iterator[Azurite]:
     node = shutil.which("node")
     if node is None or not PACKAGE.is_dir():
         pytest.skip("Azurite is not installed: scripts/test installs it where node and npm are")
-    server = Azurite(node)
+    server = Azurite(node, certificate)
     try:
         yield server
     finally:

@@ -13,11 +13,18 @@ if TYPE_CHECKING:
 
 
 class OpenAI:
-    """The provider `openai`. `base_url` ends with the version, as in `https://api.openai.com/v1`; None: OpenAI's."""
+    """The provider `openai`. `base_url` ends with the version, as in `https://api.openai.com/v1`; None: OpenAI's.
 
-    def __init__(self, *, api_key: str, base_url: str | None) -> None:
+    `organization` and `project` are whom calls are billed to, where the key does not say.
+    """
+
+    def __init__(
+        self, *, api_key: str, base_url: str | None, organization: str | None = None, project: str | None = None
+    ) -> None:
         self._api_key = api_key
         self._base_url = base_url
+        self._organization = organization
+        self._project = project
         self._client: AsyncOpenAI | None = None
 
     async def open(self) -> None:
@@ -25,7 +32,12 @@ class OpenAI:
         from openai import AsyncOpenAI  # the SDK is 40 MB
 
         self._client = AsyncOpenAI(
-            api_key=self._api_key, base_url=self._base_url, max_retries=0, http_client=openai_wire.http_client()
+            api_key=self._api_key,
+            base_url=self._base_url,
+            organization=self._organization,
+            project=self._project,
+            max_retries=0,
+            http_client=openai_wire.http_client(),
         )
 
     async def close(self) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from jobs.catalog.families import Catalog
+from jobs.catalog.opening import catalog_of
 from jobs.errors import ConfigurationError
 from jobs.model.account import Account
 from jobs.providers import PROVIDERS, missing
@@ -108,3 +110,38 @@ def test_a_fault_is_told_in_one_line_with_its_table_and_key(text, words):
     assert str(caught.value).startswith("DARKROOM_PROVIDERS: ")
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_deployment_has_its_models_row_by_either_name_and_prices_of_ones_own():
+    text = WEST + 'deployments = { "gpt-image-1.5" = "draft" }\n'
+    told = {
+        "DARKROOM_AZURE_OPENAI_DEPLOYMENTS": "gpt-image-2=prod-image",
+        "DARKROOM_PRICES": "gpt-image-2=0.05, azure-openai/prod-image:high=0.12, draft:low=0.001",
+    }
+    catalog = catalog_of(settings_of(text, **told))
+    plain = Catalog.load()
+
+    assert catalog.family("azure-openai", "prod-image").sizes == plain.family("azure-openai", "gpt-image-2").sizes
+    assert catalog.family("azure-openai", "prod-image").prices == {"default": 0.05, "high": 0.12}
+    assert catalog.family("azure-openai", "gpt-image-2").prices == {"default": 0.05}
+    assert catalog.family("openai", "gpt-image-2").prices == {"default": 0.05}
+    assert catalog.family("azure-openai", "draft").prices["low"] == 0.001
+    listed = plain.family("openai", "gpt-image-1.5").prices
+    assert catalog.family("azure-openai", "draft").prices["high"] == listed["high"]
+    assert catalog.knows("azure-openai", "draft")
+    assert not catalog.knows("openai", "draft")
+
+
+def test_an_identity_stands_for_the_key_and_is_no_other_accounts():
+    text = '[azure-openai.own]\nendpoint = "https://own"\nidentity = true\n' + WEST
+    own, west = configured(settings_of(text, DARKROOM_AZURE_OPENAI_IDENTITY="1"))["azure-openai"]
+
+    assert (own.settings.azure_openai_identity, west.settings.azure_openai_identity) == (True, False)
+    told = {"AZURE_OPENAI_ENDPOINT": "https://x", "DARKROOM_AZURE_OPENAI_IDENTITY": "1"}
+    assert missing("azure-openai", Settings.load(told)) is None
+
+
+@pytest.mark.parametrize("value", ["gpt-image-2", "gpt-image-2=cheap", "gpt-image-2=-1", "a b=1"])
+def test_a_price_that_is_none_is_refused(value):
+    with pytest.raises(ConfigurationError, match="DARKROOM_PRICES"):
+        Settings.load({"DARKROOM_PRICES": value})

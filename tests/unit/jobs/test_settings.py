@@ -78,7 +78,7 @@ def test_signed_links_without_the_key_that_signs_them_are_refused_before_a_pictu
         "REDIS_URL": "redis://127.0.0.1",
         "DARKROOM_SECRET_KEY": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
         "JWT_SECRET": "a secret",
-        "AZURE_STORAGE_ACCOUNT_URL": "https://acct.blob.core.windows.net",
+        "AZURE_STORAGE_CONNECTION_STRING": "BlobEndpoint=https://acct.blob.core.windows.net;SharedAccessSignature=sv=1",
     }.items():
         monkeypatch.setenv(name, value)
 
