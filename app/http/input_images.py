@@ -10,7 +10,8 @@ from msgspec import Struct
 from app.http.base64_fields import Base64Text
 from jobs.client.inputs import InputImage
 from jobs.errors import InvalidPicture, PayloadTooLarge
-from jobs.pictures.sniff import EXTENSIONS, MAX_BYTES
+from jobs.pictures.heads import EXTENSIONS
+from jobs.pictures.sniff import MAX_BYTES
 
 MAX_URL_LENGTH: Final = 2_048
 MEDIA_TYPES: Final = ("image/png", "image/jpeg")
@@ -39,7 +40,7 @@ class Mask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename
 def reference(image: ReferenceImage, field: str) -> InputImage:
     """A reference image as it was handed in. Raises `InvalidPicture`, `PayloadTooLarge`.
 
-    One by address may be an answer of ours, in any format that we make: whose it is, is seen where it is taken.
+    One by address may be an answer of ours, in any format of a provider's: whose it is, is seen where it is taken.
     """
     if image.mime_type not in (MEDIA_TYPES if image.url is None else EXTENSIONS):
         raise InvalidPicture(f"must be {' or '.join(MEDIA_TYPES)}", field=f"{field}.mimeType")

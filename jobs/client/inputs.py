@@ -17,7 +17,7 @@ from jobs.model.request import STAGED, Blob, Link, Source
 from jobs.model.times import now_ms
 from jobs.outside.address import OutsideError, ascii_advice, check, parse, reference_policy
 from jobs.pictures.gate import PNG_AND_JPEG, CleanPicture
-from jobs.pictures.sniff import EXTENSIONS
+from jobs.pictures.heads import EXTENSIONS
 
 if TYPE_CHECKING:
     from jobs.blobs.expiry import BlobExpiry

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from jobs.pictures.canvas import Canvas, painted
 from jobs.pictures.colours import conversion, in_eight_bits
+from jobs.pictures.heads import kind_of
 from jobs.pictures.orientation import upright_size, upright_strips
-from jobs.pictures.sniff import MAX_PIXELS, NotAPicture, opened, pillow, sniff
+from jobs.pictures.sniff import FORMATS, NotAPicture, opened, pillow
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -15,17 +16,17 @@ if TYPE_CHECKING:
 _ORIENTATION: Final = 0x0112
 
 
-def converted(data: bytes, media_type: str, quality: int, most_pixels: int = MAX_PIXELS) -> bytes:
+def converted(data: bytes, media_type: str, quality: int) -> bytes:
     """The same picture as another media type of ours, upright and in sRGB.
 
     `quality` is that of JPEG and WebP, 0 to 100.
     JPEG has no alpha: what is transparent becomes white. Blocks. Raises `NotAPicture`, also for a picture that the
     other kind cannot hold (WebP: 16,383 pixels a side).
     """
-    kind = sniff(data[:12])
-    if kind is None:
-        raise NotAPicture("neither PNG nor JPEG nor WebP")
-    with opened(data, kind, most_pixels=most_pixels) as stored:
+    kind = kind_of(data[:1024])
+    if kind not in FORMATS:
+        raise NotAPicture("it is of no kind that is decoded")
+    with opened(data, kind) as stored:
         plain, profile = _plain(stored, media_type)
     options = (
         {"compress_level": 3} if media_type == "image/png" else {"quality": max(1, quality)}

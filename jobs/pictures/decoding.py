@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from jobs.errors import InvalidPicture
 from jobs.pictures.apart import Apart
 from jobs.pictures.gate import PNG_AND_JPEG, CleanPicture
-from jobs.pictures.sniff import EXTENSIONS, NotAPicture
+from jobs.pictures.heads import TAKEN
+from jobs.pictures.sniff import NotAPicture
 from jobs.pictures.tasks import Check, CheckMask, CheckOwn, Convert, Shrink, Task
-
-ANY: Final = frozenset(EXTENSIONS)
-"""What is taken where a face lets its callers say nothing of the media type."""
 
 
 class Decoder:
@@ -29,7 +25,7 @@ class Decoder:
 
         `media_type` is the one that its sender declared; None or an empty one: no claim.
         """
-        return await self._done(field, Check(data, media_type or None, PNG_AND_JPEG if media_type else ANY))
+        return await self._done(field, Check(data, media_type or None, PNG_AND_JPEG if media_type else TAKEN))
 
     async def own(self, data: bytes, *, field: str) -> CleanPicture:
         """A picture that we issued, whatever its size, fit to be sent. Raises `InvalidPicture` with `field`."""

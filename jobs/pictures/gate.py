@@ -30,7 +30,7 @@ from jobs.pictures.jpeg_remaking import remade
 from jobs.pictures.orientation import orientation_of, upright_size, upright_strips
 from jobs.pictures.png import BadPng, Png, read_png
 from jobs.pictures.png_making import png_of
-from jobs.pictures.sniff import MAX_BYTES, MAX_PIXELS, NotAPicture, measure, opened, sniff
+from jobs.pictures.sniff import ANY_PIXELS, MAX_BYTES, MAX_OWN_PIXELS, MAX_PIXELS, NotAPicture, measure, opened, sniff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,22 +61,22 @@ def validate(data: bytes, declared: str | None, taken: frozenset[str] = PNG_AND_
         raise NotAPicture(f"it is not {_listed(taken)}")
     if declared is not None and media_type != declared:
         raise NotAPicture(f"it is {media_type}, not the declared {declared}")
-    return _READERS[media_type](data)
+    return _READERS[media_type](data, MAX_PIXELS)
 
 
 def validate_own(data: bytes) -> CleanPicture:
-    """A picture that we issued, fit to be sent, whatever its size in bytes. Blocks. Raises `NotAPicture`.
+    """A picture that we issued, fit to be sent, whatever its size. Blocks. Raises `NotAPicture`.
 
-    What the gate would refuse is taken as Pillow reads it.
+    What the gate would refuse is taken as Pillow reads it. What has to be decoded has at most 100 megapixels.
     """
     reader = _READERS.get(sniff(data[:12]) or "")
     try:
         if reader is not None:
-            return reader(data)
+            return reader(data, ANY_PIXELS)
     except NotAPicture:
         pass
     made = converted(data, "image/png", 100)
-    size = measure(made)
+    size = measure(made, MAX_OWN_PIXELS)
     return CleanPicture(made, size.media_type, size.width, size.height)
 
 
@@ -89,7 +89,7 @@ def validate_mask(data: bytes, size: tuple[int, int] | None) -> CleanPicture:
         raise NotAPicture(f"it is larger than {MAX_BYTES} bytes")
     if sniff(data[:12]) != "image/png":
         raise NotAPicture("it must be a PNG")
-    png = _strict_png(data)
+    png = _strict_png(data, MAX_PIXELS)
     if not png.alpha:
         raise NotAPicture("it must have an alpha channel: transparent pixels mark what is repainted")
     sides = upright_size((png.width, png.height), png.orientation)
@@ -102,8 +102,8 @@ def validate_mask(data: bytes, size: tuple[int, int] | None) -> CleanPicture:
         return _as_png(stored, png.orientation, _in_rgba)
 
 
-def _read_png(data: bytes) -> CleanPicture:
-    png = _strict_png(data)
+def _read_png(data: bytes, most_pixels: int) -> CleanPicture:
+    png = _strict_png(data, most_pixels)
     if png.orientation == 1 and not png.profile:
         return CleanPicture(png.data, "image/png", png.width, png.height)
     with opened(png.data, "image/png", load=False) as stored:
@@ -113,9 +113,9 @@ def _read_png(data: bytes) -> CleanPicture:
         return _as_png(stored, png.orientation, convert or _as_it_is)
 
 
-def _read_jpeg(data: bytes) -> CleanPicture:
+def _read_jpeg(data: bytes, most_pixels: int) -> CleanPicture:
     try:
-        jpeg = read_jpeg(data, MAX_PIXELS)
+        jpeg = read_jpeg(data, most_pixels)
     except BadJpeg as error:
         raise NotAPicture(str(error)) from None
     if jpeg.missing is not None and len({_pixels(ending) for ending in jpeg.missing}) != 1:
@@ -143,8 +143,8 @@ def _as_jpeg(jpeg: Jpeg, data: bytes) -> CleanPicture:
     return CleanPicture(data, "image/jpeg", *upright_size((jpeg.width, jpeg.height), jpeg.orientation))
 
 
-def _read_webp(data: bytes) -> CleanPicture:
-    with opened(data, "image/webp") as stored:
+def _read_webp(data: bytes, most_pixels: int) -> CleanPicture:
+    with opened(data, "image/webp", most_pixels=min(most_pixels, MAX_OWN_PIXELS)) as stored:
         exif = stored.picture.info.get("exif", b"").removeprefix(b"Exif\0\0")
         plain = _in_rgba if stored.picture.has_transparency_data else _in_rgb
         convert = conversion(stored.picture, stored.picture.info.get("icc_profile") or b"")
@@ -154,9 +154,9 @@ def _read_webp(data: bytes) -> CleanPicture:
 _READERS: Final = {"image/png": _read_png, "image/jpeg": _read_jpeg, "image/webp": _read_webp}
 
 
-def _strict_png(data: bytes) -> Png:
+def _strict_png(data: bytes, most_pixels: int) -> Png:
     try:
-        return read_png(data, MAX_PIXELS)
+        return read_png(data, most_pixels)
     except BadPng as error:
         raise NotAPicture(str(error)) from None
 

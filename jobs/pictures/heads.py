@@ -25,6 +25,8 @@ EXTENSIONS: Final = {
     "image/tiff": "tiff",
 }
 """Every kind of picture that a result may have, and how its name ends."""
+TAKEN: Final = frozenset({"image/png", "image/jpeg", "image/webp"})
+"""The kinds that we take of strangers, and make."""
 
 
 class Head(Struct, frozen=True):

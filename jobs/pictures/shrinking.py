@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from jobs.pictures.canvas import Canvas, painted
 from jobs.pictures.colours import in_eight_bits
 from jobs.pictures.orientation import upright_strips
-from jobs.pictures.sniff import MAX_OWN_PIXELS, NotAPicture, opened, sniff
+from jobs.pictures.sniff import NotAPicture, opened, sniff
 
 if TYPE_CHECKING:
     from PIL import Image
 
 QUALITIES: Final = (95, 85, 75)
 """What is tried before there are fewer pixels."""
+MAX_WEBP_PIXELS: Final = 12_500_000
+"""Of a WebP that is made: its encoder holds all of them, and takes a second for four million."""
 
 
 def smaller(data: bytes, most_bytes: int) -> tuple[bytes, str, int, int]:
@@ -22,11 +25,13 @@ def smaller(data: bytes, most_bytes: int) -> tuple[bytes, str, int, int]:
 
     It loses quality first, which is not seen, then half of its width and height again and again. Raises `NotAPicture`.
     """
-    with opened(data, sniff(data[:12]) or "", most_pixels=MAX_OWN_PIXELS) as stored:
+    with opened(data, sniff(data[:12]) or "") as stored:
         size = stored.picture.size
         plain = painted(map(_plain, upright_strips(stored, size, 1)), size)
     form = "WEBP" if plain.image.mode == "RGBA" else "JPEG"
     for candidate, quality in _candidates(plain):
+        if form == "WEBP" and math.prod(candidate.image.size) > MAX_WEBP_PIXELS:
+            continue
         try:
             made = candidate.encoded(form, quality=quality)
         except (OSError, ValueError):  # of too many pixels a side

@@ -1,15 +1,17 @@
-"""What kind of picture bytes are, and how large."""
+"""Pictures in the hands of Pillow: which it is let to read, and how large they may be."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import warnings
 from typing import TYPE_CHECKING, Final, Self
 
 from msgspec import Struct
 
 from jobs.pictures.canvas import Canvas, Source
+from jobs.pictures.heads import TAKEN, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,14 +19,25 @@ if TYPE_CHECKING:
 
     from PIL import Image, ImageFile
 
-EXTENSIONS: Final = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
-"""The kinds of picture that we keep, and how their names end."""
 MAX_BYTES: Final = 20 * 1024 * 1024
 """Of a picture that is taken."""
 MAX_PIXELS: Final = 50_000_000
 """Of a stranger's picture."""
+ANY_PIXELS: Final = 2**62
+"""More than any format has room to say."""
 MAX_OWN_PIXELS: Final = 100_000_000
 """Of a picture of ours that is decoded: its pixels are a file of 400 MB for so long."""
+FORMATS: Final = {
+    "image/png": "PNG",
+    "image/jpeg": "JPEG",
+    "image/webp": "WEBP",
+    "image/avif": "AVIF",
+    "image/bmp": "BMP",
+    "image/gif": "GIF",
+    "image/jp2": "JPEG2000",
+    "image/tiff": "TIFF",
+}
+"""Pillow's names of the kinds that it decodes for us."""
 
 
 class NotAPicture(ValueError):
@@ -40,22 +53,17 @@ class Measured(Struct, frozen=True):
 
 
 def sniff(head: bytes) -> str | None:
-    """The media type that the first 12 bytes show, or None."""
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if head.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "image/webp"
-    return None
+    """The media type that the first 12 bytes show, of those that we take, or None."""
+    kind = kind_of(head)
+    return kind if kind in TAKEN else None
 
 
-def measure(data: bytes) -> Measured:
+def measure(data: bytes, most_pixels: int = MAX_PIXELS) -> Measured:
     """Kind and size, read from the header alone: nothing is decoded. Raises `NotAPicture`."""
     media_type = sniff(data[:12])
     if media_type is None:
         raise NotAPicture("neither PNG nor JPEG nor WebP")
-    with opened(data, media_type, load=False) as stored:
+    with opened(data, media_type, load=False, most_pixels=most_pixels) as stored:
         return Measured(media_type, *stored.picture.size)
 
 
@@ -71,7 +79,7 @@ def pillow() -> ModuleType:
     warnings.filterwarnings(
         "ignore", "Image appears to be a malformed MPO file", module=r"PIL\."
     )  # its first one is whole
-    Image.MAX_IMAGE_PIXELS = MAX_OWN_PIXELS
+    Image.MAX_IMAGE_PIXELS = None  # `opened` has its own bound
     return Image
 
 
@@ -88,19 +96,19 @@ class opened:  # noqa: N801  # reads as a phrase: `with opened(data, …) as sto
         *,
         load: bool = True,
         draft: tuple[str | None, int] | None = None,
-        most_pixels: int = MAX_PIXELS,
+        most_pixels: int = MAX_OWN_PIXELS,
     ) -> None:
         module = pillow()
-        self._form = media_type.removeprefix("image/").upper()
+        self._form = FORMATS[media_type]
         self._source = Source(data)
         self._canvas: Canvas | None = None
         with self._read():
             self.picture: ImageFile.ImageFile = module.open(self._source, formats=(self._form,))
             width, height = self.picture.size
-            if width * height > most_pixels:
-                raise NotAPicture(f"{width}x{height} is more than {most_pixels} pixels")
             if draft is not None:
                 self.picture.draft(draft[0], (max(1, width // draft[1]), max(1, height // draft[1])))
+            if math.prod(self.picture.size) > most_pixels:
+                raise NotAPicture(f"{width}x{height} is more than {most_pixels} pixels")
         if load:
             self.load()
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from jobs.pictures.convert import converted
 from jobs.pictures.gate import CleanPicture, validate, validate_mask, validate_own
 from jobs.pictures.shrinking import smaller
-from jobs.pictures.sniff import NotAPicture, measure
+from jobs.pictures.sniff import MAX_OWN_PIXELS, NotAPicture, measure
 
 
 class Check(Struct, frozen=True, tag=True):
@@ -67,7 +67,7 @@ class Convert(Struct, frozen=True, tag=True):
     def done(self) -> CleanPicture:
         """Raises `NotAPicture`."""
         made = converted(self.data, self.media_type, self.quality)
-        size = measure(made)
+        size = measure(made, MAX_OWN_PIXELS)
         return CleanPicture(made, size.media_type, size.width, size.height)
 
 

@@ -16,7 +16,7 @@ from jobs.model.times import now_ms
 from jobs.outside.address import reference_policy
 from jobs.outside.client import Outside
 from jobs.outside.fetch import fetch_picture
-from jobs.pictures.sniff import measure
+from jobs.pictures.sniff import ANY_PIXELS, measure
 
 if TYPE_CHECKING:
     from jobs.blobs.store import BlobStore
@@ -81,7 +81,7 @@ class InputLoader:
         return Picture(data=fit.data, media_type=fit.media_type)
 
     async def _mask(self, source: Source, reference: Picture) -> Picture:
-        size = measure(reference.data)
+        size = measure(reference.data, ANY_PIXELS)
         data = await self._bytes(source, "mask")
         clean = await self._decoder.mask(data, (size.width, size.height), field="mask")
         return Picture(data=clean.data, media_type=clean.media_type)

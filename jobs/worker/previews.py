@@ -13,7 +13,8 @@ from jobs.errors import DarkroomError
 from jobs.model import moves
 from jobs.model.picture import Picture, Preview
 from jobs.model.times import now_ms
-from jobs.pictures.sniff import EXTENSIONS, MAX_BYTES, NotAPicture, measure
+from jobs.pictures.heads import EXTENSIONS
+from jobs.pictures.sniff import MAX_BYTES, NotAPicture, measure
 from jobs.store.outcomes import Fenced
 
 if TYPE_CHECKING:

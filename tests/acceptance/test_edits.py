@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import zlib
 from pathlib import Path
 
 import httpx
@@ -13,6 +14,7 @@ from jobs.pictures.gate import PNG_AND_JPEG, validate
 from jobs.pictures.sniff import sniff
 from tests.acceptance.conftest import AGENTS, JOBS, MUG
 from tests.neighbours import wait_until
+from tests.unit.jobs import picture_files
 from tests.unit.jobs.people_pictures import pictures
 
 SEPIA = {"provider": "gemini", "model": "gemini-3.1-flash-image-preview", "prompt": "Add a subtle sepia tone"}
@@ -198,6 +200,20 @@ def test_an_answer_of_ours_is_taken_back_whatever_its_size_and_made_smaller_for_
     table, sepia = shared_simulator.bench.calls(prompt)
     assert table["inputs"] == [hashlib.sha256(out.getvalue()).hexdigest()]
     assert sepia["inputs"] != table["inputs"]
+
+
+def test_an_answer_of_ours_is_taken_back_with_more_pixels_than_a_stranger_may_send(gateway, shared_simulator):
+    lines = picture_files.chunk(b"IDAT", zlib.compress(bytes(8_001 * 7_000), 1))
+    large = picture_files.png(picture_files.header(8_000, 7_000, colour=0), lines, picture_files.IEND)
+    prompt = "Fifty-six megapixels"
+    with gateway.client() as client:
+        ours = client.post(AGENTS, json=MUG).json()["data"]
+        replaced(gateway, ours["url"], large)
+        reference = {"referenceImage": {"url": ours["url"], "mimeType": "image/png"}, "prompt": prompt}
+        answer = client.post(AGENTS, json={**TABLE, **reference})
+
+    assert answer.status_code == 200, answer.text
+    assert [call["inputs"] for call in shared_simulator.bench.calls(prompt)] == [[hashlib.sha256(large).hexdigest()]]
 
 
 @pytest.mark.parametrize("form", ["webp", "jpeg"])

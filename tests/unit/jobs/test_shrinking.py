@@ -1,6 +1,7 @@
 """Reference images for providers that take fewer bytes: what is lost first is not seen."""
 
 import io
+import zlib
 
 import pytest
 from PIL import Image
@@ -45,6 +46,36 @@ def test_a_picture_of_ours_is_taken_where_the_gate_is_too_strict():
         validate_own(damaged_text)
     with pytest.raises(NotAPicture):
         validate_own(b"no picture")
+
+
+@pytest.mark.parametrize("form", ["AVIF", "BMP", "GIF", "JPEG2000", "TIFF"])
+def test_a_picture_of_ours_is_taken_in_whichever_format_its_provider_made_it(form):
+    came = saved(gradient(), form)
+
+    clean = validate_own(came)
+
+    assert (clean.media_type, clean.width, clean.height) == ("image/png", 48, 32)
+    assert Image.open(io.BytesIO(clean.data)).tobytes() == Image.open(io.BytesIO(came)).convert("RGB").tobytes()
+
+
+def large(width, height, *more):
+    return png(
+        header(width, height, colour=0), *more, chunk(b"IDAT", zlib.compress(bytes((width + 1) * height), 1)), IEND
+    )
+
+
+def test_a_picture_of_ours_is_taken_however_many_pixels_it_has():
+    plain, turned = large(10_400, 10_000), large(8_000, 7_000, chunk(b"eXIf", exif(6)[6:]))
+
+    assert validate_own(plain).data == plain
+    assert (validate_own(turned).width, validate_own(turned).height) == (7_000, 8_000)
+    assert smaller(large(8_000, 7_000), 1_000_000)[2:] == (8_000, 7_000)
+
+
+def test_a_large_picture_with_alpha_has_fewer_pixels_first():
+    came = saved(Image.new("RGBA", (5_000, 3_000)), compress_level=1)
+
+    assert smaller(came, 10_000_000)[1:] == ("image/webp", 2_500, 1_500)
 
 
 def test_what_a_provider_takes_together_is_shared_by_the_references_of_a_call():
