@@ -97,6 +97,6 @@ class Warning_(Struct, frozen=True, kw_only=True, omit_defaults=True):  # noqa: 
     """Something asked for that was not, or not exactly, done. Never silence."""
 
     code: str
-    """`ignored_option`, `adjusted_size`, `simulated`, `partial`, `damaged_picture`, `damaged_answer`, …"""
+    """`ignored_option`, `adjusted_size`, `adjusted_reference`, `simulated`, `partial`, `damaged_picture`, …"""
     message: str
     field: str | None = None

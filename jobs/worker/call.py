@@ -83,7 +83,7 @@ class ProviderCall:
         """Its row in the ledger; 0: it has none yet."""
         self._handle: str | None = None
         """The provider was asked before, and knows it by this."""
-        self._report = CallReport()
+        self._report = CallReport(inputs.warnings)
         self._received = False
         """The provider has said all that it has to say."""
         self._writes: list[asyncio.Task[Stored | None]] = []

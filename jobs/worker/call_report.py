@@ -29,13 +29,13 @@ _log = structlog.get_logger()
 class CallReport:
     """What a provider call has brought so far, beside its pictures."""
 
-    def __init__(self) -> None:
+    def __init__(self, warnings: tuple[Warning_, ...]) -> None:
         self.pictures = 0
         self.status: int | None = None
         self.request_id: str | None = None
         self.usage: Usage | None = None
         self.text: str | None = None
-        self.warnings: list[Warning_] = []
+        self.warnings = [*warnings]
         self.kept: list[str] = []
         """Under which names the operator finds what came and is no picture."""
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from jobs.blobs.store import BlobMissing, BlobStoreDown
 from jobs.errors import InvalidPicture
 from jobs.model.picture import Picture
-from jobs.model.request import STAGED, Blob, ImageRequest, Link, Source
+from jobs.model.request import STAGED, Blob, ImageRequest, Link, Source, Warning_
 from jobs.model.times import now_ms
 from jobs.outside.address import reference_policy
 from jobs.outside.client import Outside
@@ -36,6 +36,8 @@ class LoadedInputs(Struct, frozen=True):
 
     images: tuple[Picture, ...] = ()
     mask: Picture | None = None
+    warnings: tuple[Warning_, ...] = ()
+    """Of what is sent otherwise than it was asked for."""
 
 
 class InputLoader:
@@ -61,7 +63,8 @@ class InputLoader:
         mask = None if request.mask is None else await self._mask(request.mask, images[0])
         most = self._catalog.family(request.provider, request.model).reference_bytes(tuple(len(i.data) for i in images))
         fit = [await self._smaller(image, most, name) for image, name in zip(images, names, strict=True)]
-        return LoadedInputs(tuple(fit), mask)
+        warnings = [_smaller(*each) for each in zip(images, fit, names, strict=True) if each[0] is not each[1]]
+        return LoadedInputs(tuple(fit), mask, tuple(warnings))
 
     async def _picture(self, source: Source, field: str) -> Picture:
         data = await self._bytes(source, field)
@@ -98,6 +101,13 @@ class InputLoader:
                     return await fetch_picture(Outside(reference_policy(self._settings, self._blobs.host)), url)
                 except InvalidPicture as error:
                     raise InvalidPicture(error.message, field=f"{field}.url") from None
+
+
+def _smaller(came: Picture, sent: Picture, field: str) -> Warning_:
+    size = measure(sent.data)
+    sent_as = f"{sent.media_type} of {size.width}x{size.height} pixels, {len(sent.data)} bytes"
+    message = f"{field}: its {len(came.data)} bytes are more than the model takes, which was sent {sent_as}"
+    return Warning_(code="adjusted_reference", field=field, message=message)
 
 
 async def loaded_in_time(inputs: InputLoader, job: LeasedJob) -> LoadedInputs:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import os
 import zlib
 from pathlib import Path
 
@@ -200,6 +201,22 @@ def test_an_answer_of_ours_is_taken_back_whatever_its_size_and_made_smaller_for_
     table, sepia = shared_simulator.bench.calls(prompt)
     assert table["inputs"] == [hashlib.sha256(out.getvalue()).hexdigest()]
     assert sepia["inputs"] != table["inputs"]
+
+
+def test_a_job_says_that_its_reference_was_made_smaller_for_its_provider(gateway):
+    noise = Image.frombytes("RGB", (2_200, 2_200), os.urandom(2_200 * 2_200 * 3))
+    out = io.BytesIO()
+    noise.save(out, "PNG", compress_level=0)
+    with gateway.client() as client:
+        large = {"b64": b64(out.getvalue()), "mimeType": "image/png"}
+        bodies = [{**kind, "referenceImage": large} for kind in (SEPIA, TABLE)]
+        answers = [client.post(JOBS, json=body, headers={"Prefer": "wait=60"}) for body in bodies]
+
+    smaller, whole = (answer.json()["data"].get("warnings", []) for answer in answers)
+    (warning,) = [each for each in smaller if each["code"] == "adjusted_reference"]
+    assert warning["field"] == "referenceImage"
+    assert f"{len(out.getvalue())} bytes" in warning["message"]
+    assert "adjusted_reference" not in {each["code"] for each in whole}
 
 
 def test_an_answer_of_ours_is_taken_back_with_more_pixels_than_a_stranger_may_send(gateway, shared_simulator):
