@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from typing import Final
 
@@ -26,6 +27,11 @@ def made_ms(own_id: str) -> int:
     for letter in own_id.partition("_")[2][:10]:
         number = number * 32 + _ALPHABET.index(letter)
     return number
+
+
+def org_of_one(person: str) -> str:
+    """The org of somebody who signs in, by email or id in any case: of one, so that nobody else sees what is in it."""
+    return f"u-{hashlib.sha256(person.lower().encode()).hexdigest()[:32]}"
 
 
 def _spell(number: int, width: int) -> str:

@@ -1,4 +1,4 @@
-"""Who may ask: bearer tokens, API keys and, in development, the dev key."""
+"""Who may ask: bearer tokens, API keys, a front end's session cookies and, in development, the dev key."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from app.auth.caller import ADMIN, READ, WRITE, Caller
+from app.auth.caller import ADMIN, READ, SESSION, WRITE, Caller
 from app.auth.claims import MISSING, check_claims, check_trust, org_of, scopes_of, subject_of
 from app.auth.jwks import KeySet
 from app.auth.openwebui import OpenWebUITokens
+from app.auth.sessions import Sessions
 from app.auth.signatures import header_of, verified
 from jobs.access.tokens import PREFIX
 from jobs.errors import Forbidden, Unauthorized
+from jobs.ids import org_of_one
 
 if TYPE_CHECKING:
     from jobs.access.keys import Keys
@@ -27,12 +29,13 @@ CREDENTIALS: Final = frozenset({"authorization", "api-key", "x-api-key"})
 X_ORG_ID: Final = "x-org-id"
 NO_CREDENTIAL: Final = "no_credential"
 """The reason that is told where a request names nobody."""
+_KEPT: Final = CREDENTIALS | {X_ORG_ID, "cookie"}
 
 
 def credential_headers(scope: Mapping[str, Any]) -> Headers:
     """Of a request's headers those by which its caller is known: the others are forgotten."""
     headers = ((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"])
-    return tuple(header for header in headers if header[0] in CREDENTIALS or header[0] == X_ORG_ID)
+    return tuple(header for header in headers if header[0] in _KEPT)
 
 
 class Authenticator:
@@ -47,10 +50,13 @@ class Authenticator:
         self._issuer = settings.jwt_issuer
         self._audience = settings.jwt_audience
         self._trust_header = settings.trust_org_header
+        self._sessions = Sessions.of(settings)
         self._dev_key = settings.dev_key.get_secret_value() if settings.dev and settings.dev_key else None
 
     async def caller(self, headers: Sequence[tuple[str, str]]) -> Caller:
         """The caller behind a request's headers (names in lower case). Raises `Unauthorized`, `Forbidden`."""
+        if (signed_in := await self._signed_in(headers)) is not None:
+            return signed_in
         token = _credential(headers)
         asked = _only(headers, X_ORG_ID)
         if self._dev_key is not None and hmac.compare_digest(token.encode(), self._dev_key.encode()):
@@ -72,9 +78,21 @@ class Authenticator:
         return Caller(org, subject_of(claims), scopes_of(claims), "jwt")
 
     async def close(self) -> None:
-        """Close the key set's client."""
-        if self._keys is not None:
-            await self._keys.close()
+        """Close the clients of the key set and of the front end."""
+        for client in (self._keys, self._sessions):
+            if client is not None:
+                await client.close()
+
+    async def _signed_in(self, headers: Sequence[tuple[str, str]]) -> Caller | None:
+        """The user of the front end whose session the cookies hold, in a request that names no other credential."""
+        if self._sessions is None or any(name in CREDENTIALS for name, _ in headers):
+            return None
+        person = await self._sessions.person(headers)
+        if person is None:
+            return None
+        org = org_of_one(person)
+        _agree(_only(headers, X_ORG_ID), org)
+        return Caller(org, person, frozenset({WRITE, READ}), SESSION)
 
     async def _holder(self, token: str, asked: str | None) -> Caller:
         """The holder of an API key. Unknown, misspelt, expired or revoked: one text, so that nobody learns which."""

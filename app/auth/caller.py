@@ -14,11 +14,13 @@ from jobs.model.times import moment
 WRITE: Final = "write:image-gen"
 READ: Final = "read:image-gen"
 ADMIN: Final = "admin:image-gen"
+SESSION: Final = "session"
+"""How those are known who have signed in at a front end: by a cookie, which a browser sends whatever page asks."""
 UNLIMITED: Final = Limits()
 
 
 class Caller(Struct, frozen=True):
-    """Who asks. `how`: `jwt`, `key`, `openwebui` or `dev`; `key` holds the limits of its own that a key can have."""
+    """Who asks. `how`: `jwt`, `key`, `session`, `openwebui` or `dev`; `key` has the limits that are a key's own."""
 
     org: str
     subject: str

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from app.auth.caller import SESSION
+from app.http.origin import check_origin
 from app.http.rate_headers import spend
 from app.services import AnyRequest, services
 from jobs.errors import Forbidden
@@ -27,6 +29,8 @@ async def identified(request: AnyRequest, *, looks: bool = False) -> Caller:
     """The caller, whatever it may do. Raises `Unauthorized`, `RateLimited`."""
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.scope["headers"]]
     caller: Caller = await services(request).authenticator.caller(headers)
+    if caller.how == SESSION:
+        check_origin(request)
     if caller.key is not None:
         await spend(request.scope, services(request).rates, caller.key, looks=looks)
     return caller

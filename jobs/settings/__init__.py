@@ -23,6 +23,7 @@ from jobs.settings.sections import (
     OpenWebUISettings,
     RedisSettings,
     ServerSettings,
+    SessionSettings,
     WebhookSettings,
     WorkerSettings,
 )
@@ -34,6 +35,7 @@ class Settings(
     WebhookSettings,
     ProviderSettings,
     OpenWebUISettings,
+    SessionSettings,
     AuthSettings,
     BlobSettings,
     RedisSettings,

@@ -120,6 +120,30 @@ class OpenWebUISettings(BaseSettings):
         about="Open WebUI's own variable: whether users whose token does not say may make pictures",
         example="0",
     )
+class SessionSettings(BaseSettings):
+    """A front end with NextAuth 4 or Auth.js 5, whose users ask with its session cookies."""
+
+    nextauth_url: BaseUrl | None = variable(
+        "NEXTAUTH_URL",
+        "AUTH_URL",
+        about="the front end: its pages may ask with a session's cookie; sessions in its database are looked up there",
+        example="https://app.example.com",
+    )
+    nextauth_secret: Secret = variable(
+        "NEXTAUTH_SECRET", about="the front end's own variable: opens its session cookies", example="that of NextAuth 4"
+    )
+    auth_secret: Secret = variable("AUTH_SECRET", about="the same of Auth.js 5", example="that of Auth.js")
+    auth_secret_1: Secret = variable(
+        "AUTH_SECRET_1", about="a further secret while they change, as Auth.js has it", example="the next secret"
+    )
+    auth_secret_2: Secret = variable("AUTH_SECRET_2", about="one more", example="the next secret but one")
+    auth_secret_3: Secret = variable("AUTH_SECRET_3", about="one more", example="the last secret")
+
+    @property
+    def session_secrets(self) -> tuple[str, ...]:
+        """Every secret that opens session cookies."""
+        named = (self.auth_secret_3, self.auth_secret_2, self.auth_secret_1, self.auth_secret, self.nextauth_secret)
+        return tuple(secret.get_secret_value() for secret in named if secret is not None)
 
 
 class WebhookSettings(BaseSettings):
