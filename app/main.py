@@ -48,6 +48,7 @@ from jobs.client.pictures import PictureReader
 from jobs.client.routing import Router
 from jobs.client.submission import Preparer
 from jobs.client.submit import Submitter
+from jobs.client.uploads import Uploads
 from jobs.errors import DarkroomError, NotFound
 from jobs.logs import configure
 from jobs.pictures.decoding import Decoder
@@ -140,6 +141,7 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
         files=files,
         image_configs=open_image_configs(redis, settings),
         engines=Engines(settings),
+        uploads=Uploads(expiry=expiry, blobs=blobs, decoder=decoder, settings=settings),
         decoder=decoder,
         overview=Overview(
             store=store,

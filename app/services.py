@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from jobs.client.pictures import PictureReader
     from jobs.client.routing import Router
     from jobs.client.submit import Submitter
+    from jobs.client.uploads import Uploads
     from jobs.pictures.decoding import Decoder
     from jobs.settings import Settings
     from jobs.webhooks.endpoints import Endpoints
@@ -50,6 +51,7 @@ class Services(Struct, frozen=True, kw_only=True):
     files: Files
     image_configs: ImageConfigs
     engines: Engines
+    uploads: Uploads
     decoder: Decoder
     overview: Overview
     notifier: Notifier
@@ -63,7 +65,7 @@ class Services(Struct, frozen=True, kw_only=True):
     streams: Concurrency
     waits: Concurrency
     shapes: Sequence[tuple[str, Shape]]
-    """How the faces tell errors whose paths begin so."""
+    """How the faces tell errors at a path, or below one that ends with a slash."""
 
 
 def services(request: AnyRequest) -> Services:

@@ -53,7 +53,7 @@ async def docs_file(name: FromPath[str]) -> Response[bytes]:
 
 
 def description(app: Litestar) -> dict[str, Any]:
-    """Every route that says in its `opt` what it takes (`body`, `example`, `query`) and answers.
+    """Every route that says in its `opt` what it takes (`body`, `example`, `file`, `query`) and answers.
 
     `result` names a schema; `statuses` says what each answer without a body means. Paths that begin as `twin` says are
     the same operations once more, and are not told twice.
@@ -101,6 +101,9 @@ def _operation(handler: Any, path: str, components: dict[str, Any]) -> dict[str,
         if "form" in opt:
             kinds["multipart/form-data"] = {"schema": {"type": "object", "description": opt["form"]}}
         operation["requestBody"] = {"required": not opt.get("optional_body"), "content": kinds}
+    elif "file" in opt:
+        schema = {"type": "object", "required": [opt["file"]], "properties": {opt["file"]: _BYTES}}
+        operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
     if opt.get("result") == "health" or opt.get("open"):
         operation["security"] = []
     return operation
@@ -139,9 +142,9 @@ def _refusals(path: str, opt: dict[str, Any]) -> set[int]:
     codes = {400, 401, 403, 429, 500, 503}
     if "{" in path:
         codes |= {404, 410}
-    if "body" in opt:
+    if "body" in opt or "file" in opt:
         codes |= {408, 410, 413, 415, 422}
-    if opt.get("result") in {"image", "images"}:
+    if opt.get("result") in {"image", "images", "page_image"}:
         codes |= {404, 409, 504}
     if opt.get("result") == "images":
         codes |= {424}
@@ -201,7 +204,8 @@ _NOWHERE: Final = "-"
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 _IDS: Final = {"endpoint_id": "whe", "delivery_id": "dlv", "job_id": "job", "key_id": "key", "batch_id": "bat"}
 """Path parameters that are ids of ours, and the kind that they begin with."""
-_OF_JOBS: Final = frozenset({"image", "images", "job", "jobs", "events"})
+_BYTES: Final = {"type": "string", "format": "binary"}
+_OF_JOBS: Final = frozenset({"image", "images", "page_image", "job", "jobs", "events"})
 """Results that may come later, or be unchanged."""
 _CREDENTIALS: Final = {
     "bearer": {"type": "http", "scheme": "bearer"},

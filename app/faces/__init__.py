@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.faces import agents, openai, openwebui, progress
+from app.faces import agents, image, openai, openwebui, progress
 from app.faces.admin import health, keys, orgs, providers
 from app.faces.jobs import batches, jobs
 from app.faces.webhooks import deliveries
@@ -15,6 +15,7 @@ FACES: Final = (
     batches,
     deliveries,
     health,
+    image,
     jobs,
     keys,
     openai,

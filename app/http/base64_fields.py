@@ -18,6 +18,10 @@ MAX_VALUES: Final = 40_000
 """More than 500 items of a batch have with every field that there is."""
 _KEY: Final = re.compile(rb'"b64"[ \t\r\n]*:[ \t\r\n]*\Z')
 _DATA_URL: Final = b"data:"
+_PICTURES: Final = (b"iVBORw0KGgo", b"/9j/", rb"\/9j\/", b"UklGR")
+"""How the base64 of a PNG, a JPEG (which some encoders write with escapes) and a WebP begins."""
+_HEAD: Final = 16
+"""Bytes by which a string is seen to be a picture."""
 _BEFORE: Final = 64
 """Bytes before a value in which its key is looked for."""
 _BACKSLASH: Final = ord("\\")
@@ -35,7 +39,9 @@ class Base64Text:
 
 
 def lift(body: bytearray) -> tuple[bytes, Mapping[str, memoryview]]:
-    """The body with a name for each long picture (the value of a key `b64`, a `data:` URL), and what the names mean.
+    """The body with a name for each long picture, and what the names mean.
+
+    One is the value of a key `b64`, a `data:` URL, or what begins as the base64 of a picture does.
 
     A JSON parser would hold every other request up for as long as it copies tens of megabytes (it keeps the
     interpreter's lock), and would hold them three times over. What is no JSON stays none. Runs in a thread.
@@ -86,10 +92,10 @@ def _strings(body: bytearray) -> Iterator[tuple[int, int]]:
 
 
 def _holds_picture(body: bytearray, start: int) -> bool:
-    """Whether the string that begins at `start` is a `data:` URL, or the value of a key `b64`."""
-    return body[start + 1 : start + 1 + len(_DATA_URL)].lower() == _DATA_URL or bool(
-        _KEY.search(body[max(0, start - _BEFORE) : start])
-    )
+    """Whether the string that begins at `start` is a `data:` URL, a picture's base64, or the value of a key `b64`."""
+    head = body[start + 1 : start + 1 + _HEAD]
+    by_itself = head[: len(_DATA_URL)].lower() == _DATA_URL or head.startswith(_PICTURES)
+    return by_itself or bool(_KEY.search(body[max(0, start - _BEFORE) : start]))
 
 
 def _end(body: bytearray, start: int) -> int:

@@ -37,6 +37,8 @@ class Part(Struct, frozen=True):
     name: str
     text: str | None = None
     data: bytes = b""
+    filename: str = ""
+    """As its sender calls the file."""
 
 
 async def read_form(request: Request[Any, Any, Any]) -> list[Part]:
@@ -117,7 +119,7 @@ def _part(segment: MultipartSegment, file: SpooledTemporaryFile[bytes]) -> Part:
     data = file.read()
     name = segment.name[:MAX_NAME_LENGTH]
     if _is_file(segment) and (data or segment.filename):
-        return Part(name, None, data)
+        return Part(name, None, data, segment.filename or "")
     encoding = (segment.charset or "").lower()
     try:
         text = data.decode(encoding if encoding in _ENCODINGS else "utf-8")

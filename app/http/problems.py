@@ -87,7 +87,7 @@ class Refusal(Struct, frozen=True, kw_only=True):
 
 
 Shape = Callable[[Refusal], Response[bytes]]
-"""How the faces below some path tell a refusal; `Services.shapes` has them by the beginning of the path."""
+"""How a face tells a refusal; `Services.shapes` has them by path: one that ends with a slash is for all below it."""
 
 
 def envelope(data: Any) -> dict[str, Any]:
@@ -196,8 +196,8 @@ def _response(request: AnyRequest, refusal: Refusal) -> Response[bytes]:
     if refusal.reason == "model_not_found":
         refusal = replace(refusal, message=f"{refusal.message}: those that there are stand in /v1/models")
     path = request.scope["path"]
-    for beginning, shape in services(request).shapes:
-        if path.startswith(beginning):
+    for place, shape in services(request).shapes:
+        if path == place or (place.endswith("/") and path.startswith(place)):
             return shape(refusal)
     return _problem(refusal) if asks_for(request, PROBLEM_JSON) else _enveloped(refusal)
 

@@ -15,7 +15,7 @@ from jobs.blobs.store import BlobMissing
 from jobs.errors import InvalidPicture
 from jobs.model.request import STAGED, Blob, Link, Source
 from jobs.model.times import now_ms
-from jobs.outside.address import OutsideError, ascii_advice, check, parse, reference_policy
+from jobs.outside.address import OutsideError, anywhere_policy, ascii_advice, check, parse, reference_policy
 from jobs.pictures.gate import PNG_AND_JPEG, CleanPicture
 from jobs.pictures.heads import EXTENSIONS
 
@@ -34,6 +34,8 @@ _NOT_FETCHED: Final = (
     "is no address that we fetch from: pass an https URL on an allowed host, or download the picture and send it as b64"
 )
 
+_NOT_PUBLIC: Final = "is no address that we fetch from: pass a public http or https URL, or send the picture itself"
+
 
 class InputImage(Struct, frozen=True, kw_only=True):
     """A picture as a caller handed it in: an address, or bytes. `field` is its place in the body."""
@@ -43,6 +45,8 @@ class InputImage(Struct, frozen=True, kw_only=True):
     """As the caller declared it; None: no claim."""
     url: str | None = None
     data: bytes | None = None
+    anywhere: bool = False
+    """Whether any public host may be asked for the address, over http, too: else those of the allowlist."""
 
 
 class InputStager:
@@ -87,12 +91,15 @@ class InputStager:
         if image.media_type is not None and image.media_type not in PNG_AND_JPEG:
             message = f"must be {' or '.join(sorted(PNG_AND_JPEG, reverse=True))}"
             raise InvalidPicture(message, field=f"{image.field}.mimeType")
+        anywhere = image.anywhere
+        policy = anywhere_policy(self._settings) if anywhere else reference_policy(self._settings, self._blobs.host)
         try:
-            check(parse(url), reference_policy(self._settings, self._blobs.host))
+            check(parse(url), policy)
         except OutsideError as error:
             _log.info("address refused", field=image.field, rule=error.rule)
-            raise InvalidPicture(f"{_NOT_FETCHED}{ascii_advice(url)}", field=f"{image.field}.url") from None
-        return Link(url, image.media_type or "")
+            told = f"{_NOT_PUBLIC if anywhere else _NOT_FETCHED}{ascii_advice(url)}"
+            raise InvalidPicture(told, field=f"{image.field}.url") from None
+        return Link(url, image.media_type or "", anywhere)
 
     async def _picture(self, image: InputImage) -> CleanPicture:
         return await self._decoder.picture(image.data or b"", image.media_type, field=image.field)

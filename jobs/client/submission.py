@@ -178,4 +178,4 @@ def _content(source: Source) -> Source:
 
 def _named(given: InputImage) -> Source:
     """A picture that nobody has looked at yet: that there is one is all that the catalog asks."""
-    return Link(given.url or "", given.media_type or "")
+    return Link(given.url or "", given.media_type or "", given.anywhere)

@@ -217,7 +217,7 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     provider_ms: int = 0
     upload_ms: int = 0
     text: str | None = None
-    """Words that a provider sent beside the picture."""
+    """Words that a provider sent beside the picture, or instead of it."""
 
     @property
     def billing(self) -> BillingState:

@@ -113,7 +113,7 @@ def request_json(request: ImageRequest) -> dict[str, Any]:
 
 
 def failure_json(failure: Failure, job: Job | None = None) -> dict[str, Any]:
-    """`{code, message, details}`; with the job's id once there is one."""
+    """`{code, message, details}`; with the job's id once there is one, and what was said instead of a picture."""
     details = present(
         reason=failure.reason,
         field=failure.field,
@@ -124,6 +124,7 @@ def failure_json(failure: Failure, job: Job | None = None) -> dict[str, Any]:
         safeToRetry=failure.safe_to_retry,
         jobId=job and job.id,
         salvaged=True if job and job.salvaged else None,
+        text=job and job.text,
     )
     return {"code": failure.code, "message": failure.message, "details": details}
 

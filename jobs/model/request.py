@@ -7,11 +7,13 @@ from typing import Any, Final
 from msgspec import Struct
 
 
-class Link(Struct, frozen=True, tag="link"):
+class Link(Struct, frozen=True, tag="link", omit_defaults=True):
     """A picture at an address that nobody has fetched yet. `media_type` is the one its sender declared."""
 
     url: str
     media_type: str
+    anywhere: bool = False
+    """Whether any public host may be asked, over http, too: else those of the allowlist."""
 
 
 class Blob(Struct, frozen=True, tag="blob"):

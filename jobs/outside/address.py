@@ -104,6 +104,11 @@ def reference_policy(settings: Settings, own_storage_host: str | None) -> Policy
     return Policy(hosts=frozenset(own | settings.image_ref_allowed_hosts), networks=settings.image_ref_allowed_networks)
 
 
+def anywhere_policy(settings: Settings) -> Policy:
+    """For pictures that a page names: any public host, https on 443 and http on 80."""
+    return Policy(plain_ports=frozenset({80}), networks=settings.image_ref_allowed_networks)
+
+
 def webhook_policy(settings: Settings) -> Policy:
     """For webhooks: https on 443 and 8443, any public host."""
     return Policy(ports=frozenset({443, 8443}), networks=settings.webhook_allowed_networks)

@@ -15,17 +15,21 @@ NOT_FETCHED: Final = (
     "no picture could be fetched from this address: it must be an https URL on an allowed host that answers 200 "
     "with at most 20 MB within 10 s, without a redirect; or download the picture and send it as b64"
 )
+NOT_FETCHED_ANYWHERE: Final = (
+    "no picture could be fetched from this address: it must be a public http or https URL that answers 200 "
+    "with at most 20 MB within 10 s, without a redirect; or send the picture itself"
+)
 
 _log = structlog.get_logger()
 
 
-async def fetch_picture(outside: Outside, url: str) -> bytes:
+async def fetch_picture(outside: Outside, url: str, *, refusal: str = NOT_FETCHED) -> bytes:
     """The bytes behind a link: at most 20 MiB, within 10 s in all, and a picture by its first bytes.
 
-    Raises `InvalidPicture` with one text, whatever was behind the address: no port scan by error messages.
+    Raises `InvalidPicture` with one text, `refusal`, whatever was behind the address: no port scan by error messages.
     """
     try:
         return await outside.get(url, accept=lambda head: sniff(head) is not None)
     except OutsideError as error:
         _log.info("picture not fetched", kind=type(error).__name__, rule=error.rule)
-        raise InvalidPicture(NOT_FETCHED) from None
+        raise InvalidPicture(refusal) from None

@@ -108,6 +108,12 @@ class ProviderSettings(BaseSettings):
         about="names of our own for models, each with the targets that make its pictures, in the order of preference",
         example="fast=openai/gpt-image-2.5-flare,best=azure-openai/prod-image|openai/gpt-image-2",
     )
+    image_fallback_model: str = variable(
+        "DARKROOM_IMAGE_FALLBACK_MODEL",
+        default="gemini-2.5-flash-image",
+        about="where `/api/image` goes on when its first model is known not to have charged; `none`: nowhere",
+        example="none",
+    )
     provider_seconds: int = variable(
         "DARKROOM_PROVIDER_SECONDS",
         default=300,

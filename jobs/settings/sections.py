@@ -120,6 +120,8 @@ class OpenWebUISettings(BaseSettings):
         about="Open WebUI's own variable: whether users whose token does not say may make pictures",
         example="0",
     )
+
+
 class SessionSettings(BaseSettings):
     """A front end with NextAuth 4 or Auth.js 5, whose users ask with its session cookies."""
 

@@ -13,9 +13,9 @@ from jobs.errors import InvalidPicture
 from jobs.model.picture import Picture
 from jobs.model.request import STAGED, Blob, ImageRequest, Link, Source, Warning_
 from jobs.model.times import now_ms
-from jobs.outside.address import reference_policy
+from jobs.outside.address import anywhere_policy, reference_policy
 from jobs.outside.client import Outside
-from jobs.outside.fetch import fetch_picture
+from jobs.outside.fetch import NOT_FETCHED_ANYWHERE, fetch_picture
 from jobs.pictures.sniff import ANY_PIXELS, measure
 
 if TYPE_CHECKING:
@@ -96,11 +96,16 @@ class InputLoader:
                     return await self._blobs.read(name)
                 except BlobMissing:
                     raise InvalidPicture("the picture is no longer there", field=field) from None
-            case Link(url=url):
+            case Link():
                 try:
-                    return await fetch_picture(Outside(reference_policy(self._settings, self._blobs.host)), url)
+                    return await self._fetched(source)
                 except InvalidPicture as error:
                     raise InvalidPicture(error.message, field=f"{field}.url") from None
+
+    async def _fetched(self, link: Link) -> bytes:
+        if link.anywhere:
+            return await fetch_picture(Outside(anywhere_policy(self._settings)), link.url, refusal=NOT_FETCHED_ANYWHERE)
+        return await fetch_picture(Outside(reference_policy(self._settings, self._blobs.host)), link.url)
 
 
 def _smaller(came: Picture, sent: Picture, field: str) -> Warning_:

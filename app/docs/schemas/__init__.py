@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from app.docs.schemas import admin, envelope, jobs, openai, openwebui, webhooks
+from app.docs.schemas import admin, envelope, image, jobs, openai, openwebui, webhooks
 
 SCHEMAS: Final[dict[str, Any]] = {
     **jobs.SCHEMAS,
@@ -12,5 +12,6 @@ SCHEMAS: Final[dict[str, Any]] = {
     **webhooks.SCHEMAS,
     **openai.SCHEMAS,
     **openwebui.SCHEMAS,
+    **image.SCHEMAS,
     **envelope.SCHEMAS,
 }

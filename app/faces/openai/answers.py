@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import pybase64
-from anyio import CancelScope
-from anyio.lowlevel import checkpoint
 from litestar import MediaType, Response
-from litestar.response import Stream
 
+from app.http.base64_answers import Piece, base64_answer
 from app.http.responses import location_headers
 from app.services import AnyRequest, services
 from jobs.model.json import job_urls, warnings_json
 from jobs.model.picture import Image
 
 if TYPE_CHECKING:
-    from jobs.client.client import Jobs
-    from jobs.client.pictures import PictureReader
     from jobs.model.job import Job
-
-PIECE: Final = 3 * 64 * 1024
-"""Bytes that are made base64 at a time: a multiple of three, so that the pieces join without padding."""
-FIRST_OF_PICTURE: Final = 3
-"""Pieces up to the first bytes of the first picture: one that is gone is told before anything is sent."""
-Piece = bytes | Image
-"""A part of a body: bytes as they are, or the picture whose base64 stands there."""
 
 
 async def url_response(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[Any]:
@@ -40,43 +27,18 @@ async def url_response(request: AnyRequest, job: Job, headers: dict[str, str]) -
 
 async def b64_response(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[Any]:
     """The pictures in base64, streamed: they are delivered once the last byte has gone."""
-    jobs = services(request).jobs
     body: list[Piece] = [msgspec.json.encode(_response_fields(job))[:-1] + b',"data":[']
     for image in job.images:
         before, after = around_base64(_item(image, {"b64_json": ""}))
         body += [before, image, after, b","]
     body[-1] = b"]}"
-    length = sum(len(piece) if isinstance(piece, bytes) else -(-piece.bytes // 3) * 4 for piece in body)
-    pieces = written(services(request).pictures, body)
-    begun = [await anext(pieces) for _ in range(FIRST_OF_PICTURE)]
-    return Stream(
-        _delivering(jobs, job, begun, pieces),
-        status_code=200,
-        headers={"Content-Length": str(length), **headers},
-        media_type=MediaType.JSON,
-    )
+    return await base64_answer(request, job, body, headers)
 
 
 def around_base64(item: dict[str, Any]) -> tuple[bytes, bytes]:
     """An object's JSON before and after the place where the base64 of a picture belongs: its `b64_json` is empty."""
     before, _, after = msgspec.json.encode(item).partition(b'"b64_json":""')
     return before + b'"b64_json":"', b'"' + after
-
-
-async def written(pictures: PictureReader, body: Sequence[Piece]) -> AsyncIterator[bytes]:
-    """The body, with the base64 of each picture in its place: never more than a piece of it in memory."""
-    for piece in body:
-        if isinstance(piece, bytes):
-            yield piece
-            continue
-        left = b""
-        async for data in pictures.stream(piece.blob, 0, piece.bytes):
-            left += data
-            whole = memoryview(left)[: len(left) // 3 * 3]
-            for start in range(0, len(whole), PIECE):
-                yield pybase64.b64encode(whole[start : start + PIECE])
-            left = bytes(memoryview(left)[len(whole) :])
-        yield pybase64.b64encode(left)
 
 
 async def pointer(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[Any]:
@@ -123,23 +85,6 @@ def _response_fields(job: Job) -> dict[str, Any]:
 def _item(image: Image, picture: dict[str, Any]) -> dict[str, Any]:
     revised = {} if image.revised_prompt is None else {"revised_prompt": image.revised_prompt}
     return {**picture, **revised}
-
-
-async def _delivering(
-    jobs: Jobs, job: Job, begun: Sequence[bytes], pieces: AsyncIterator[bytes]
-) -> AsyncIterator[bytes]:
-    try:
-        await checkpoint()  # whoever left while the first of it was read is noticed here
-        for piece in begun:
-            yield piece
-        async for piece in pieces:
-            yield piece
-    except BaseException:
-        with CancelScope(shield=True):
-            await jobs.caller_left(job)  # whoever asks the same again gets this job's pictures
-        raise
-    with CancelScope(shield=True):
-        await jobs.result_taken(job)
 
 
 def _json(body: Any, status: int, headers: dict[str, str]) -> Response[Any]:

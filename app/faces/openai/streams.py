@@ -13,8 +13,9 @@ from litestar import Response
 from litestar.response import Stream
 from msgspec.structs import replace
 
-from app.faces.openai.answers import around_base64, usage_json, written
+from app.faces.openai.answers import around_base64, usage_json
 from app.faces.openai.errors import error_json
+from app.http.base64_answers import written
 from app.http.problems import remember_job
 from app.http.responses import ended_without
 from app.http.sse import MEDIA_TYPE, PING_SECONDS, frame, open_stream

@@ -59,7 +59,8 @@ class Answer(Struct, frozen=True):
             lost += steps
         if found := instead(self.documents):
             return self._with(found[0], lost)
-        return [*lost, *unread(self.documents)]
+        said = self._said()
+        return [*([Text(said)] if said else []), *lost, *unread(self.documents)]
 
     def without_picture(self, steps: Sequence[Step]) -> ProviderError:
         """Why there is no picture among the steps."""

@@ -21,6 +21,7 @@ VALUES = st.recursive(
     | st.integers()
     | TEXT
     | st.just({"b64": PICTURE})
+    | st.sampled_from([f"iVBORw0KGgo{PICTURE}", f"/9j/{PICTURE}"])
     | st.just({"image_url": f"data:image/png;base64,{PICTURE}"}),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=12,
@@ -45,6 +46,16 @@ def test_what_is_left_and_what_was_lifted_are_what_was_sent(value, ascii_only):
 
     assert restored(json.loads(left), lifted) == value
     assert len(left) <= MAX_BYTES_BESIDE_PICTURES
+
+
+@pytest.mark.parametrize("head", ["iVBORw0KGgo", "/9j/", r"\/9j\/", "UklGR"])
+def test_base64_that_begins_as_a_picture_is_lifted_whatever_key_it_has(head):
+    body = f'{{"images": ["{head}{PICTURE}"]}}'.encode()
+
+    left, lifted = lift(bytearray(body))
+
+    assert len(left) < 100
+    assert [bytes(picture).decode() for picture in lifted.values()] == [head.replace("\\", "") + PICTURE]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def read(body, kind=KIND):
 async def test_text_and_files_come_in_their_order():
     body = form((b'name="prompt"', "Füchse".encode()), (b'name="image[]"; filename="a.png"', b"\x89PNG\0"))
 
-    assert await read(body) == [Part("prompt", "Füchse"), Part("image[]", None, b"\x89PNG\0")]
+    assert await read(body) == [Part("prompt", "Füchse"), Part("image[]", None, b"\x89PNG\0", "a.png")]
 
 
 @settings(deadline=None, max_examples=50)

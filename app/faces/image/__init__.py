@@ -1,0 +1,82 @@
+"""The image face: what a Next.js front end's own `POST /api/image` and `POST /api/upload` are to its pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from litestar import Response, post
+
+from app.auth.caller import WRITE
+from app.faces.image.answers import data_url_response, json_answer
+from app.faces.image.bodies import PageImage, image_inputs, uploaded
+from app.faces.image.errors import image_error, upload_error
+from app.http.caller import known_caller, permitted_targets
+from app.http.input_images import EXAMPLE_PICTURE
+from app.http.job_headers import client_reference, idempotency_key, options_from_headers
+from app.http.json_body import read_json
+from app.http.multipart import read_form
+from app.http.problems import request_id
+from app.http.responses import ENVELOPES, Renderer
+from app.http.wait import answer_now_or_later
+from app.services import AnyRequest, services
+from jobs.client.submission import Submission
+from jobs.model.request import ImageRequest, Target
+
+if TYPE_CHECKING:
+    from app.auth.caller import Caller
+
+FACE: Final = "image"
+PROVIDER: Final = "gemini"
+MODEL: Final = "gemini-3-pro-image-preview"
+NO_FALLBACK: Final = "none"
+SHAPES: Final = (("/api/image", image_error), ("/api/upload", upload_error))
+_IMAGE: Final = {
+    "body": PageImage,
+    "example": {"images": [EXAMPLE_PICTURE], "prompt": "The same in winter"},
+    "result": "page_image",
+    "errors": "page_error",
+}
+
+
+@post("/api/image", status_code=200, opt=_IMAGE)
+async def make_page_image(request: AnyRequest) -> Response[Any]:
+    """Make a picture of others and a prompt, and wait for it: as a `data:` URL and by its address."""
+    caller = await known_caller(request, WRITE)
+    return await answer_now_or_later(request, await _submission(request, caller), _RENDERER)
+
+
+@post("/api/upload", status_code=200, opt={"file": "file", "result": "upload", "errors": "page_error"})
+async def upload_picture(request: AnyRequest) -> Response[bytes]:
+    """Keep a picture, and answer with the address under which `/api/image` takes it."""
+    caller = await known_caller(request, WRITE)
+    file = uploaded(await read_form(request))
+    return json_answer({"url": await services(request).uploads.keep(caller.org, file.filename, file.data)})
+
+
+async def _submission(request: AnyRequest, caller: Caller) -> Submission:
+    body = await read_json(request, PageImage)
+    images = image_inputs(body)
+    first, *others = permitted_targets(caller, MODEL, _targets(request))
+    return Submission(
+        org=caller.org,
+        subject=caller.subject,
+        face=FACE,
+        request=ImageRequest(provider=first.provider, model=first.model, prompt=body.prompt),
+        fallbacks=tuple(others),
+        images=images,
+        options=options_from_headers(request),
+        idempotency_key=idempotency_key(request),
+        client_reference=client_reference(request.headers.get("x-client-reference"), "X-Client-Reference"),
+        request_id=request_id(request),
+        key_id=caller.key_id,
+    )
+
+
+def _targets(request: AnyRequest) -> tuple[Target, ...]:
+    following = services(request).settings.image_fallback_model
+    models = (MODEL,) if following in {NO_FALLBACK, MODEL} else (MODEL, following)
+    return tuple(Target(PROVIDER, model) for model in models)
+
+
+_RENDERER: Final = Renderer(picture=data_url_response, pointer=ENVELOPES.pointer)
+handlers: Final = (make_page_image, upload_picture)
