@@ -50,6 +50,7 @@ from jobs.client.submission import Preparer
 from jobs.client.submit import Submitter
 from jobs.client.uploads import Uploads
 from jobs.errors import DarkroomError, NotFound
+from jobs.history.history import open_history
 from jobs.logs import configure
 from jobs.pictures.decoding import Decoder
 from jobs.providers.accounts import counted
@@ -118,7 +119,7 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
         catalog=catalog,
         accounts=accounts,
     )
-    store = job_store(redis, settings, outbox_rows(endpoints.enabled), accounts)
+    store = job_store(redis, settings, outbox_rows(endpoints.enabled, blobs.link), accounts)
     jobs = Jobs(store=store, notifier=notifier, outbox=outbox)
     submitter = Submitter(
         store=store,
@@ -141,6 +142,7 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
         files=files,
         image_configs=open_image_configs(redis, settings),
         engines=Engines(settings),
+        history=open_history(redis, settings),
         uploads=Uploads(expiry=expiry, blobs=blobs, decoder=decoder, settings=settings),
         decoder=decoder,
         overview=Overview(
@@ -183,6 +185,7 @@ def _lifespan(
             await sockets.close()
             await services.authenticator.close()
             await services.decoder.close()
+            await services.history.close()
             await blobs.close()
             await pool.disconnect()
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from jobs.client.routing import Router
     from jobs.client.submit import Submitter
     from jobs.client.uploads import Uploads
+    from jobs.history.history import History
     from jobs.pictures.decoding import Decoder
     from jobs.settings import Settings
     from jobs.webhooks.endpoints import Endpoints
@@ -52,6 +53,7 @@ class Services(Struct, frozen=True, kw_only=True):
     image_configs: ImageConfigs
     engines: Engines
     uploads: Uploads
+    history: History
     decoder: Decoder
     overview: Overview
     notifier: Notifier

@@ -47,3 +47,8 @@ class PictureReader:
             return await self._blobs.read(self._links.name_of(url) or "")
         except BlobMissing:
             raise NotFound("there is no picture at this address") from None
+
+    def fresh(self, url: str) -> str:
+        """A link of ours anew, for the old one may have ended; a stranger's address as it is."""
+        name = self._links.name_of(url)
+        return self._blobs.link(name) if name else url

@@ -168,6 +168,14 @@ class Keys:
         """Hash of `BreakerField`: how the receiver of a queue does."""
         return f"{self.prefix}receiver:{queue}"
 
+    # History.
+
+    def generations_of_user(self, user: str) -> str:
+        """Sorted set of documents behind their ids, all of score 0: they sort by time themselves."""
+        return f"{self.prefix}generations_of_user:{user}"
+
+    # arq's own.
+
     def arq_turn(self, turn: str) -> str:
         """What arq is to run as that turn."""
         return f"{self.prefix}arq:job:{turn}"

@@ -20,6 +20,7 @@ from jobs.settings.providers import ProviderSettings
 from jobs.settings.sections import (
     AuthSettings,
     BlobSettings,
+    HistorySettings,
     OpenWebUISettings,
     RedisSettings,
     ServerSettings,
@@ -34,6 +35,7 @@ class Settings(
     WorkerSettings,
     WebhookSettings,
     ProviderSettings,
+    HistorySettings,
     OpenWebUISettings,
     SessionSettings,
     AuthSettings,

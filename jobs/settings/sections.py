@@ -148,6 +148,24 @@ class SessionSettings(BaseSettings):
         return tuple(secret.get_secret_value() for secret in named if secret is not None)
 
 
+class HistorySettings(BaseSettings):
+    """Where the history of `/api/image` is kept."""
+
+    cosmos_endpoint: BaseUrl | None = variable(
+        "COSMOS_ENDPOINT",
+        about="history of `/api/image` in Azure Cosmos DB; without it and its key in Redis",
+        example="https://acct.documents.azure.com",
+    )
+    cosmos_key: Secret = variable("COSMOS_KEY", about="Cosmos DB's key", example="AbC0…==")
+    cosmos_database: str = variable("COSMOS_DATABASE", default="catafract", about="its database", example="catafract")
+    cosmos_container: str = variable(
+        "COSMOS_CONTAINER",
+        default="generations",
+        about="its container, whose partition key is `/userId`",
+        example="generations",
+    )
+
+
 class WebhookSettings(BaseSettings):
     """Where webhooks may go, and how often each is tried."""
 

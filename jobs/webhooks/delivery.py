@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from jobs.errors import InvalidInput
+from jobs.history.generation import Generation
 from jobs.ids import new_id
 from jobs.model.choices import Include
 from jobs.model.job import Event, Job, Webhook
@@ -35,6 +36,8 @@ EVENTS: Final = (
 )
 TROUBLE: Final = "provider.trouble"
 """No job's event, for endpoints alone: a provider's trouble that only the gateway's operator can mend."""
+HISTORY: Final = "image.generation"
+"""No webhook: a document on its way into history, in the queue that is its own."""
 MAX_BODY_BYTES: Final = 20 * 1024
 """Bytes of a post; a job that says more is told thinly."""
 MAX_NOTED_CHARACTERS: Final = 1024
@@ -98,6 +101,8 @@ class Delivery(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
         So a dead receiver stops no other, and an org with dead URLs at an address not the others who post there.
         """
+        if self.type == HISTORY:
+            return HISTORY
         return self.endpoint_id or f"{self.org}/{address(self.url)}"
 
 
@@ -144,6 +149,21 @@ def deliveries(job: Job, event: Event, endpoints: Sequence[Endpoint] = ()) -> tu
         )
         for endpoint_id, to in told.items()
         if event.type in to.events
+    )
+
+
+def to_history(job: Job, event: Event, made: Generation) -> Delivery:
+    """A generation on its way into history."""
+    return Delivery(
+        id=new_id("dlv"),
+        org=job.org,
+        job_id=job.id,
+        event_id=event.id,
+        type=HISTORY,
+        url=f"{HISTORY}:",
+        body=msgspec.json.encode(made).decode(),
+        created_ms=job.updated_ms,
+        next_ms=job.updated_ms,
     )
 
 

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from jobs.history.generation import LinkOf, generation
 from jobs.model.job import Event, Job
 from jobs.model.json import present
 from jobs.model.times import now_ms
@@ -19,7 +20,7 @@ from jobs.store.arguments import OutboxRow
 from jobs.store.breaker import Verdict
 from jobs.store.durations import DELIVERY_MS
 from jobs.store.packing import squeeze, unsqueeze
-from jobs.webhooks.delivery import Delivery, DeliveryState, deliveries, once_more
+from jobs.webhooks.delivery import HISTORY, Delivery, DeliveryState, deliveries, once_more, to_history
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -100,14 +101,14 @@ class Outbox:
         return found[0] if found else None
 
     async def many(self, org: str, ids: Sequence[str]) -> list[Delivery]:
-        """The deliveries of the org that are still kept, in this order."""
+        """The deliveries of the org that are still kept, in this order, save those on their way into history."""
         with translate_redis_errors():
             pipe = self._redis.pipeline(transaction=False)
             for delivery_id in ids:
                 pipe.hget(self.keys.delivery(delivery_id), DeliveryField.DOCUMENT)
             docs = await pipe.execute() if ids else []
         found = [_unpack(doc) for doc in docs if doc is not None]
-        return [d for d in found if d.org == org]
+        return [d for d in found if d.org == org and d.type != HISTORY]
 
     async def ids_of_job(self, job_id: str) -> list[str]:
         """The ids of every delivery of a job, oldest first."""
@@ -134,11 +135,17 @@ class Outbox:
             return [i.decode() for i in await self._redis.zrangebyscore(index, since_ms, until_ms, skip, most)]
 
 
-def outbox_rows(endpoints: EndpointsOf) -> OutboxRows:
-    """What the store writes with an event: its deliveries, to the job's own webhook and the org's `endpoints`."""
+def outbox_rows(endpoints: EndpointsOf, link: LinkOf | None = None) -> OutboxRows:
+    """What the store writes with an event: its deliveries, to the job's own webhook and the org's `endpoints`.
+
+    With `link` what belongs into history is on its way there, too.
+    """
 
     async def rows(job: Job, event: Event) -> list[OutboxRow]:
         made = deliveries(job, event, await endpoints(job.org))
+        document = None if link is None else generation(job, event, link)
+        if document is not None:
+            made = (*made, to_history(job, event, document))
         return [OutboxRow(id=d.id, queue=d.queue, created_ms=d.created_ms, document=_pack(d)) for d in made]
 
     return rows

@@ -18,6 +18,7 @@ from jobs.blobs.expiry import BlobExpiry
 from jobs.blobs.opening import blob_store
 from jobs.blobs.spool import Spool
 from jobs.errors import ServiceUnavailable
+from jobs.history.history import open_history
 from jobs.logs import configure
 from jobs.pictures.decoding import Decoder
 from jobs.providers.accounts import configured, counted
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from arq.connections import ArqRedis
 
     from jobs.blobs.store import BlobStore
+    from jobs.history.history import History
     from jobs.providers.base import Provider
     from jobs.settings import Settings
 
@@ -84,7 +86,7 @@ async def _serve(settings: Settings, shutdown: Shutdown) -> None:
     arq = arq_redis(pool, settings.redis_prefix)
     endpoints = open_endpoints(redis, settings)
     providers = await open_providers(settings)
-    blobs, decoder = blob_store(settings), Decoder()
+    blobs, decoder, history = blob_store(settings), Decoder(), open_history(redis, settings)
     await blobs.open()
     job_loop = _job_loop(settings, redis, endpoints, blobs, providers, decoder)
     worker = _arq_worker(settings, arq, job_loop)
@@ -92,7 +94,7 @@ async def _serve(settings: Settings, shutdown: Shutdown) -> None:
     shutdown.within(settings.drain_seconds, partial(asyncio.get_running_loop().call_soon_threadsafe, told.set))
     try:
         if await _ended_before(told, _until_reached(redis)):
-            await _work(worker, job_loop, _courier(settings, redis, endpoints), told, settings.drain_seconds)
+            await _work(worker, job_loop, _courier(settings, redis, endpoints, history), told, settings.drain_seconds)
     finally:
         with contextlib.suppress(ServiceUnavailable), translate_redis_errors():
             async with asyncio.timeout(FAREWELL_SECONDS):
@@ -100,6 +102,7 @@ async def _serve(settings: Settings, shutdown: Shutdown) -> None:
         for provider in providers.values():
             await provider.close()
         await decoder.close()
+        await history.close()
         await blobs.close()
         await pool.disconnect()
 
@@ -113,7 +116,7 @@ def _job_loop(  # noqa: PLR0913, PLR0917  # the composition root hands over each
     decoder: Decoder,
 ) -> JobLoop:
     accounts = counted(settings)
-    store = job_store(redis, settings, outbox_rows(endpoints.enabled), accounts)
+    store = job_store(redis, settings, outbox_rows(endpoints.enabled, blobs.link), accounts)
     claims = Claims(redis, settings.redis_prefix, accounts)
     catalog = offered(settings)
     expiry = BlobExpiry(redis, settings.redis_prefix, blobs)
@@ -168,12 +171,13 @@ async def _turn(ctx: dict[str, Any]) -> None:
     await job_loop.turn(ctx["job_id"])
 
 
-def _courier(settings: Settings, redis: Redis, endpoints: Endpoints) -> Courier:
+def _courier(settings: Settings, redis: Redis, endpoints: Endpoints, history: History) -> Courier:
     return Courier(
         outbox=Outbox(redis, settings.redis_prefix),
         redis=redis,
         endpoints=endpoints,
         poster=poster(settings),
+        history=history,
         schedule=settings.webhook_schedule,
     )
 

@@ -5,6 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 _TEXT: Final = {"type": "string"}
+_GENERATION: Final = {
+    "type": "object",
+    "required": ["id", "userId", "prompt", "inputImages", "outputImageUrl", "createdAt"],
+    "properties": {
+        **dict.fromkeys(("id", "userId", "prompt", "outputImageUrl", "createdAt"), _TEXT),
+        "inputImages": {"type": "array", "items": _TEXT},
+    },
+}
 
 SCHEMAS: Final[dict[str, Any]] = {
     "page_image": {
@@ -15,6 +23,14 @@ SCHEMAS: Final[dict[str, Any]] = {
             "imageUrl": _TEXT,
             "text": {"type": ["string", "null"]},
             "warnings": {"type": "array", "items": {"type": "object"}},
+        },
+    },
+    "history": {
+        "type": "object",
+        "required": ["generations", "cursor"],
+        "properties": {
+            "generations": {"type": "array", "items": _GENERATION},
+            "cursor": {"type": ["string", "null"]},
         },
     },
     "upload": {"type": "object", "required": ["url"], "properties": {"url": _TEXT}},

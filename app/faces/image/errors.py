@@ -38,6 +38,11 @@ def upload_error(refusal: Refusal) -> Response[bytes]:
     return _mistake(refusal)
 
 
+def history_error(refusal: Refusal) -> Response[bytes]:
+    """A refusal of `/api/history`, with its own status."""
+    return _mistake(refusal)
+
+
 def _failure(refusal: Refusal) -> dict[str, Any]:
     """Why there is no picture, in the route's own sentences."""
     said = refusal.details.get("text")
