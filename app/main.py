@@ -129,7 +129,8 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
         jobs=jobs,
     )
     files = Files(redis, prefix, jobs=jobs, expiry=expiry, picture_days=settings.picture_days)
-    eraser = Eraser(store=store, expiry=expiry, jobs=jobs, files=files)
+    history = open_history(redis, settings)
+    eraser = Eraser(store=store, expiry=expiry, jobs=jobs, files=files, history=history)
     return Services(
         settings=settings,
         jobs=jobs,
@@ -142,7 +143,7 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
         files=files,
         image_configs=open_image_configs(redis, settings),
         engines=Engines(settings),
-        history=open_history(redis, settings),
+        history=history,
         uploads=Uploads(expiry=expiry, blobs=blobs, decoder=decoder, settings=settings),
         decoder=decoder,
         overview=Overview(

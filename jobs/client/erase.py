@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from jobs.errors import Gone
+from jobs.history.generation import made_by
 from jobs.model import ledger, moves
 from jobs.model.job import Job, Status
 from jobs.model.times import now_ms
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from jobs.blobs.expiry import BlobExpiry
     from jobs.client.client import Jobs
     from jobs.client.files import Files
+    from jobs.history.history import History
     from jobs.store.jobs import RedisJobStore
 
 CANCEL_SECONDS: Final = 2.0
@@ -26,8 +28,9 @@ LATE_MS: Final = 90_000_000
 class Eraser:
     """Cancels and erases jobs. Raises only `errors.DarkroomError`."""
 
-    def __init__(self, *, store: RedisJobStore, expiry: BlobExpiry, jobs: Jobs, files: Files) -> None:
+    def __init__(self, *, store: RedisJobStore, expiry: BlobExpiry, jobs: Jobs, files: Files, history: History) -> None:
         self._store = store
+        self._history = history
         self._expiry = expiry
         self._jobs = jobs
         self._files = files
@@ -44,7 +47,9 @@ class Eraser:
                 continue
 
     async def erase(self, org: str, job_id: str, *, by: str) -> None:
-        """Forget a job, its inputs, pictures and events; a live one is canceled first. Again: nothing changes.
+        """Forget a job, its inputs, pictures and events, and what history has of it. Again: nothing changes.
+
+        A live one is canceled first. While history cannot be reached, nothing can be promised: `ServiceUnavailable`.
 
         Previews are in no record for long: they are left to their hour.
         """
@@ -66,6 +71,8 @@ class Eraser:
         await self._expiry.add(now_ms() + LATE_MS, *late)
         await self._expiry.discard(*job.request.staged, *(image.blob for image in job.images))
         await self._files.forget(job)
+        if (made := made_by(job)) is not None:
+            await self._history.remove(*made)
         try:
             await self._store.erase(job)
         except Stale:

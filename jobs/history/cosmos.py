@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -46,6 +47,16 @@ class CosmosHistory:
         """See `History.add`."""
         document: dict[str, Any] = to_builtins(made)
         await self._asked(lambda container: container.upsert_item({**document, "inputImages": [*made.input_images]}))
+
+    async def remove(self, user: str, made_id: str) -> None:
+        """See `History.remove`."""
+        from azure.cosmos.exceptions import CosmosResourceNotFoundError  # noqa: PLC0415  # loaded where it is in use
+
+        async def delete(container: ContainerProxy) -> None:
+            with contextlib.suppress(CosmosResourceNotFoundError):
+                await container.delete_item(made_id, partition_key=user)
+
+        await self._asked(delete)
 
     async def page(self, user: str, below: str | None, most: int) -> list[dict[str, Any]]:
         """See `History.page`."""

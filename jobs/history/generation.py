@@ -35,17 +35,25 @@ class Generation(Struct, frozen=True, kw_only=True, rename="camel"):
 
 def generation(job: Job, event: Event, link: LinkOf) -> Generation | None:
     """What a job's event adds to history: its picture, when it has ended with one; else None."""
-    if job.face != FACE or event.type not in _MADE or not job.status.terminal or not job.images:
+    made = made_by(job)
+    if made is None or event.type not in _MADE:
         return None
-    ended_ms = job.finished_ms or job.updated_ms
+    user, made_id = made
     return Generation(
-        id=f"gen-{ended_ms}-{job.id[-_ID_LENGTH:]}",
-        user_id=user_of(job.org, job.subject),
+        id=made_id,
+        user_id=user,
         prompt=job.request.prompt,
         input_images=tuple(_shown(source, link) for source in job.request.images),
         output_image_url=job.images[0].url,
-        created_at=moment(ended_ms),
+        created_at=moment(job.finished_ms) or "",
     )
+
+
+def made_by(job: Job) -> tuple[str, str] | None:
+    """User and id of what a job has in history; None: nothing."""
+    if job.face != FACE or job.finished_ms is None or not job.images:
+        return None
+    return user_of(job.org, job.subject), f"gen-{job.finished_ms}-{job.id[-_ID_LENGTH:]}"
 
 
 def user_of(org: str, subject: str) -> str:

@@ -23,6 +23,9 @@ class History(Protocol):
     async def add(self, made: Generation) -> None:
         """Write one; a second time changes nothing."""
 
+    async def remove(self, user: str, made_id: str) -> None:
+        """Forget one, whether it is there or not."""
+
     async def page(self, user: str, below: str | None, most: int) -> list[dict[str, Any]]:
         """At most so many documents of a user, newest first, with ids below `below`."""
         ...

@@ -42,6 +42,12 @@ class RedisHistory:
             pipe.expire(key, KEPT_SECONDS)
             await pipe.execute()
 
+    async def remove(self, user: str, made_id: str) -> None:
+        """See `History.remove`."""
+        begin = b"[" + made_id.encode()
+        with translate_redis_errors():
+            await self._redis.zremrangebylex(self._keys.generations_of_user(user), begin + _END, begin + b"\1")
+
     async def page(self, user: str, below: str | None, most: int) -> list[dict[str, Any]]:
         """See `History.page`."""
         highest = b"+" if below is None else b"(" + below.encode()

@@ -26,6 +26,9 @@ def picture():
     return out.getvalue()
 
 
+SENT = f"data:image/png;base64,{base64.b64encode(picture()).decode()}"
+
+
 @pytest.fixture(scope="module")
 def front_end():
     with running_front_end("authjs") as running:
@@ -50,8 +53,7 @@ def page_of(gateway, front_end, email):
 
 
 def make(page, prompt, *images):
-    sent = f"data:image/png;base64,{base64.b64encode(picture()).decode()}"
-    return page.post(IMAGE, json={"images": [*images, sent], "prompt": prompt}).raise_for_status().json()
+    return page.post(IMAGE, json={"images": [*images, SENT], "prompt": prompt}).raise_for_status().json()
 
 
 def generations(page, query=""):
@@ -80,6 +82,19 @@ def test_each_person_has_the_history_of_her_own_pages_newest_first(gateway, fron
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", newest["createdAt"])
     assert first["generations"] + rest["generations"] == told["generations"]
     assert (rest["cursor"], nobodys["generations"], webhooks) == (None, [], [])
+
+
+def test_what_is_erased_is_in_no_history(gateway, front_end):
+    with page_of(gateway, front_end, "dora@example.com") as page:
+        jobs = [
+            page.post(IMAGE, json={"images": [SENT], "prompt": f"Erased {n}"}).headers["x-job-id"] for n in range(3)
+        ]
+        wait_until(lambda: len(generations(page)["generations"]) == 3, what="the history")
+        erased = page.delete(f"/api/v1/jobs/{jobs[1]}")
+
+        assert erased.status_code == 204
+        assert [g["prompt"] for g in generations(page)["generations"]] == ["Erased 2", "Erased 0"]
+        assert gateway.redis_keys_holding("Erased 1") == []
 
 
 def test_another_org_with_a_subject_of_that_name_has_a_history_of_its_own(gateway, front_end):
@@ -124,8 +139,11 @@ def test_pictures_made_while_cosmos_db_is_away_are_in_it_once_it_is_back(front_e
             told = generations(page)
             first = generations(page, "?limit=1")
             rest = generations(page, f"?limit=1&cursor={first['cursor']}")
+            documents = {made["prompt"]: made for made in kept(container)}
+            erased = [page.delete(f"/api/v1/jobs/{job}").status_code for job in jobs_of(page)]
 
-        documents = {made["prompt"]: made for made in kept(container)}
+        left = kept(container)
+    assert (erased, left) == ([204, 204], [])
     assert (away.status_code, away.json()) == (503, {"error": "the history cannot be reached just now"})
     assert documents["Made in its absence"]["outputImageUrl"] == early["imageUrl"]
     assert documents["Made in its presence"]["outputImageUrl"] == late["imageUrl"]
@@ -133,6 +151,10 @@ def test_pictures_made_while_cosmos_db_is_away_are_in_it_once_it_is_back(front_e
     assert "base64" not in str(documents)
     assert [g["prompt"] for g in told["generations"]] == ["Made in its presence", "Made in its absence"]
     assert first["generations"] + rest["generations"] == told["generations"]
+
+
+def jobs_of(page):
+    return [job["id"] for job in page.get("/api/v1/jobs").json()["data"]["jobs"]]
 
 
 def kept(container):
