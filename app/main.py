@@ -42,13 +42,13 @@ from jobs.client.estimates import Estimates
 from jobs.client.files import Files
 from jobs.client.image_config import open_image_configs
 from jobs.client.inputs import InputStager
+from jobs.client.kept_pictures import KeptPictures
 from jobs.client.notifier import Notifier
 from jobs.client.overview import Overview
 from jobs.client.pictures import PictureReader
 from jobs.client.routing import Router
 from jobs.client.submission import Preparer
 from jobs.client.submit import Submitter
-from jobs.client.uploads import Uploads
 from jobs.errors import DarkroomError, NotFound
 from jobs.history.history import open_history
 from jobs.logs import configure
@@ -144,7 +144,7 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
         image_configs=open_image_configs(redis, settings),
         engines=Engines(settings),
         history=history,
-        uploads=Uploads(expiry=expiry, blobs=blobs, decoder=decoder, settings=settings),
+        kept_pictures=KeptPictures(expiry=expiry, blobs=blobs, decoder=decoder, settings=settings),
         decoder=decoder,
         overview=Overview(
             store=store,

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from jobs.client.estimates import Estimates
     from jobs.client.files import Files
     from jobs.client.image_config import ImageConfigs
+    from jobs.client.kept_pictures import KeptPictures
     from jobs.client.notifier import Notifier
     from jobs.client.overview import Overview
     from jobs.client.pictures import PictureReader
     from jobs.client.routing import Router
     from jobs.client.submit import Submitter
-    from jobs.client.uploads import Uploads
     from jobs.history.history import History
     from jobs.pictures.decoding import Decoder
     from jobs.settings import Settings
@@ -52,7 +52,7 @@ class Services(Struct, frozen=True, kw_only=True):
     files: Files
     image_configs: ImageConfigs
     engines: Engines
-    uploads: Uploads
+    kept_pictures: KeptPictures
     history: History
     decoder: Decoder
     overview: Overview

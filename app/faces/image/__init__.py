@@ -56,7 +56,7 @@ async def upload_picture(request: AnyRequest) -> Response[bytes]:
     """Keep a picture, and answer with the address under which `/api/image` takes it."""
     caller = await known_caller(request, WRITE)
     file = uploaded(await read_form(request))
-    return json_answer({"url": await services(request).uploads.keep(caller.org, file.filename, file.data)})
+    return json_answer({"url": await services(request).kept_pictures.keep(caller.org, file.filename, file.data)})
 
 
 @get("/api/history", opt={"query": _PAGE, "result": "history", "errors": "page_error"})

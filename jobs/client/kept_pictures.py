@@ -19,7 +19,7 @@ DAY_MS: Final = 86_400_000
 MAX_STEM_LENGTH: Final = 64
 
 
-class Uploads:
+class KeptPictures:
     """Keeps pictures beside those that were made, and as long. `blobs` must be open before the first call."""
 
     def __init__(self, *, expiry: BlobExpiry, blobs: BlobStore, decoder: Decoder, settings: Settings) -> None:
