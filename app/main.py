@@ -49,6 +49,7 @@ from jobs.client.pictures import PictureReader
 from jobs.client.routing import Router
 from jobs.client.submission import Preparer
 from jobs.client.submit import Submitter
+from jobs.client.uploads import Uploads
 from jobs.errors import DarkroomError, NotFound
 from jobs.history.history import open_history
 from jobs.logs import configure
@@ -112,7 +113,8 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
     outbox, endpoints = Outbox(redis, prefix), open_endpoints(redis, settings)
     expiry, links = BlobExpiry(redis, prefix, blobs), OwnLinks(blobs, settings)
     decoder = Decoder()
-    inputs = InputStager(expiry=expiry, blobs=blobs, links=links, settings=settings, decoder=decoder)
+    uploads = Uploads(redis, prefix, blobs=blobs, expiry=expiry, decoder=decoder)
+    inputs = InputStager(expiry=expiry, blobs=blobs, links=links, uploads=uploads, settings=settings, decoder=decoder)
     estimates = Estimates(
         stats=stats,
         position_of=partial(queue_position, redis, prefix),
@@ -145,6 +147,7 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
         engines=Engines(settings),
         history=history,
         kept_pictures=KeptPictures(expiry=expiry, blobs=blobs, decoder=decoder, settings=settings),
+        uploads=uploads,
         decoder=decoder,
         overview=Overview(
             store=store,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from jobs.client.pictures import PictureReader
     from jobs.client.routing import Router
     from jobs.client.submit import Submitter
+    from jobs.client.uploads import Uploads
     from jobs.history.history import History
     from jobs.pictures.decoding import Decoder
     from jobs.settings import Settings
@@ -54,6 +55,7 @@ class Services(Struct, frozen=True, kw_only=True):
     engines: Engines
     kept_pictures: KeptPictures
     history: History
+    uploads: Uploads
     decoder: Decoder
     overview: Overview
     notifier: Notifier

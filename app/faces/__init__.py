@@ -7,6 +7,7 @@ from typing import Final
 from app.faces import agents, image, openai, openwebui, progress
 from app.faces.admin import health, keys, orgs, providers
 from app.faces.jobs import batches, jobs
+from app.faces.openai import files as openai_files
 from app.faces.webhooks import deliveries
 from app.faces.webhooks import endpoints as webhooks
 
@@ -19,6 +20,7 @@ FACES: Final = (
     jobs,
     keys,
     openai,
+    openai_files,
     openwebui,
     orgs,
     progress,

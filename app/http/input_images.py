@@ -23,18 +23,23 @@ EXAMPLE_PICTURE: Final = (
 
 
 class ReferenceImage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
-    """A picture to start from: either `url` or `b64`, and what it is."""
+    """A picture to start from: either `url`, `b64` or `fileId` (an uploaded file's), and what it is.
 
-    mime_type: str
+    An uploaded file needs no `mimeType`.
+    """
+
+    mime_type: str | None = None
     url: str | None = None
     b64: Base64Text | None = None
+    file_id: str | None = None
 
 
 class Mask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
-    """What to repaint: either `url` or `b64` of a PNG of the reference's size, transparent where it is repainted."""
+    """What to repaint, transparent there: `url`, `b64` or `fileId` of a PNG of the reference's size."""
 
     url: str | None = None
     b64: Base64Text | None = None
+    file_id: str | None = None
 
 
 def reference(image: ReferenceImage, field: str) -> InputImage:
@@ -42,7 +47,9 @@ def reference(image: ReferenceImage, field: str) -> InputImage:
 
     One by address may be an answer of ours, in any format of a provider's: whose it is, is seen where it is taken.
     """
-    if image.mime_type not in (MEDIA_TYPES if image.url is None else EXTENSIONS):
+    if image.mime_type is None and image.file_id is None:
+        raise InvalidPicture("is required", field=f"{field}.mimeType", reason="missing_field")
+    if image.mime_type is not None and image.mime_type not in (MEDIA_TYPES if image.url is None else EXTENSIONS):
         raise InvalidPicture(f"must be {' or '.join(MEDIA_TYPES)}", field=f"{field}.mimeType")
     return _input_image(image, field, image.mime_type)
 
@@ -77,9 +84,11 @@ def _head(text: str | memoryview) -> bytes:
     return bytes(begin) if isinstance(begin, memoryview) else begin.encode(errors="replace")
 
 
-def _input_image(image: ReferenceImage | Mask, field: str, media_type: str) -> InputImage:
-    if (image.url is None) is (image.b64 is None):
-        raise InvalidPicture("give either url or b64", field=field)
+def _input_image(image: ReferenceImage | Mask, field: str, media_type: str | None) -> InputImage:
+    if (image.url, image.b64, image.file_id).count(None) != 2:  # noqa: PLR2004  # one of the three is given
+        raise InvalidPicture("give either url, b64 or fileId", field=field)
+    if image.file_id is not None:
+        return InputImage(field=field, file_id=image.file_id)
     if image.url is None:
         text = Base64Text("") if image.b64 is None else image.b64
         return InputImage(field=field, media_type=media_type, data=_decoded(text.content, f"{field}.b64"))

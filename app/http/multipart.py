@@ -22,6 +22,7 @@ MAX_PARTS: Final = 100
 MAX_TEXT_BYTES: Final = 256 * 1024
 """Bytes of a part that is no file."""
 MAX_NAME_LENGTH: Final = 64
+MAX_FILENAME_LENGTH: Final = 255
 _ENCODINGS: Final = frozenset({"iso-8859-1", "us-ascii", "utf-8", "windows-1252"})
 """What a text may say that it is encoded in; without a word, or in another word, it is UTF-8."""
 IN_MEMORY: Final = 64 * 1024
@@ -119,7 +120,7 @@ def _part(segment: MultipartSegment, file: SpooledTemporaryFile[bytes]) -> Part:
     data = file.read()
     name = segment.name[:MAX_NAME_LENGTH]
     if _is_file(segment) and (data or segment.filename):
-        return Part(name, None, data, segment.filename or "")
+        return Part(name, None, data, (segment.filename or "")[:MAX_FILENAME_LENGTH])
     encoding = (segment.charset or "").lower()
     try:
         text = data.decode(encoding if encoding in _ENCODINGS else "utf-8")

@@ -49,6 +49,11 @@ class BlobExpiry:
             with translate_redis_errors():
                 await self._redis.zadd(self._key, dict.fromkeys(names, at_ms))
 
+    async def keep(self, *names: str) -> None:
+        """Have blobs stay after all. Raises `ServiceUnavailable`."""
+        with translate_redis_errors():
+            await self._redis.zrem(self._key, *names)
+
     async def discard(self, *names: str) -> None:
         """Delete blobs now, or as soon as that is possible: they are queued before anything is tried.
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jobs.blobs.expiry import BlobExpiry
     from jobs.blobs.links import OwnLinks
     from jobs.blobs.store import BlobStore
+    from jobs.client.uploads import Uploads
     from jobs.pictures.decoding import Decoder
     from jobs.settings import Settings
 
@@ -38,7 +39,10 @@ _NOT_PUBLIC: Final = "is no address that we fetch from: pass a public http or ht
 
 
 class InputImage(Struct, frozen=True, kw_only=True):
-    """A picture as a caller handed it in: an address, or bytes. `field` is its place in the body."""
+    """A picture as a caller handed it in: an address, bytes, or the id of an uploaded file.
+
+    `field` is its place in the body.
+    """
 
     field: str
     media_type: str | None = None
@@ -47,14 +51,23 @@ class InputImage(Struct, frozen=True, kw_only=True):
     data: bytes | None = None
     anywhere: bool = False
     """Whether any public host may be asked for the address, over http, too: else those of the allowlist."""
+    file_id: str | None = None
 
 
 class InputStager:
     """Checks and stages input pictures. `blobs` must be open before the first call."""
 
-    def __init__(
-        self, *, expiry: BlobExpiry, blobs: BlobStore, links: OwnLinks, settings: Settings, decoder: Decoder
+    def __init__(  # noqa: PLR0913  # the composition root hands over each part by name
+        self,
+        *,
+        expiry: BlobExpiry,
+        blobs: BlobStore,
+        links: OwnLinks,
+        uploads: Uploads,
+        settings: Settings,
+        decoder: Decoder,
     ) -> None:
+        self._uploads = uploads
         self._expiry = expiry
         self._blobs = blobs
         self._links = links
@@ -84,6 +97,8 @@ class InputStager:
     ) -> CleanPicture | Source:
         if image.data is not None:
             return await decode(image)
+        if image.file_id is not None:
+            return await self._uploads.source(org, image.file_id, image.field)
         url = image.url or ""
         name = self._links.name_of(url)
         if name is not None:

@@ -97,12 +97,21 @@ class Records(Generic[R]):
             found: bytes | None = await self._redis.get(self._keys.record_named(self._kind, name))
         return None if found is None else found.decode()
 
-    async def page(self, org: str, after: str | None, limit: int) -> tuple[list[R], str | None]:
-        """The org's records below the id `after`, newest first, and the id to go on from (None at the end)."""
+    async def page(
+        self, org: str, after: str | None, limit: int, *, before: str | None = None, oldest_first: bool = False
+    ) -> tuple[list[R], str | None]:
+        """The org's records beyond the id `after`, newest first, and the id to go on from (None at the end).
+
+        `before`: where the page ends at the latest, in the same order.
+        """
+        start, stop = f"({after}" if after else "", f"({before}" if before else ""
         with translate_redis_errors():
             index = self._keys.records_of_org(self._kind, org)
-            top = f"({after}" if after else "+"
-            ids = [i.decode() for i in await self._redis.zrevrangebylex(index, top, "-", 0, limit)]
+            if oldest_first:
+                found = await self._redis.zrangebylex(index, start or "-", stop or "+", 0, limit)
+            else:
+                found = await self._redis.zrevrangebylex(index, start or "+", stop or "-", 0, limit)
+            ids = [i.decode() for i in found]
             documents = await self._redis.mget([self._keys.record(self._kind, i) for i in ids]) if ids else []
             gone = [i for i, document in zip(ids, documents, strict=True) if document is None]
             if gone:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from jobs.model.request import Target
 
 FACE: Final = "openai"
-SHAPES: Final = (("/v1/", openai_error), ("/openai/", openai_error))
+SHAPES: Final = tuple((path, openai_error) for path in ("/v1/", "/openai/", "/api/projects/", "/agents"))
 _AZURE: Final = "azure-openai"
 _IMAGES: Final = ("gpt-image-", "chatgpt-image-")
 """Models whose pictures come in base64 unless the caller says otherwise, as OpenAI has it."""

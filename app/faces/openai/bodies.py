@@ -58,7 +58,7 @@ class EditFields(Generation, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Pointed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A picture in a JSON body: an https address, or a `data:` URL."""
+    """A picture in a JSON body: an https address, a `data:` URL, or an uploaded file by its id."""
 
     image_url: Base64Text | None = None
     file_id: str | None = None
@@ -145,10 +145,10 @@ def _file(part: Part, place: str) -> InputImage:
 
 
 def _pointed(picture: Pointed, place: str) -> InputImage:
-    if picture.file_id is not None:
-        raise InvalidPicture("files by id are not known on this path: send the picture", field=f"{place}.file_id")
-    if picture.image_url is None:
-        raise InvalidPicture("give an https URL or a data: URL", field=f"{place}.image_url")
+    if picture.file_id is not None and picture.image_url is None:
+        return InputImage(field=place, file_id=picture.file_id)
+    if picture.image_url is None or picture.file_id is not None:
+        raise InvalidPicture("give either image_url (https or data:) or file_id", field=f"{place}.image_url")
     return pointed(picture.image_url, place)
 
 

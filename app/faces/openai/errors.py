@@ -49,6 +49,7 @@ _NAMES: Final[Mapping[str, str]] = {
     "safetyIdentifier": "safety_identifier",
     "referenceImages": "image",
     "referenceImage": "image",
+    "fileId": "file_id",
 }
 """Our names for what OpenAI calls otherwise."""
 _OURS: Final = re.compile(rf"\b({'|'.join(_NAMES)})\b")
