@@ -34,6 +34,7 @@ from jobs.blobs.links import OwnLinks
 from jobs.blobs.local import LocalBlobs
 from jobs.blobs.opening import blob_store
 from jobs.blobs.store import BlobMissing
+from jobs.client.agents import Agents
 from jobs.client.batches import Batches
 from jobs.client.client import Jobs
 from jobs.client.engines import Engines
@@ -148,6 +149,7 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
         history=history,
         kept_pictures=KeptPictures(expiry=expiry, blobs=blobs, decoder=decoder, settings=settings),
         uploads=uploads,
+        agents=Agents(redis, prefix),
         decoder=decoder,
         overview=Overview(
             store=store,

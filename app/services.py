@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jobs.access.keys import Keys
     from jobs.access.orgs import Orgs
     from jobs.access.rates import Rates
+    from jobs.client.agents import Agents
     from jobs.client.batches import Batches
     from jobs.client.client import Jobs
     from jobs.client.engines import Engines
@@ -56,6 +57,7 @@ class Services(Struct, frozen=True, kw_only=True):
     kept_pictures: KeptPictures
     history: History
     uploads: Uploads
+    agents: Agents
     decoder: Decoder
     overview: Overview
     notifier: Notifier

@@ -7,6 +7,7 @@ from typing import Final
 from app.faces import agents, image, openai, openwebui, progress
 from app.faces.admin import health, keys, orgs, providers
 from app.faces.jobs import batches, jobs
+from app.faces.openai import agents as foundry_agents
 from app.faces.openai import files as openai_files
 from app.faces.webhooks import deliveries
 from app.faces.webhooks import endpoints as webhooks
@@ -15,6 +16,7 @@ FACES: Final = (
     agents,
     batches,
     deliveries,
+    foundry_agents,
     health,
     image,
     jobs,

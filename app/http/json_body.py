@@ -30,12 +30,15 @@ async def read_json(
     kind: type[T],
     largest: int = MAX_BODY_BYTES,
     reshape: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+    *,
+    any_type: bool = False,
 ) -> T:
     """The body as `kind` (a Struct that forbids unknown fields). Raises `InvalidInput` naming the field.
 
-    `reshape` may move what was sent before it is read.
+    `reshape` may move what was sent before it is read. `any_type`: the content type is not asked.
     """
-    _check_headers(request)
+    if not any_type:
+        _check_headers(request)
     body = await _read(request, largest)
     if len(body) <= LONG:
         return converted(reshape(parse(body)), kind)
