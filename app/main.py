@@ -47,6 +47,7 @@ from jobs.client.kept_pictures import KeptPictures
 from jobs.client.notifier import Notifier
 from jobs.client.overview import Overview
 from jobs.client.pictures import PictureReader
+from jobs.client.responses import Responses
 from jobs.client.routing import Router
 from jobs.client.submission import Preparer
 from jobs.client.submit import Submitter
@@ -73,6 +74,8 @@ if TYPE_CHECKING:
     from redis.asyncio import ConnectionPool
 
     from jobs.blobs.store import BlobStore
+    from jobs.model.account import Accounts
+    from jobs.store.jobs import RedisJobStore
 
 
 def create_app(settings: Settings) -> Litestar:
@@ -150,16 +153,9 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
         kept_pictures=KeptPictures(expiry=expiry, blobs=blobs, decoder=decoder, settings=settings),
         uploads=uploads,
         agents=Agents(redis, prefix),
+        responses=Responses(redis, prefix),
         decoder=decoder,
-        overview=Overview(
-            store=store,
-            blobs=blobs,
-            stats=stats,
-            breaker=circuit_breaker(redis, settings),
-            troubles=Troubles(redis, prefix),
-            accounts=accounts,
-            settings=settings,
-        ),
+        overview=_overview(redis, settings, store, blobs, stats, accounts),
         notifier=notifier,
         endpoints=endpoints,
         deliveries=DeliveryLog(outbox, endpoints, poster(settings), rates),
@@ -171,6 +167,20 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
         streams=Concurrency(settings.max_streams, too_many_streams),
         waits=Concurrency(settings.max_waits, too_many_waits),
         shapes=[shape for face in FACES for shape in getattr(face, "SHAPES", ())],
+    )
+
+
+def _overview(  # noqa: PLR0913, PLR0917  # the composition root hands over each part
+    redis: Redis, settings: Settings, store: RedisJobStore, blobs: BlobStore, stats: Stats, accounts: Accounts
+) -> Overview:
+    return Overview(
+        store=store,
+        blobs=blobs,
+        stats=stats,
+        breaker=circuit_breaker(redis, settings),
+        troubles=Troubles(redis, settings.redis_prefix),
+        accounts=accounts,
+        settings=settings,
     )
 
 

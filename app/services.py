@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from jobs.client.notifier import Notifier
     from jobs.client.overview import Overview
     from jobs.client.pictures import PictureReader
+    from jobs.client.responses import Responses
     from jobs.client.routing import Router
     from jobs.client.submit import Submitter
     from jobs.client.uploads import Uploads
@@ -58,6 +59,7 @@ class Services(Struct, frozen=True, kw_only=True):
     history: History
     uploads: Uploads
     agents: Agents
+    responses: Responses
     decoder: Decoder
     overview: Overview
     notifier: Notifier

@@ -9,6 +9,7 @@ from app.faces.admin import health, keys, orgs, providers
 from app.faces.jobs import batches, jobs
 from app.faces.openai import agents as foundry_agents
 from app.faces.openai import files as openai_files
+from app.faces.openai import responses
 from app.faces.webhooks import deliveries
 from app.faces.webhooks import endpoints as webhooks
 
@@ -27,5 +28,6 @@ FACES: Final = (
     orgs,
     progress,
     providers,
+    responses,
     webhooks,
 )

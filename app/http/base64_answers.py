@@ -30,7 +30,7 @@ async def base64_answer(request: AnyRequest, job: Job, body: Sequence[Piece], he
 
     The first bytes of the first picture are read before anything is sent: that it is gone is told by the status.
     """
-    first = next(place for place, piece in enumerate(body) if isinstance(piece, Image))
+    first = next((place for place, piece in enumerate(body) if isinstance(piece, Image)), -1)
     length = sum(len(piece) if isinstance(piece, bytes) else -(-piece.bytes // 3) * 4 for piece in body)
     pieces = written(services(request).pictures, body)
     begun = [await anext(pieces) for _ in range(first + 1)]

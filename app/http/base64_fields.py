@@ -16,7 +16,7 @@ MAX_BYTES_BESIDE_PICTURES: Final = 1024 * 1024
 """Bytes of a body apart from its pictures."""
 MAX_VALUES: Final = 40_000
 """More than 500 items of a batch have with every field that there is."""
-_KEY: Final = re.compile(rb'"b64"[ \t\r\n]*:[ \t\r\n]*\Z')
+_KEY: Final = re.compile(rb'"(?:b64|result)"[ \t\r\n]*:[ \t\r\n]*\Z')
 _DATA_URL: Final = b"data:"
 _PICTURES: Final = (b"iVBORw0KGgo", b"/9j/", rb"\/9j\/", b"UklGR")
 """How the base64 of a PNG, a JPEG (which some encoders write with escapes) and a WebP begins."""
@@ -41,7 +41,7 @@ class Base64Text:
 def lift(body: bytearray) -> tuple[bytes, Mapping[str, memoryview]]:
     """The body with a name for each long picture, and what the names mean.
 
-    One is the value of a key `b64`, a `data:` URL, or what begins as the base64 of a picture does.
+    One is the value of a key `b64` or `result`, a `data:` URL, or what begins as the base64 of a picture does.
 
     A JSON parser would hold every other request up for as long as it copies tens of megabytes (it keeps the
     interpreter's lock), and would hold them three times over. What is no JSON stays none. Runs in a thread.
@@ -92,7 +92,7 @@ def _strings(body: bytearray) -> Iterator[tuple[int, int]]:
 
 
 def _holds_picture(body: bytearray, start: int) -> bool:
-    """Whether the string that begins at `start` is a `data:` URL, a picture's base64, or the value of a key `b64`."""
+    """Whether the string at `start` is a `data:` URL, a picture's base64, or the value of a key `b64` or `result`."""
     head = body[start + 1 : start + 1 + _HEAD]
     by_itself = head[: len(_DATA_URL)].lower() == _DATA_URL or head.startswith(_PICTURES)
     return by_itself or bool(_KEY.search(body[max(0, start - _BEFORE) : start]))

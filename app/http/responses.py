@@ -24,6 +24,8 @@ class Renderer(Struct, frozen=True):
 
     picture: Callable[[AnyRequest, Job, dict[str, str]], Awaitable[Response[Any]]]
     pointer: Callable[[AnyRequest, Job, dict[str, str]], Awaitable[Response[Any]]]
+    has_picture: Callable[[Job], bool] = lambda job: job.status is Status.SUCCEEDED
+    """Which ended jobs `picture` tells; the others are errors."""
 
 
 async def ended(
@@ -31,8 +33,9 @@ async def ended(
 ) -> Response[Any]:
     """A finished job as a synchronous answer: its picture, or its error with the error's own status."""
     headers = {"X-Job-Id": job.id, **(headers or {})}
-    if job.status is Status.SUCCEEDED:
-        return await (renderer or ENVELOPES).picture(request, job, headers)
+    renderer = renderer or ENVELOPES
+    if renderer.has_picture(job):
+        return await renderer.picture(request, job, headers)
     return ended_without(request, job, headers)
 
 

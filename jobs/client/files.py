@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from jobs.errors import Gone, NotFound
 from jobs.model.json import present
 from jobs.model.times import now_ms
-from jobs.pictures.sniff import EXTENSIONS
+from jobs.pictures.heads import EXTENSIONS
 from jobs.store.durations import DAY_MS, TOMB_MS
 from jobs.store.records import Records
 

@@ -7,7 +7,7 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from jobs.model.times import now_ms
-from jobs.pictures.sniff import EXTENSIONS
+from jobs.pictures.heads import EXTENSIONS
 
 if TYPE_CHECKING:
     from jobs.blobs.expiry import BlobExpiry

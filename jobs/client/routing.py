@@ -55,6 +55,15 @@ class Router:
             raise _unknown()
         return self._configured(known)[:1]
 
+    def knows(self, name: str) -> bool:
+        """Whether the name leads anywhere, configured or not."""
+        try:
+            return bool(self.targets(name))
+        except InvalidInput:
+            return False
+        except ProviderUnconfigured:
+            return True
+
     def names(self) -> tuple[Offered, ...]:
         """What can be listed: the routes, and the models that the configured providers publish."""
         found = {name: OURS for name, targets in self._routes.items() if any(map(self._is_configured, targets))}

@@ -14,7 +14,8 @@ from jobs.errors import InvalidPicture, NotFound
 from jobs.ids import new_id
 from jobs.model.request import Blob
 from jobs.model.times import now_ms
-from jobs.pictures.sniff import EXTENSIONS, sniff
+from jobs.pictures.heads import EXTENSIONS
+from jobs.pictures.sniff import sniff
 from jobs.store.records import Records
 
 if TYPE_CHECKING:

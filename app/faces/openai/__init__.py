@@ -13,7 +13,7 @@ from app.auth.caller import READ, WRITE
 from app.faces.openai.answers import b64_response, pointer, url_response
 from app.faces.openai.bodies import Edit, Generation, ImagesRequest, read_edit, read_generation
 from app.faces.openai.errors import openai_error
-from app.faces.openai.models import known_model, model_json, offered
+from app.faces.openai.models import known_model, model_json, offered, targets_of
 from app.faces.openai.streams import streamed
 from app.http.caller import known_caller, permitted_targets
 from app.http.input_images import EXAMPLE_PICTURE
@@ -24,12 +24,10 @@ from app.http.responses import Renderer
 from app.http.wait import answer_now_or_later
 from app.services import AnyRequest, services
 from jobs.client.submission import Submission
-from jobs.errors import NotFound, ServiceUnavailable
+from jobs.errors import NotFound
 
 if TYPE_CHECKING:
     from app.auth.caller import Caller
-    from jobs.client.routing import Router
-    from jobs.model.request import Target
 
 FACE: Final = "openai"
 SHAPES: Final = tuple((path, openai_error) for path in ("/v1/", "/openai/", "/api/projects/", "/agents"))
@@ -130,7 +128,7 @@ async def _writer(request: AnyRequest) -> Caller:
 
 def _asked(request: AnyRequest, caller: Caller, images_request: ImagesRequest, provider: str | None = None) -> Asked:
     first, *others = permitted_targets(
-        caller, images_request.model, _targets(services(request).router, images_request.model, provider)
+        caller, images_request.model, targets_of(services(request).router, images_request.model, provider)
     )
     submission = Submission(
         org=caller.org,
@@ -159,16 +157,6 @@ def _answer(request: AnyRequest, asked: Asked) -> Coroutine[Any, Any, Response[A
     if asked.streams:
         return streamed(request, asked.submission)
     return answer_now_or_later(request, asked.submission, asked.renderer, asked.prefer)
-
-
-def _targets(router: Router, name: str, provider: str | None) -> tuple[Target, ...]:
-    """Where the name leads; a deployment's name is a model's, too, where its provider is not configured."""
-    try:
-        return router.targets(name, provider)
-    except ServiceUnavailable:
-        if provider is None:
-            raise
-        return router.targets(name)
 
 
 handlers: Final = (

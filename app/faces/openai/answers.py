@@ -35,10 +35,11 @@ async def b64_response(request: AnyRequest, job: Job, headers: dict[str, str]) -
     return await base64_answer(request, job, body, headers)
 
 
-def around_base64(item: dict[str, Any]) -> tuple[bytes, bytes]:
-    """An object's JSON before and after the place where the base64 of a picture belongs: its `b64_json` is empty."""
-    before, _, after = msgspec.json.encode(item).partition(b'"b64_json":""')
-    return before + b'"b64_json":"', b'"' + after
+def around_base64(item: dict[str, Any], name: str = "b64_json") -> tuple[bytes, bytes]:
+    """An object's JSON before and after the place where the base64 of a picture belongs: its field `name` is empty."""
+    begin = f'"{name}":"'.encode()
+    before, _, after = msgspec.json.encode(item).partition(begin + b'"')
+    return before + begin, b'"' + after
 
 
 async def pointer(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[Any]:

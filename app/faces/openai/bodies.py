@@ -106,9 +106,9 @@ async def read_edit(request: AnyRequest, model: str | None) -> ImagesRequest:
     body = await read_json(request, Edit, reshape=_edit_reshaped)
     images_request = ImagesRequest(model=_model(body, model), fields=_checked(body))
     _check_count(body.images)
-    images = tuple(_pointed(picture, f"image[{i}]") for i, picture in enumerate(body.images))
+    images = tuple(handed_in(picture, f"image[{i}]") for i, picture in enumerate(body.images))
     return replace(
-        images_request, images=_named(images), mask=None if body.mask is None else _pointed(body.mask, "mask")
+        images_request, images=_named(images), mask=None if body.mask is None else handed_in(body.mask, "mask")
     )
 
 
@@ -140,11 +140,12 @@ def _form_edit(parts: Sequence[Part], model: str | None) -> ImagesRequest:
 
 def _file(part: Part, place: str) -> InputImage:
     if part.text is not None:
-        return _pointed(Pointed(image_url=Base64Text(part.text)), place)
+        return handed_in(Pointed(image_url=Base64Text(part.text)), place)
     return InputImage(field=place, data=part.data)
 
 
-def _pointed(picture: Pointed, place: str) -> InputImage:
+def handed_in(picture: Pointed, place: str) -> InputImage:
+    """A picture as it was handed in; `place` is its place in the body. Raises `InvalidPicture`, `PayloadTooLarge`."""
     if picture.file_id is not None and picture.image_url is None:
         return InputImage(field=place, file_id=picture.file_id)
     if picture.image_url is None or picture.file_id is not None:

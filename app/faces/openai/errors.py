@@ -54,6 +54,7 @@ _NAMES: Final[Mapping[str, str]] = {
 """Our names for what OpenAI calls otherwise."""
 _OURS: Final = re.compile(rf"\b({'|'.join(_NAMES)})\b")
 _ADDRESS: Final = re.compile(r"\b(image(?:\[\d+\])?|mask)\.url\b")
+_CONTENT: Final = re.compile(r"\b(content\[\d+\]|input_image_mask)\.url\b")
 BOUGHT: Final = 424
 """Failed Dependency (RFC 4918 section 11.4), for a job that may have been paid for: no SDK tries again after it."""
 _RETRIED: Final = frozenset({408, 409, 429})
@@ -103,5 +104,5 @@ def error_json(code: str, message: str, reason: str | None, details: Mapping[str
 
 def renamed(text: str) -> str:
     """The text with OpenAI's names for ours."""
-    told = _OURS.sub(lambda found: _NAMES[found[1]], text)
+    told = _CONTENT.sub(r"\1.image_url", _OURS.sub(lambda found: _NAMES[found[1]], text))
     return _ADDRESS.sub(r"\1", told).replace("send it as b64", "send its bytes")

@@ -9,11 +9,12 @@ from litestar import MediaType, Response
 
 from app.http.caller import permitted_targets
 from app.services import AnyRequest, services
-from jobs.errors import Forbidden
+from jobs.errors import Forbidden, ServiceUnavailable
 
 if TYPE_CHECKING:
     from app.auth.caller import Caller
     from jobs.client.routing import Router
+    from jobs.model.request import Target
 
 CREATED: Final = 0
 """Nobody knows when a model was made; the SDKs' types want a number."""
@@ -39,6 +40,16 @@ def known_model(request: AnyRequest, caller: Caller, name: str) -> dict[str, Any
     router = services(request).router
     target = permitted_targets(caller, name, router.targets(name))[0]
     return {"id": name, "object": "model", "created": CREATED, "owned_by": target.provider}
+
+
+def targets_of(router: Router, name: str, provider: str | None) -> tuple[Target, ...]:
+    """Where the name leads; a deployment's name is a model's, too, where its provider is not configured."""
+    try:
+        return router.targets(name, provider)
+    except ServiceUnavailable:
+        if provider is None:
+            raise
+        return router.targets(name)
 
 
 def _may(caller: Caller, router: Router, name: str) -> bool:

@@ -1,0 +1,146 @@
+"""OpenAI's Responses with the tool `image_generation`: each response is a job, and its id leads to it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from litestar import Response, delete, get, post
+from litestar.params import FromPath
+from msgspec.structs import replace
+
+from app.faces.openai.models import model_json
+from app.faces.openai.paths import everywhere, reader, writer
+from app.faces.openai.responses.body import read_response
+from app.faces.openai.responses.context import Asked, asked
+from app.faces.openai.responses.rendering import answered
+from app.http.job_headers import Preference
+from app.http.query import MAX_PAGE, number
+from app.http.responses import Renderer
+from app.http.wait import answer_now_or_later
+from app.services import AnyRequest, services
+from jobs.client.responses import response_id_of
+from jobs.errors import DarkroomError, InvalidInput, NotFound
+from jobs.model.job import Job, Status
+
+if TYPE_CHECKING:
+    from app.auth.caller import Caller
+    from jobs.client.responses import KeptResponse
+
+CANCEL_SECONDS: Final = 2.0
+"""How long a cancel waits for the worker that has the job."""
+_ID: Final = re.compile(r"resp_[0-9a-z]{30}")
+_LOOKS: Final = frozenset({"include", "include[]", "stream", "starting_after", "include_obfuscation"})
+_PAGING: Final = frozenset({"after", "limit", "order", "include", "include[]"})
+_PAGE: Final = 20
+
+
+@post(everywhere("/responses"), status_code=200, include_in_schema=False)
+async def create_response(request: AnyRequest) -> Response[Any]:
+    """Make a picture of the input; with `background` the answer comes at once, and the response is there to be read."""
+    caller = await writer(request)
+    body = await read_response(request)
+    found = await asked(request, caller, body)
+    prefer = Preference(0) if body.background else None
+    return await _kept_first(request, found, prefer)
+
+
+@get(everywhere("/responses/{response_id:str}"), include_in_schema=False)
+async def get_response(request: AnyRequest, response_id: FromPath[str]) -> Response[Any]:
+    """The response as it stands."""
+    caller, _ = await reader(request, _LOOKS)
+    kept, job = await _found(request, caller, response_id)
+    return await answered(request, kept, job)
+
+
+@post(everywhere("/responses/{response_id:str}/cancel"), status_code=200, include_in_schema=False)
+async def cancel_response(request: AnyRequest, response_id: FromPath[str]) -> Response[Any]:
+    """End a response that goes on in the background; one that has ended stays as it is."""
+    caller = await writer(request)
+    kept, _ = await _found(request, caller, response_id)
+    if not kept.background:
+        raise InvalidInput("only a response with background: true can be cancelled", field="response_id")
+    job = await services(request).eraser.cancel(caller.org, kept.job_id, by=caller.subject)
+    if not job.status.terminal:
+        job = await services(request).jobs.wait(caller.org, job.id, CANCEL_SECONDS)
+    return await answered(request, kept, job)
+
+
+@delete(everywhere("/responses/{response_id:str}"), status_code=200, include_in_schema=False)
+async def delete_response(request: AnyRequest, response_id: FromPath[str]) -> Response[bytes]:
+    """Forget a response with its job and its picture."""
+    caller = await writer(request)
+    kept, _ = await _found(request, caller, response_id)
+    await services(request).eraser.erase(caller.org, kept.job_id, by=caller.subject)
+    await services(request).responses.delete(caller.org, kept.id)
+    return model_json({"id": kept.id, "object": "response", "deleted": True})
+
+
+@get(everywhere("/responses/{response_id:str}/input_items"), include_in_schema=False)
+async def list_input_items(request: AnyRequest, response_id: FromPath[str]) -> Response[bytes]:
+    """What came in, the newest first unless `order=asc`."""
+    caller, query = await reader(request, _PAGING)
+    kept, _ = await _found(request, caller, response_id)
+    items = [{"id": f"{kept.id.replace('resp', 'msg', 1)}_{i}", **item} for i, item in enumerate(kept.input)]
+    if query.get("order", "desc") not in {"asc", "desc"}:
+        raise InvalidInput("must be asc or desc", field="order")
+    if query.get("order", "desc") == "desc":
+        items.reverse()
+    ids = [item["id"] for item in items]
+    start = ids.index(query["after"]) + 1 if query.get("after") in ids else 0
+    page = items[start : start + min(number(query, "limit", _PAGE), MAX_PAGE)]
+    ends = {"first_id": page[0]["id"] if page else None, "last_id": page[-1]["id"] if page else None}
+    return model_json({"object": "list", "data": page, **ends, "has_more": start + len(page) < len(items)})
+
+
+async def _found(request: AnyRequest, caller: Caller, response_id: str) -> tuple[KeptResponse, Job]:
+    """The response and its job. Raises `NotFound`, `Gone`."""
+    if not _ID.fullmatch(response_id):
+        raise NotFound("there is no such response")
+    kept = await services(request).responses.get(caller.org, response_id)
+    return kept, await services(request).jobs.get(caller.org, kept.job_id)
+
+
+async def _kept_first(request: AnyRequest, found: Asked, prefer: Preference | None) -> Response[Any]:
+    """What is said beside the job is written before it: no job of a response is without."""
+    responses, kept = services(request).responses, found.kept
+    await responses.put(kept)
+
+    async def told(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[Any]:
+        return await answered(request, await _of_job(request, kept, job), job, headers)
+
+    try:
+        return await answer_now_or_later(request, found.submission, Renderer(told, told, _is_told), prefer)
+    except DarkroomError:
+        await _forget_unborn(request, kept)
+        raise
+
+
+async def _of_job(request: AnyRequest, kept: KeptResponse, job: Job) -> KeptResponse:
+    """The response of a job, which may be an earlier one: its key was known, or nobody had its result."""
+    responses = services(request).responses
+    if job.id == kept.job_id:
+        return kept
+    await responses.delete(kept.org, kept.id)
+    earlier = await responses.of_job(kept.org, job.id)
+    if earlier is None:
+        earlier = replace(kept, id=response_id_of(job.id))
+        await responses.put(earlier)
+    return earlier
+
+
+async def _forget_unborn(request: AnyRequest, kept: KeptResponse) -> None:
+    """What was refused has no job, and no response."""
+    try:
+        await services(request).jobs.get(kept.org, kept.job_id)
+    except NotFound:
+        await services(request).responses.delete(kept.org, kept.id)
+
+
+def _is_told(job: Job) -> bool:
+    """Whether a job's end is a response; any other end of a wait is an error by its status."""
+    refused = job.failure is not None and job.failure.reason == "content_policy"
+    return job.status is Status.SUCCEEDED or refused
+
+
+handlers: Final = (create_response, get_response, cancel_response, delete_response, list_input_items)
