@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Response, delete, get, post
 from litestar.params import FromPath
-from msgspec.structs import replace
 
 from app.faces.openai.models import model_json
 from app.faces.openai.paths import everywhere, reader, writer
 from app.faces.openai.responses.body import read_response
 from app.faces.openai.responses.context import Asked, asked
+from app.faces.openai.responses.keeping import kept_first, of_job
 from app.faces.openai.responses.rendering import answered
+from app.faces.openai.responses.streams import follow, streamed
 from app.http.job_headers import Preference
 from app.http.query import MAX_PAGE, number
 from app.http.responses import Renderer
+from app.http.sse import open_stream
 from app.http.wait import answer_now_or_later
 from app.services import AnyRequest, services
-from jobs.client.responses import response_id_of
-from jobs.errors import DarkroomError, InvalidInput, NotFound
+from jobs.errors import InvalidInput, NotFound
 from jobs.model.job import Job, Status
 
 if TYPE_CHECKING:
@@ -37,20 +38,22 @@ _PAGE: Final = 20
 
 @post(everywhere("/responses"), status_code=200, include_in_schema=False)
 async def create_response(request: AnyRequest) -> Response[Any]:
-    """Make a picture of the input; with `background` the answer comes at once, and the response is there to be read."""
+    """Make a picture of the input; with `stream` as events, with `background` to be read later."""
     caller = await writer(request)
     body = await read_response(request)
     found = await asked(request, caller, body)
-    prefer = Preference(0) if body.background else None
-    return await _kept_first(request, found, prefer)
+    return await (streamed if body.stream else _answered_or_later)(request, found)
 
 
 @get(everywhere("/responses/{response_id:str}"), include_in_schema=False)
 async def get_response(request: AnyRequest, response_id: FromPath[str]) -> Response[Any]:
-    """The response as it stands."""
-    caller, _ = await reader(request, _LOOKS)
+    """The response as it stands; with `stream=true` its events, those after `starting_after`."""
+    caller, query = await reader(request, _LOOKS)
     kept, job = await _found(request, caller, response_id)
-    return await answered(request, kept, job)
+    if query.get("stream", "false") != "true":
+        return await answered(request, kept, job)
+    after = number(query, "starting_after", -1, 0)
+    return follow(request, kept, job, open_stream(request, caller.org, caller.subject), after=after)
 
 
 @post(everywhere("/responses/{response_id:str}/cancel"), status_code=200, include_in_schema=False)
@@ -101,40 +104,13 @@ async def _found(request: AnyRequest, caller: Caller, response_id: str) -> tuple
     return kept, await services(request).jobs.get(caller.org, kept.job_id)
 
 
-async def _kept_first(request: AnyRequest, found: Asked, prefer: Preference | None) -> Response[Any]:
-    """What is said beside the job is written before it: no job of a response is without."""
-    responses, kept = services(request).responses, found.kept
-    await responses.put(kept)
-
+async def _answered_or_later(request: AnyRequest, found: Asked) -> Response[Any]:
     async def told(request: AnyRequest, job: Job, headers: dict[str, str]) -> Response[Any]:
-        return await answered(request, await _of_job(request, kept, job), job, headers)
+        return await answered(request, await of_job(request, found.kept, job), job, headers)
 
-    try:
+    prefer = Preference(0) if found.kept.background else None
+    async with kept_first(request, found.kept):
         return await answer_now_or_later(request, found.submission, Renderer(told, told, _is_told), prefer)
-    except DarkroomError:
-        await _forget_unborn(request, kept)
-        raise
-
-
-async def _of_job(request: AnyRequest, kept: KeptResponse, job: Job) -> KeptResponse:
-    """The response of a job, which may be an earlier one: its key was known, or nobody had its result."""
-    responses = services(request).responses
-    if job.id == kept.job_id:
-        return kept
-    await responses.delete(kept.org, kept.id)
-    earlier = await responses.of_job(kept.org, job.id)
-    if earlier is None:
-        earlier = replace(kept, id=response_id_of(job.id))
-        await responses.put(earlier)
-    return earlier
-
-
-async def _forget_unborn(request: AnyRequest, kept: KeptResponse) -> None:
-    """What was refused has no job, and no response."""
-    try:
-        await services(request).jobs.get(kept.org, kept.job_id)
-    except NotFound:
-        await services(request).responses.delete(kept.org, kept.id)
 
 
 def _is_told(job: Job) -> bool:
