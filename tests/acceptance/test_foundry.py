@@ -1,5 +1,7 @@
 """Foundry's agents with Microsoft's own client, unchanged, in two of its generations."""
 
+import base64
+import hashlib
 import json
 import subprocess
 from pathlib import Path
@@ -20,7 +22,7 @@ def walk(request, gateway):
         pytest.skip(f"the packages of tests/clients/{request.param} are not installed: `scripts/test` does it")
     told = {"url": gateway.url, "token": token(f"walkers-{request.param}"), "stranger": token("strangers")}
     command = [str(python), str(CLIENTS / "foundry" / "walk.py")]
-    done = subprocess.run(command, input=json.dumps(told), text=True, capture_output=True, check=False, timeout=110)
+    done = subprocess.run(command, input=json.dumps(told), text=True, capture_output=True, check=False, timeout=150)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
 
@@ -54,6 +56,18 @@ def test_refusals_are_the_clients_own_errors(walk):
         "stranger": 404,
     }
     assert walk["deleted"]["status"] == 404
+
+
+def test_a_version_is_run_by_the_client_that_made_it(walk, shared_simulator):
+    name = walk["made"][0][1]
+    calls = {call["prompt"]: call for call in shared_simulator.bench.calls(name)}
+
+    for text, pictures in zip(("a fox", "a cat"), walk["pictures"], strict=True):
+        call = calls[f"Version 1\n\n{name}: {text}"]
+        assert [hashlib.sha256(base64.b64decode(result)).hexdigest() for result in pictures] == call["pictures"]
+        assert call["model"] == "gpt-image-1"
+        assert call["fields"]["quality"] == "low"
+    assert len(calls) == 2
 
 
 def test_the_documented_call_works_as_printed(gateway):

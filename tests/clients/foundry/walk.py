@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 
 import azure.ai.projects
 from azure.ai.projects import AIProjectClient
@@ -72,6 +73,20 @@ def versions(asking):
     return {**found, "again": again.version}
 
 
+def run(asking):
+    """A version by its name and number, waited for and in the background, through the client that comes with it."""
+    said = {"name": NAME, "type": "agent_reference", "version": "1"}
+    key = "agent" if azure.ai.projects.__version__.startswith("2.0") else "agent_reference"
+    told = {"extra_headers": {"x-ms-oai-image-generation-deployment": "gpt-image-1"}, "extra_body": {key: said}}
+    with asking.get_openai_client(max_retries=0) as client:
+        made = client.responses.create(input=f"{NAME}: a fox", **told)
+        begun = client.responses.create(input=f"{NAME}: a cat", background=True, **told)
+        while begun.status in {"queued", "in_progress"}:
+            time.sleep(0.2)
+            begun = client.responses.retrieve(begun.id)
+    return [[item.result for item in r.output if item.type == "image_generation_call"] for r in (made, begun)]
+
+
 def main():
     found = {"version": azure.ai.projects.__version__}
     with client() as asking:
@@ -84,6 +99,7 @@ def main():
             "auth": error(ClientAuthenticationError, lambda: client("wrong").agents.get(agent_name=NAME)),
             "stranger": error(ResourceNotFoundError, lambda: client(TOLD["stranger"]).agents.get(agent_name=NAME)),
         }
+        found["pictures"] = run(asking)
         asking.agents.delete(agent_name=NAME)
         found["deleted"] = error(ResourceNotFoundError, lambda: asking.agents.get(agent_name=NAME))
     json.dump(found, sys.stdout)
