@@ -119,12 +119,8 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
     decoder = Decoder()
     uploads = Uploads(redis, prefix, blobs=blobs, expiry=expiry, decoder=decoder)
     inputs = InputStager(expiry=expiry, blobs=blobs, links=links, uploads=uploads, settings=settings, decoder=decoder)
-    estimates = Estimates(
-        stats=stats,
-        position_of=partial(queue_position, redis, prefix),
-        catalog=catalog,
-        accounts=accounts,
-    )
+    position_of = partial(queue_position, redis, prefix)
+    estimates = Estimates(stats=stats, position_of=position_of, catalog=catalog, accounts=accounts)
     store = job_store(redis, settings, outbox_rows(endpoints.enabled, blobs.link), accounts)
     jobs = Jobs(store=store, notifier=notifier, outbox=outbox)
     submitter = Submitter(

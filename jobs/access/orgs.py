@@ -9,7 +9,8 @@ from msgspec import UNSET, Struct, UnsetType, to_builtins
 from jobs.errors import InvalidInput
 from jobs.model.times import moment, now_ms
 from jobs.redis.connection import translate_redis_errors
-from jobs.redis.keys import Keys, LimitField, UseField
+from jobs.redis.fields import LimitField, UseField
+from jobs.redis.keys import Keys
 from jobs.redis.scripts import Scripts
 
 if TYPE_CHECKING:

@@ -6,17 +6,8 @@ import inspect
 from enum import StrEnum
 from typing import Final
 
-from jobs.redis.keys import (
-    ELSEWHERE,
-    BreakerField,
-    DeliveryField,
-    JobField,
-    Keys,
-    LimitField,
-    PaceField,
-    RoomNeed,
-    UseField,
-)
+from jobs.redis.fields import BreakerField, DeliveryField, JobField, LimitField, PaceField, RoomNeed, UseField
+from jobs.redis.keys import ELSEWHERE, Keys
 
 
 def lua(script: str) -> str:

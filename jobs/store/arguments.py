@@ -13,7 +13,7 @@ from jobs.model.job import Job, Status
 from jobs.model.json import present
 from jobs.model.moves import Changed, record_ms
 from jobs.model.times import moment
-from jobs.redis.keys import RoomNeed
+from jobs.redis.fields import RoomNeed
 from jobs.store.documents import SCHEMA
 from jobs.store.durations import (
     ADOPT_MS,

@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from jobs.model.times import now_ms
 from jobs.redis.connection import translate_redis_errors
-from jobs.redis.keys import BreakerField, Keys, PaceField
+from jobs.redis.fields import BreakerField, PaceField
+from jobs.redis.keys import Keys
 from jobs.redis.scripts import Scripts
 from jobs.store.arguments import Arguments
 

@@ -14,7 +14,8 @@ from jobs.model.moves import Changed
 from jobs.model.times import moment, now_ms
 from jobs.queue import TURN_DOCUMENT
 from jobs.redis.connection import translate_redis_errors
-from jobs.redis.keys import JobField, Keys
+from jobs.redis.fields import JobField
+from jobs.redis.keys import Keys
 from jobs.redis.scripts import Scripts
 from jobs.store import arguments
 from jobs.store.arguments import Arguments, OutboxRow

@@ -12,7 +12,8 @@ from jobs.model.account import Account, limit_of
 from jobs.model.job import Job
 from jobs.model.times import now_ms
 from jobs.redis.connection import translate_redis_errors
-from jobs.redis.keys import BreakerField, JobField, Keys, LimitField, PaceField, lane
+from jobs.redis.fields import BreakerField, JobField, LimitField, PaceField
+from jobs.redis.keys import Keys, lane
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

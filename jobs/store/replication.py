@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from jobs.outage import Outage
 from jobs.redis.connection import translate_redis_errors
-from jobs.redis.keys import JobField, Keys
+from jobs.redis.fields import JobField
+from jobs.redis.keys import Keys
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

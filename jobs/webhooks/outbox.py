@@ -14,7 +14,8 @@ from jobs.model.job import Event, Job
 from jobs.model.json import present
 from jobs.model.times import now_ms
 from jobs.redis.connection import translate_redis_errors
-from jobs.redis.keys import DeliveryField, Keys
+from jobs.redis.fields import DeliveryField
+from jobs.redis.keys import Keys
 from jobs.redis.scripts import Scripts
 from jobs.store.arguments import OutboxRow
 from jobs.store.breaker import Verdict

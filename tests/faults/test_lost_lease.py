@@ -2,7 +2,8 @@
 
 import redis
 
-from jobs.redis.keys import JobField, Keys
+from jobs.redis.fields import JobField
+from jobs.redis.keys import Keys
 from tests.neighbours import wait_until
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis

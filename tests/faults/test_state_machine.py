@@ -35,7 +35,8 @@ from jobs.model.moves import Changed, MoveRefused
 from jobs.model.picture import Image
 from jobs.model.request import Fallback, Target
 from jobs.model.times import now_ms
-from jobs.redis.keys import LimitField, lane
+from jobs.redis.fields import LimitField
+from jobs.redis.keys import lane
 from jobs.store.claims import Claim, Claims
 from jobs.store.jobs import RedisJobStore
 from jobs.store.outcomes import Created, Fenced, Full, Key, Known, Stale

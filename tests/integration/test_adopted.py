@@ -5,7 +5,8 @@ import pytest
 from jobs.model import moves
 from jobs.model.job import Failure
 from jobs.model.times import now_ms
-from jobs.redis.keys import JobField, Keys
+from jobs.redis.fields import JobField
+from jobs.redis.keys import Keys
 from jobs.store.outcomes import Adopted, Created
 from tests.jobs import new_job
 

@@ -21,7 +21,8 @@ from jobs.model.times import now_ms
 from jobs.pictures.convert import converted
 from jobs.pictures.decoding import Decoder
 from jobs.pictures.names import stem_of
-from jobs.redis.keys import JobField, Keys
+from jobs.redis.fields import JobField
+from jobs.redis.keys import Keys
 from jobs.store.jobs import RedisJobStore
 from jobs.worker import results
 from jobs.worker.lease import LeasedJob

@@ -9,7 +9,8 @@ from jobs.ids import new_id
 from jobs.model import moves
 from jobs.model.request import Fallback, Target
 from jobs.model.times import now_ms
-from jobs.redis.keys import Keys, LimitField
+from jobs.redis.fields import LimitField
+from jobs.redis.keys import Keys
 from jobs.store.breaker import Breaker
 from tests.jobs import claims_of, lose_worker, new_job
 

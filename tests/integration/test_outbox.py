@@ -11,7 +11,8 @@ from jobs.model.job import Event, Webhook
 from jobs.model.moves import Changed
 from jobs.model.times import now_ms
 from jobs.outside.address import Policy
-from jobs.redis.keys import BreakerField, Keys
+from jobs.redis.fields import BreakerField
+from jobs.redis.keys import Keys
 from jobs.store.jobs import RedisJobStore
 from jobs.webhooks.delivery import DeliveryAttempt, after_attempt, dead, deliveries
 from jobs.webhooks.enabled_cache import FRESH_SECONDS

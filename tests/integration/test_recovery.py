@@ -23,7 +23,8 @@ from jobs.model.times import now_ms
 from jobs.pictures.decoding import Decoder
 from jobs.pictures.sniff import measure
 from jobs.providers.base import Answered
-from jobs.redis.keys import BreakerField, Keys
+from jobs.redis.fields import BreakerField
+from jobs.redis.keys import Keys
 from jobs.store.breaker import Breaker
 from jobs.store.claims import Claims
 from jobs.store.jobs import RedisJobStore

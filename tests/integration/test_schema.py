@@ -4,7 +4,8 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from jobs.redis.keys import JobField, Keys
+from jobs.redis.fields import JobField
+from jobs.redis.keys import Keys
 from jobs.store.documents import SCHEMA, SchemaUnknown
 from jobs.store.jobs import RedisJobStore
 from tests.jobs import claims_of, new_job

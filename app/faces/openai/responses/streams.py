@@ -13,11 +13,12 @@ from litestar import Response
 from litestar.response import Stream
 from msgspec.structs import replace
 
-from app.faces.openai.answers import around_base64, written
+from app.faces.openai.answers import around_base64
 from app.faces.openai.errors import error_json
 from app.faces.openai.responses.items import call_id, call_json, message_id, message_json, message_text
 from app.faces.openai.responses.keeping import kept_first, of_job
 from app.faces.openai.responses.rendering import response_json
+from app.http.base64_answers import written
 from app.http.problems import remember_job
 from app.http.sse import MEDIA_TYPE, PING_SECONDS, OpenStream, open_stream
 from app.http.wait import replay_headers
