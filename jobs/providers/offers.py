@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from jobs.catalog.opening import catalog_of
-from jobs.providers import PROVIDERS
+from jobs.providers import missing
 from jobs.providers.comfyui.workflow import Workflow, named
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _FIELDS: Final = {
 def offered(settings: Settings) -> Catalog:
     """The catalog, with each workflow as a model that takes what its nodes take. Raises `ConfigurationError`."""
     catalog = catalog_of(settings)
-    if PROVIDERS[_COMFYUI].missing(settings) is not None:
+    if missing(_COMFYUI, settings) is not None or _COMFYUI not in catalog.providers:
         return catalog
     rows = (row for family in catalog.families if _COMFYUI in family.providers for row in family.match)
     told = set(rows)  # a row of the operator's own says more than a workflow does
