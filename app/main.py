@@ -139,6 +139,7 @@ def make_services(settings: Settings, pool: ConnectionPool, blobs: BlobStore) ->
         submitter=submitter,
         eraser=eraser,
         batches=Batches(redis, prefix, jobs=jobs, submitter=submitter, eraser=eraser),
+        catalog=catalog,
         router=Router(catalog, settings),
         estimates=estimates,
         pictures=PictureReader(blobs, links),

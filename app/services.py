@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jobs.access.keys import Keys
     from jobs.access.orgs import Orgs
     from jobs.access.rates import Rates
+    from jobs.catalog.families import Catalog
     from jobs.client.agents import Agents
     from jobs.client.batches import Batches
     from jobs.client.client import Jobs
@@ -49,6 +50,7 @@ class Services(Struct, frozen=True, kw_only=True):
     submitter: Submitter
     eraser: Eraser
     batches: Batches
+    catalog: Catalog
     router: Router
     estimates: Estimates
     pictures: PictureReader

@@ -43,7 +43,9 @@ class Engines:
         self._networks = settings.image_ref_allowed_networks
 
     async def models(self, engine: str) -> list[EngineModel]:
-        """The checkpoints of the deployment's own server. Raises `ServiceUnavailable`."""
+        """The checkpoints of the deployment's own server; none where it has none. Raises `ServiceUnavailable`."""
+        if not self._own[engine]:
+            return []
         try:
             found = await self._ask(engine, self._own[engine], self._keys[engine])
         except OutsideError as error:

@@ -106,6 +106,16 @@ def test_a_face_that_knows_only_models_finds_a_workflow_by_its_name(client, shar
     assert graph_of(shared_simulator, "named fox")["6"]["inputs"]["filename_prefix"] == "sketch"
 
 
+def test_open_webui_has_a_workflow_among_its_models_and_sends_it_only_what_was_asked_for(client):
+    models = [model["id"] for model in client.get("/api/v1/images/models").json()]
+
+    answer = client.post("/api/v1/images/generations", json={"model": "sketch-1", "prompt": "A fox of Open WebUI's"})
+
+    assert {"sketch-1", "invert"} <= set(models)
+    assert answer.status_code == 200, answer.text
+    assert "warnings" not in answer.json()[0]
+
+
 def test_a_workflow_takes_pictures_where_a_node_takes_them_and_nowhere_else(client):
     source = {"b64": b64(png((64, 48))), "mimeType": "image/png"}
     picture = {"referenceImage": source, "prompt": "Turn it round"}

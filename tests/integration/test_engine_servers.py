@@ -91,6 +91,11 @@ async def test_a_key_that_no_header_can_hold_is_refused(key):
     assert own.asked == []
 
 
+@pytest.mark.parametrize("engine", ["comfyui", "automatic1111"])
+async def test_where_there_is_no_server_there_are_no_models(engine):
+    assert await engines("").models(engine) == []
+
+
 async def test_a_private_address_is_asked_for_nothing():
     async with running_far_end(response(200, {})) as other:
         with pytest.raises(InvalidInput):

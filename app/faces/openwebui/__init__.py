@@ -26,7 +26,6 @@ from app.http.responses import ended
 from app.http.sse import open_stream, stream, wants_stream
 from app.http.wait import answer_now_or_later
 from app.services import AnyRequest, services
-from jobs.catalog.families import Catalog
 from jobs.client.files import ChatLink
 from jobs.client.inputs import InputImage
 from jobs.client.submission import Submission
@@ -104,7 +103,7 @@ async def _generation(request: AnyRequest) -> Asked:
     form = await read_generation(request)
     chosen = engine(config, config.image_generation_engine)
     found = await targets(request, user.caller, chosen, form.model, config.image_generation_model)
-    asked = generation_request(form, found[0], config, _catalog(request))
+    asked = generation_request(form, found[0], config, services(request).catalog)
     return Asked(_submission(request, user, asked, found, form), chat_link(form.metadata))
 
 
@@ -115,7 +114,7 @@ async def _edit(request: AnyRequest) -> Asked:
     form = await read_edit(request)
     own = config.image_edit_model or ("" if config.image_edit_engine else config.image_generation_model)
     found = await targets(request, user.caller, engine(config, config.edit_engine), form.model, own)
-    asked = edit_request(form, found[0], config, _catalog(request))
+    asked = edit_request(form, found[0], config, services(request).catalog)
     images = tuple([await _input_image(request, user, image, f"image[{i}]") for i, image in enumerate(form.image)])
     submission = replace(_submission(request, user, asked, found, form), images=images)
     return Asked(submission, chat_link(form.metadata))
@@ -172,10 +171,6 @@ async def _streamed(request: AnyRequest, submission: Submission) -> Response[Any
     opened = open_stream(request, submission.org, submission.subject)
     job = (await services(request).submitter.submit(submission)).job
     return await stream(request, job, opened, {"Location": f"{JOBS}/{job.id}", "X-Job-Id": job.id})
-
-
-def _catalog(request: AnyRequest) -> Catalog:
-    return Catalog.load(services(request).settings.models_file)
 
 
 handlers: Final = (

@@ -13,7 +13,7 @@ from jobs.errors import InvalidInput
 from jobs.model.request import ImageRequest, Target
 
 if TYPE_CHECKING:
-    from jobs.catalog.families import Catalog
+    from jobs.catalog.families import Catalog, Family
 
 FACE: Final = "openwebui"
 
@@ -21,20 +21,17 @@ FACE: Final = "openwebui"
 def generation_request(form: Generation, target: Target, config: ImagesConfig, catalog: Catalog) -> ImageRequest:
     """A picture of words. What the form leaves open is as the configuration has it, where the model takes that."""
     family = catalog.family(target.provider, target.model)
-    request = _request(form, target, config, n=form.n)
-    return _fitted(
-        request,
-        catalog,
-        size=form.size or config.image_size,
-        asked=form.size,
-        steps=form.steps or (config.image_steps if "steps" not in family.ignored else None) or None,
-    )
+    steps = form.steps or (None if "steps" in family.ignored else config.image_steps or None)
+    request = _request(form, target, config, n=form.n, size=form.size, steps=steps)
+    return request if form.size else _sized(request, config.image_size, family)
 
 
 def edit_request(form: Edit, target: Target, config: ImagesConfig, catalog: Catalog) -> ImageRequest:
     """A picture of pictures, which are not in the request yet."""
-    request = _request(form, target, config, n=form.n or 1, background=form.background)
-    return _fitted(request, catalog, size=form.size or config.image_edit_size, asked=form.size, steps=None)
+    request = _request(form, target, config, n=form.n or 1, size=form.size, background=form.background)
+    if form.size:
+        return request
+    return _sized(request, config.image_edit_size, catalog.family(target.provider, target.model))
 
 
 def _request(form: Generation | Edit, target: Target, config: ImagesConfig, **more: Any) -> ImageRequest:
@@ -59,15 +56,13 @@ def _options(provider: str, config: ImagesConfig) -> dict[str, dict[str, Any]]:
     return {provider: found} if found else {}
 
 
-def _fitted(
-    request: ImageRequest, catalog: Catalog, *, size: str, asked: str | None, steps: int | None
-) -> ImageRequest:
-    """With its size: one that nobody asked for, and that the model does not take, is left to the model."""
-    sized = replace(request, size=size or None, steps=steps)
-    if asked:
-        return sized
+def _sized(request: ImageRequest, size: str, family: Family) -> ImageRequest:
+    """In the configuration's size; one that the model does not take is left to the model."""
+    if not size or "size" in family.ignored:
+        return request
+    sized = replace(request, size=size)
     try:
-        with_size(sized, catalog.family(request.provider, request.model), FACE)
+        with_size(sized, family, FACE)
     except InvalidInput:
-        return replace(sized, size=None)
+        return request
     return sized

@@ -10,7 +10,7 @@ from msgspec import Struct
 from app.faces.openwebui.images_config import ImagesConfig
 from app.http.caller import permitted_targets
 from app.services import AnyRequest, services
-from jobs.catalog.families import MODEL_NAME, Catalog
+from jobs.catalog.families import MODEL_NAME
 from jobs.client.engines import ENGINES as SERVERS
 from jobs.client.routing import OURS
 from jobs.errors import Forbidden, InvalidInput, ProviderUnconfigured, ServiceUnavailable
@@ -72,8 +72,8 @@ async def models(request: AnyRequest, caller: Caller, chosen: Engine) -> list[Mo
 def _listed(request: AnyRequest, caller: Caller, chosen: Engine) -> list[Model]:
     """Names of the deployment's own, then those of the catalog in its order."""
     router = services(request).router
-    catalog = Catalog.load(services(request).settings.models_file)
-    order = list(dict.fromkeys(name for family in catalog.families for name in family.names))
+    families = services(request).catalog.families
+    order = list(dict.fromkeys(name for family in families for name in family.names))
     names = [offered.id for offered in router.names() if offered.owned_by in {OURS, *chosen.providers}]
     names.sort(key=lambda name: order.index(name) if name in order else -1)
     return [Model(name, name) for name in names if _may(caller, router, chosen, name)]
