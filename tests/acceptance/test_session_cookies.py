@@ -2,11 +2,14 @@
 
 import pytest
 
+from app.http.input_images import EXAMPLE_PICTURE
 from tests.acceptance.conftest import JOBS, MUG
 from tests.neighbours.front_end import SECRET, header, running_front_end
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis
 
+IMAGE = "/api/image"
+NO_KEY = "GEMINI_API_KEY not configured. Please add GEMINI_API_KEY to your .env.local file"
 DRY = f"{JOBS}?dryRun=true"
 FRONT_END = "https://app.example.com"
 
@@ -19,7 +22,7 @@ def front_end():
 
 @pytest.fixture(scope="module")
 def gateway(shared_simulator):
-    settings = {"AUTH_SECRET": SECRET, "NEXTAUTH_URL": FRONT_END}
+    settings = {"AUTH_SECRET": SECRET, "NEXTAUTH_URL": FRONT_END, "GOOGLE_API_KEY": ""}
     with running_redis() as redis, running_gateway(redis.url, shared_simulator, workers=0, **settings) as running:
         yield running
 
@@ -71,3 +74,12 @@ def test_a_token_may_be_sent_from_any_page(gateway):
 def test_a_session_may_neither_manage_keys_nor_name_another_org(browser):
     assert browser.get("/api/v1/keys").status_code == 403
     assert browser.get(JOBS, headers={"X-Org-ID": "acme"}).status_code == 403
+
+
+def test_without_a_key_the_image_face_says_so_after_all_else(browser):
+    bodies = [{}, {"images": [EXAMPLE_PICTURE]}, {"images": [EXAMPLE_PICTURE], "prompt": "A fox"}]
+
+    told = [browser.post(IMAGE, json=body) for body in bodies]
+
+    assert [answer.status_code for answer in told] == [400, 400, 500]
+    assert [answer.json()["error"] for answer in told] == ["No images provided", "No prompt provided", NO_KEY]
