@@ -12,6 +12,7 @@ from litestar import Litestar, MediaType, Response, get
 from litestar.params import FromPath
 from litestar.routes import HTTPRoute
 
+from app.auth.session_cookies import AUTHJS_5, NEXTAUTH_4
 from app.docs.schemas import SCHEMAS
 from app.http.base64_fields import Base64Text
 from app.http.problems import NOTHING_HERE, STATUS
@@ -211,5 +212,6 @@ _CREDENTIALS: Final = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "apiKey": {"type": "apiKey", "in": "header", "name": "api-key"},
     "xApiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+    "session": {"type": "apiKey", "in": "cookie", "name": AUTHJS_5, "description": f"or `{NEXTAUTH_4}` of NextAuth 4"},
 }
 handlers: Final = (openapi, docs, docs_file)
