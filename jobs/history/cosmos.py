@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jobs.history.generation import Generation
 
 SECONDS: Final = 10.0
-"""What one request may take, connecting and the SDK's own retries included."""
+"""What one request may take, connecting included."""
 FIELDS: Final = ("id", "userId", "prompt", "inputImages", "outputImageUrl", "createdAt")
 _QUERY: Final = f"SELECT {', '.join(f'c.{name}' for name in FIELDS)} FROM c WHERE c.userId = @user"  # noqa: S608  # names of ours
 _ORDER: Final = " ORDER BY c.id DESC"
@@ -96,7 +96,12 @@ class CosmosHistory:
         async with self._opening:
             if self._client is None:
                 plain = self._endpoint.startswith("http:")  # an emulator: it names itself by https
-                client = CosmosClient(self._endpoint, self._key, enable_endpoint_discovery=not plain)
+                client = CosmosClient(
+                    self._endpoint,
+                    self._key,
+                    enable_endpoint_discovery=not plain,
+                    retry_total=0,  # the outbox tries again
+                )
                 try:
                     await client.__aenter__()  # it lives longer than any block
                 except BaseException:
