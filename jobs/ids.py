@@ -21,6 +21,11 @@ def new_id(kind: str) -> str:
     return f"{kind}_{_spell(clock.now_ms(), 10)}{CELL}{_spell(secrets.randbits(95), 19)}"
 
 
+def twin(own_id: str, kind: str) -> str:
+    """The id of another kind for the same thing: they differ in nothing else."""
+    return f"{kind}_{own_id.partition('_')[2]}"
+
+
 def made_ms(own_id: str) -> int:
     """When the thing of an id of ours was made, in Unix milliseconds."""
     number = 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from jobs.errors import NotFound
-from jobs.ids import new_id
+from jobs.ids import new_id, twin
 from jobs.store.durations import DAY_MS
 from jobs.store.records import Records
 
@@ -46,7 +46,7 @@ class KeptResponse(Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def job_id(self) -> str:
         """The id of the job that makes its picture."""
-        return f"job_{suffix(self.id)}"
+        return twin(self.id, "job")
 
 
 class Responses:
@@ -83,9 +83,4 @@ def new_response_id() -> str:
 
 def response_id_of(job_id: str) -> str:
     """The id of the response whose job it is."""
-    return f"resp_{suffix(job_id)}"
-
-
-def suffix(own_id: str) -> str:
-    """What the ids of a job, its response and the items of that have in common."""
-    return own_id.partition("_")[2]
+    return twin(job_id, "resp")

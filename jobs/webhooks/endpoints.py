@@ -22,6 +22,7 @@ from jobs.webhooks.delivery import ENDINGS, EVENTS, TROUBLE, DeliveryAttempt, de
 from jobs.webhooks.enabled_cache import EnabledCache
 from jobs.webhooks.endpoint import SECRETS, Endpoint, Secret, Watcher, new_secret
 from jobs.webhooks.outbox import Outbox
+from jobs.webhooks.responses import RESPONSE_EVENTS
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -229,7 +230,7 @@ class Endpoints:
 
     def _checked(self, endpoint: Endpoint, secret: str | None = None) -> Endpoint:
         asked = Webhook(url=endpoint.url, events=endpoint.events, include=endpoint.include, secret=secret)
-        webhook = wanted(asked, place="", events=(*EVENTS, TROUBLE))
+        webhook = wanted(asked, place="", events=(*EVENTS, *RESPONSE_EVENTS, TROUBLE))
         try:
             check(parse(endpoint.url), self._policy)
         except OutsideError:

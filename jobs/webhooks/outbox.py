@@ -22,6 +22,7 @@ from jobs.store.breaker import Verdict
 from jobs.store.durations import DELIVERY_MS
 from jobs.store.packing import squeeze, unsqueeze
 from jobs.webhooks.delivery import HISTORY, Delivery, DeliveryState, deliveries, once_more, to_history
+from jobs.webhooks.responses import response_deliveries
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -143,7 +144,8 @@ def outbox_rows(endpoints: EndpointsOf, link: LinkOf | None = None) -> OutboxRow
     """
 
     async def rows(job: Job, event: Event) -> list[OutboxRow]:
-        made = deliveries(job, event, await endpoints(job.org))
+        told = await endpoints(job.org)
+        made = (*deliveries(job, event, told), *response_deliveries(job, event, told))
         document = None if link is None else generation(job, event, link)
         if document is not None:
             made = (*made, to_history(job, event, document))

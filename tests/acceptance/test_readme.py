@@ -33,6 +33,13 @@ def test_the_walk_with_openais_client_makes_edits_and_streams(gateway, tmp_path)
     assert events[-1] == "image_generation.completed"
 
 
+def test_the_walk_with_responses_edits_in_the_background_and_streams(gateway, tmp_path):
+    head, *_, last = pasted("responses.create", gateway, tmp_path).splitlines()
+
+    assert head.startswith("b'PNG'")
+    assert last == "response.completed"
+
+
 def test_the_walk_with_our_own_client_keeps_its_picture(gateway, tmp_path, shared_simulator):
     before = len(shared_simulator.bench.calls())
 

@@ -19,12 +19,14 @@ from app.http.job_headers import client_reference, idempotency_key, options_from
 from app.http.problems import request_id
 from app.services import AnyRequest, services
 from jobs.client.inputs import InputImage
-from jobs.client.responses import KeptResponse, new_response_id, suffix
+from jobs.client.responses import KeptResponse, new_response_id
 from jobs.client.submission import Submission
 from jobs.errors import Gone, InvalidInput, InvalidPicture, NotFound
+from jobs.ids import twin
 from jobs.model.job import Job
 from jobs.model.request import ImageRequest, Target
 from jobs.model.times import now_ms
+from jobs.webhooks.responses import BACKGROUND
 
 if TYPE_CHECKING:
     from app.auth.caller import Caller
@@ -89,7 +91,7 @@ async def asked(request: AnyRequest, caller: Caller, body: NewResponse) -> Asked
     submission = Submission(
         org=caller.org,
         subject=caller.subject,
-        face=FACE,
+        face=BACKGROUND if body.background else FACE,
         request=_image_request(body, tool, first, "\n\n".join(_words(instructions, context))),
         images=images,
         mask=None if tool.input_image_mask is None else handed_in(tool.input_image_mask, "tools[0].input_image_mask"),
@@ -199,7 +201,7 @@ async def _images(request: AnyRequest, caller: Caller, items: Sequence[Item]) ->
 async def _of_call(request: AnyRequest, caller: Caller, item: Item, place: str) -> list[InputImage]:
     """What an earlier call has made: ours by its id; of another server by its result."""
     try:
-        job = await services(request).jobs.get(caller.org, f"job_{suffix(item.id or '')}")
+        job = await services(request).jobs.get(caller.org, twin(item.id or "", "job"))
     except (NotFound, Gone):
         if item.result is None:
             message = "there is no call of yours with this id"

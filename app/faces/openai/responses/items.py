@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from app.faces.openai.responses.body import Content, ImageTool, Item
-from jobs.client.responses import KeptResponse, suffix
+from jobs.client.responses import KeptResponse
+from jobs.ids import twin
 from jobs.model.job import Failure, Job, Status
 
 TOLD_STRAIGHT: Final = "{model} was given the input as it stands: no text model is configured here."
@@ -52,12 +53,12 @@ def _content_json(part: Content) -> dict[str, Any]:
 
 def call_id(job: Job) -> str:
     """The id of the tool's call: the job's follows from it."""
-    return f"ig_{suffix(job.id)}"
+    return twin(job.id, "ig")
 
 
 def message_id(job: Job) -> str:
     """The id of the message beside it."""
-    return f"msg_{suffix(job.id)}"
+    return twin(job.id, "msg")
 
 
 def call_json(kept: KeptResponse, job: Job) -> dict[str, Any]:
