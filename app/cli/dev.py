@@ -41,8 +41,8 @@ class Simulated(Struct, frozen=True):
 SIMULATED: Final = {
     "azure-openai": Simulated("azure_openai_credential", "AZURE_OPENAI_IMAGE_ENDPOINT", "AZURE_OPENAI_IMAGE_API_KEY"),
     "openai": Simulated("openai_api_key", "OPENAI_BASE_URL", "OPENAI_API_KEY", "/v1"),
-    "gemini": Simulated("google_api_key", "GOOGLE_GEMINI_BASE_URL", "GOOGLE_API_KEY"),
-    "imagen": Simulated("google_api_key", "GOOGLE_GEMINI_BASE_URL", "GOOGLE_API_KEY"),
+    "gemini": Simulated("google_credential", "GOOGLE_GEMINI_BASE_URL", "GOOGLE_API_KEY"),
+    "imagen": Simulated("google_credential", "GOOGLE_GEMINI_BASE_URL", "GOOGLE_API_KEY"),
     "comfyui": Simulated("comfyui_base_url", "COMFYUI_BASE_URL"),
     "automatic1111": Simulated("automatic1111_base_url", "AUTOMATIC1111_BASE_URL"),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
@@ -60,13 +60,24 @@ def _openai(settings: Settings) -> Provider:
 def _gemini(settings: Settings) -> Provider:
     from jobs.providers.google.gemini import Gemini
 
-    return Gemini(api_key=_text(settings.google_api_key), base_url=settings.google_gemini_base_url)
+    return Gemini(**_google(settings))
 
 
 def _imagen(settings: Settings) -> Provider:
     from jobs.providers.google.imagen import Imagen
 
-    return Imagen(api_key=_text(settings.google_api_key), base_url=settings.google_gemini_base_url)
+    return Imagen(**_google(settings))
+
+
+def _google(settings: Settings) -> dict[str, Any]:
+    """With a key, or else in a project of Vertex AI."""
+    from jobs.providers.google.vertex import Vertex, google_tokens
+
+    told = {"api_key": _text(settings.google_api_key), "base_url": settings.google_gemini_base_url}
+    if settings.google_api_key or not settings.vertex_project:
+        return told
+    vertex = Vertex(project=settings.vertex_project, location=settings.vertex_location)
+    return {**told, "vertex": vertex, "tokens": google_tokens()}
 
 
 def _comfyui(settings: Settings) -> Provider:
@@ -87,8 +98,13 @@ def _automatic1111(settings: Settings) -> Provider:
     return Automatic1111(base_url=str(settings.automatic1111_base_url), auth=_text(settings.automatic1111_api_auth))
 
 
-_GOOGLE_NEEDS: Final = {"google_api_key": "GOOGLE_API_KEY (or GEMINI_API_KEY)"}
-_GOOGLE_KEYS: Final = {"api_key": "google_api_key", "base_url": "google_gemini_base_url"}
+_GOOGLE_NEEDS: Final = {"google_credential": "GOOGLE_API_KEY (or GEMINI_API_KEY, or DARKROOM_VERTEX_PROJECT)"}
+_GOOGLE_KEYS: Final = {
+    "api_key": "google_api_key",
+    "base_url": "google_gemini_base_url",
+    "project": "vertex_project",
+    "location": "vertex_location",
+}
 
 PROVIDERS: Final[dict[str, Entry]] = {
     "azure-openai": Entry(

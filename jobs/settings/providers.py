@@ -16,6 +16,19 @@ class ProviderSettings(BaseSettings):
     google_gemini_base_url: BaseUrl | None = variable(
         "GOOGLE_GEMINI_BASE_URL", about="another Gemini-shaped server", example="http://127.0.0.1:9000"
     )
+    vertex_project: str | None = variable(
+        "DARKROOM_VERTEX_PROJECT",
+        about="without a key of Google's: the project of Vertex AI that is called, with Google's own credentials",
+        example="my-project",
+        pattern=r"^[a-z][a-z0-9:.-]{2,62}$",
+    )
+    vertex_location: str = variable(
+        "DARKROOM_VERTEX_LOCATION",
+        default="global",
+        about="its location",
+        example="us-central1",
+        pattern=r"^[a-z0-9-]{2,40}$",
+    )
     azure_openai_endpoint: BaseUrl | None = variable(
         "AZURE_OPENAI_IMAGE_ENDPOINT",
         "AZURE_OPENAI_ENDPOINT",
@@ -87,6 +100,11 @@ class ProviderSettings(BaseSettings):
         about="a file of several accounts a provider, which stand for its variables",
         example="providers.toml",
     )
+
+    @property
+    def google_credential(self) -> object:
+        """The key, or the project instead."""
+        return self.google_api_key or self.vertex_project
 
     @property
     def azure_openai_credential(self) -> object:

@@ -13,6 +13,8 @@ from jobs.providers.base import Answered, Order, Step
 from jobs.providers.elsewhere import Elsewhere
 from jobs.providers.google.reading import Answer
 from jobs.providers.google.refusal import refused
+from jobs.providers.google.vertex import API_VERSION as VERTEX_VERSION
+from jobs.providers.google.vertex import GoogleTokens, Vertex
 from jobs.providers.options import merged
 from jobs.providers.outcomes import cut
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from google.genai import Client
 
 API_VERSION: Final = "v1beta"
+UNAUTHORIZED: Final = 401
 GOOGLE: Final = "https://generativelanguage.googleapis.com"
 _PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     "aspectRatio": ("generationConfig", "imageConfig"),
@@ -35,30 +38,43 @@ _PLACES: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class Gemini:
-    """The provider `gemini`. `base_url` is that of another server with Gemini's paths; None: Google's."""
+    """The provider `gemini`. `base_url` is that of another server with Gemini's paths; None: Google's.
 
-    def __init__(self, *, api_key: str, base_url: str | None) -> None:
+    With `vertex` there is no key: it is called in that project, with `tokens`.
+    """
+
+    def __init__(
+        self, *, api_key: str, base_url: str | None, vertex: Vertex | None = None, tokens: GoogleTokens | None = None
+    ) -> None:
         self._api_key = api_key
         self._base_url = base_url
+        self._vertex = vertex
+        self._tokens = tokens or GoogleTokens()
         self._client: Client | None = None
         self._session: ClientSession | None = None
 
     async def open(self) -> None:
         """Import the SDK and make the client; its own retries are off."""
-        from google.genai import Client, types  # the SDK is 49 MB
-
         from jobs.providers.google.http import session  # aiohttp is loaded with the SDK
 
         self._session = session()
-        self._client = Client(
-            api_key=self._api_key,
-            http_options=types.HttpOptions(
-                base_url=self._base_url,
-                api_version=API_VERSION,
-                retry_options=types.HttpRetryOptions(attempts=1),
-                aiohttp_client=self._session,
-            ),
-        )
+        if self._vertex is None:
+            await self._make()
+
+    async def _make(self, **vertex: Any) -> Client:
+        from google.genai import Client, types  # the SDK is 49 MB
+
+        if self._client is None:
+            self._client = Client(
+                **(vertex or {"api_key": self._api_key}),
+                http_options=types.HttpOptions(
+                    base_url=self._base_url,
+                    api_version=VERTEX_VERSION if vertex else API_VERSION,
+                    retry_options=types.HttpRetryOptions(attempts=1),
+                    aiohttp_client=self._session,
+                ),
+            )
+        return self._client
 
     async def close(self) -> None:
         """See `Provider.close`."""
@@ -70,8 +86,14 @@ class Gemini:
 
     async def generate(self, order: Order) -> AsyncIterator[Step]:
         """See `Provider.generate`. One call makes one picture."""
+        token = await self._ready()
         fields, ignored = merged(order, {"aspectRatio": order.request.size}, takes=lambda name: name in _PLACES)
-        status, body, failure = await self._answered(order, fields)
+        try:
+            status, body, failure = await self._answered(order, fields)
+        except ProviderError as error:
+            if error.provider_status == UNAUTHORIZED:
+                self._tokens.forget(token)
+            raise
         answer = Answer([document async for document in documents(once(body))], status)
         yield Answered(status=status, request_id=answer.request_id)
         steps = await answer.read(Elsewhere(self._base_url or GOOGLE))
@@ -79,6 +101,15 @@ class Gemini:
             yield step
         if not any(isinstance(step, Picture) for step in steps):
             raise failure or answer.without_picture(steps)
+
+    async def _ready(self) -> str:
+        """Have a token before anything is sent: where there is none, nothing was."""
+        if self._vertex is None:
+            return ""
+        token = await self._tokens.token()
+        place = {"project": self._vertex.project, "location": self._vertex.location}
+        await self._make(vertexai=True, credentials=await self._tokens.credentials(), **place)
+        return token
 
     async def _answered(self, order: Order, fields: Mapping[str, Any]) -> tuple[int, bytes, ProviderError | None]:
         """Status and body of a success, or of what came of one and how it ended. Raises `ProviderError`."""

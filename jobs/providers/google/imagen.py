@@ -16,8 +16,9 @@ from jobs.providers.base import Answered, Order, Step
 from jobs.providers.elsewhere import Elsewhere
 from jobs.providers.errors import facts_within, judged_within
 from jobs.providers.found import DAMAGED, Place, instead, told, unread
-from jobs.providers.google.gemini import API_VERSION, GOOGLE
+from jobs.providers.google.gemini import API_VERSION, GOOGLE, UNAUTHORIZED
 from jobs.providers.google.refusal import refused
+from jobs.providers.google.vertex import GoogleTokens, Vertex
 from jobs.providers.options import merged
 from jobs.providers.outcomes import bad_response, connect_seconds, cut, refused_policy, unreadable
 from jobs.providers.replies import each, member, words
@@ -28,16 +29,24 @@ _OPTIONS: Final = frozenset(
 
 
 class Imagen:
-    """The provider `imagen`. `base_url` is that of another server with Google's paths; None: Google's."""
+    """The provider `imagen`. `base_url` is that of another server with Google's paths; None: Google's.
 
-    def __init__(self, *, api_key: str, base_url: str | None) -> None:
-        self._base_url = base_url or GOOGLE
+    With `vertex` there is no key: it is called in that project, with `tokens`.
+    """
+
+    def __init__(
+        self, *, api_key: str, base_url: str | None, vertex: Vertex | None = None, tokens: GoogleTokens | None = None
+    ) -> None:
+        self._base_url = base_url or (vertex.base_url if vertex else GOOGLE)
         self._api_key = api_key
+        self._vertex = vertex
+        self._tokens = tokens or GoogleTokens()
         self._client: httpx.AsyncClient | None = None
 
     async def open(self) -> None:
         """See `Provider.open`."""
-        self._client = fresh.client(self._base_url, headers={"x-goog-api-key": self._api_key})
+        key = {} if self._vertex else {"x-goog-api-key": self._api_key}
+        self._client = fresh.client(self._base_url, headers=key)
 
     async def close(self) -> None:
         """See `Provider.close`."""
@@ -68,17 +77,22 @@ class Imagen:
         """Status and body of a success, or of what came of one and how it ended. Raises `ProviderError`."""
         if self._client is None:
             raise RuntimeError("open() first")
+        token = await self._tokens.token() if self._vertex else ""
+        bearer = {"Authorization": f"Bearer {token}"} if token else {}
         told: dict[str, Any] = {
             "json": body,
-            "headers": {"x-client-request-id": order.request_id},
+            "headers": {"x-client-request-id": order.request_id, **bearer},
             "timeout": httpx.Timeout(order.timeout, connect=connect_seconds(order.timeout)),
         }
-        path = f"/{API_VERSION}/models/{order.request.model}:predict"
+        model = order.request.model
+        path = self._vertex.path(model, "predict") if self._vertex else f"/{API_VERSION}/models/{model}:predict"
         try:
             async with asyncio.timeout(order.timeout), self._client.stream("POST", path, **told) as answer:
                 content, failure = await fresh.whole(answer)
         except (httpx.TransportError, TimeoutError) as error:
             raise cut(error) from error
+        if answer.status_code == UNAUTHORIZED:
+            self._tokens.forget(token)
         if not answer.is_success:
             raise failure or refused(answer.status_code, answer.headers, content)
         return answer.status_code, content, failure
