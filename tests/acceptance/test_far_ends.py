@@ -15,7 +15,7 @@ from tests.neighbours.gateway import running_gateway
 from tests.neighbours.odd_provider import running_odd_provider
 from tests.neighbours.redis_server import running_redis
 from tests.neighbours.webhook_receiver import running_receiver
-from tests.unit.jobs.picture_files import IEND, chunk, header, png, rows
+from tests.unit.jobs.picture_files import IEND, chunk, header, png, rows, segment
 from tests.webhook_calls import LOOPBACK
 
 GPT = {"provider": "openai", "model": "gpt-image-2", "size": "256x256"}
@@ -30,6 +30,7 @@ def saved(form, **options):
 
 JPEG = saved("JPEG")
 BAD_EXIF = b"\xff\xe1\0\x16Exif\0\0MM\0*\xff\xff\xff\xff\0\x01\x01\x12"
+FAR_VALUE = segment(0xE1, b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x0f\0\x02\0\0\xff\xff\xff\xff\xff\xff")
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="48" height="32"></svg>'
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0\0\0\x14ispe\0\0\0\0\0\0\0\x30\0\0\0\x20"
 KEPT = {
@@ -41,9 +42,14 @@ KEPT = {
     "jpeg 2000": ("image/jp2", saved("JPEG2000")),
     "svg": ("image/svg+xml", SVG),
     "damaged exif": ("image/jpeg", JPEG[:2] + BAD_EXIF + JPEG[2:]),
+    "exif without its values": ("image/jpeg", JPEG[:2] + FAR_VALUE + JPEG[2:]),
     "broken mpf": ("image/jpeg", JPEG[:2] + b"\xff\xe2\0\x0aMPF\0II*\0" + JPEG[2:]),
     "bare segments": ("image/jpeg", JPEG[:2] + b"\xff\xe0\0\x07JFIF\0\xff\xee\0\x07Adobe" + JPEG[2:]),
     "text": ("image/png", png(header(48, 32), chunk(b"zTXt", b"k\0\0" + rows(1, 2**21)), chunk(b"IDAT", b"x"), IEND)),
+    "profile": (
+        "image/png",
+        png(header(48, 32), chunk(b"iCCP", b"k\0\0" + rows(1, 2**21)), chunk(b"IDAT", b"x"), IEND),
+    ),
     "bad checksum": ("image/png", png(header(48, 32), chunk(b"tEXt", b"a\0b", crc=7), IDAT, IEND)),
     "wrong lengths": ("image/png", png(header(48, 32), chunk(b"sRGB", b""), chunk(b"cHRM", b"x"), IDAT, IEND)),
 }
@@ -82,6 +88,18 @@ def test_a_picture_is_kept_byte_for_byte_under_its_own_type_with_its_size(gatewa
     answer = httpx.get(result["url"])
     assert (answer.content, answer.headers["content-type"].partition(";")[0]) == (data, kind)
     assert "warnings" not in job
+
+
+@pytest.mark.parametrize("prompt", ["avif", "bmp", "gif", "jpeg 2000", "tiff"])
+def test_an_answer_in_any_format_that_is_decoded_may_be_the_next_reference(gateway, far, shared_simulator, prompt):
+    kind, far.pictures[prompt] = KEPT[prompt]
+    reference = {"url": made(gateway, prompt)["result"]["url"], "mimeType": kind}
+
+    job = made(gateway, f"{prompt} again", provider="azure-openai", referenceImage=reference)
+
+    assert job["status"] == "succeeded", job
+    (call,) = shared_simulator.bench.calls(f"{prompt} again")
+    assert len(call["inputs"]) == 1
 
 
 def test_a_picture_of_more_than_50_megapixels_is_kept_and_says_that_it_was_not_converted(gateway, far):
