@@ -112,6 +112,7 @@ def _serve(memory_bytes: int) -> None:
             told.write(_LENGTH.pack(len(answer)))
             told.write(answer)
             told.flush()
+            del answer  # as large as its picture, and not to be held beside the next
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def _read_jpeg(data: bytes, most_pixels: int) -> CleanPicture:
         jpeg = read_jpeg(data, most_pixels)
     except BadJpeg as error:
         raise NotAPicture(str(error)) from None
-    if jpeg.missing is not None and len({_pixels(ending) for ending in jpeg.missing}) != 1:
+    if jpeg.missing is not None and len({_pixels(jpeg.data[:-2] + ending) for ending in jpeg.missing}) != 1:
         raise NotAPicture("it is truncated")
     if jpeg.components == 4:
         with opened(jpeg.data, "image/jpeg") as stored:

@@ -51,7 +51,7 @@ class Jpeg(Struct, frozen=True):
     rgb: bool
     """Whether its three components are red, green and blue, as libjpeg tells it."""
     missing: tuple[bytes, bytes] | None
-    """Of a file without EOI: two others, whose pixels are alike exactly when all of its own are there."""
+    """Of a file without EOI: two ends for `data`'s, with which its pixels are alike exactly when all are there."""
 
 
 def read_jpeg(data: bytes, most_pixels: int) -> Jpeg:
@@ -66,15 +66,17 @@ def read_jpeg(data: bytes, most_pixels: int) -> Jpeg:
     if not found.ended and not found.covered():
         raise BadJpeg("it is truncated")
     width, height, components = found.frame
+    missing = None if found.ended else found.endings()
+    found.out += b"\xff\xd9"
     return Jpeg(
-        bytes(found.out + b"\xff\xd9"),
+        bytes(found.out),
         width,
         height,
         components,
         found.orientation or 1,
         found.profile(),
         found.rgb(),
-        None if found.ended else found.endings(),
+        missing,
     )
 
 
@@ -169,11 +171,11 @@ class _Found:
         return not any(map(any, self._bits.values()))
 
     def endings(self) -> tuple[bytes, bytes]:
-        """The file with one bit, and with the other, where the next one would be; both again after a restart."""
+        """Two ends: one bit, and the other, where the next one would be; both again after a restart."""
         restarts = len(_RESTART.findall(self.out, self.last_scan))
         restart = bytes([0xFF, 0xD0 + restarts % 8])
         tails = (bytes(more) + restart + bytes(more) for more in (_ONE, [value ^ 0xFF for value in _ONE]))
-        one, other = (bytes(self.out) + tail + b"\xff\xd9" for tail in tails)
+        one, other = (tail + b"\xff\xd9" for tail in tails)
         return one, other
 
 

@@ -27,11 +27,13 @@ _NONE, _UP = 0, 2
 def png_of(strips: Iterable[Image.Image], height: int) -> bytes:
     """One picture, so many rows high, of such that are one below the other and of the first one's mode and palette."""
     first = next(strips := iter(strips))
-    out = [SIGNATURE, *_head(first, height)]
+    out = io.BytesIO()
+    out.writelines([SIGNATURE, *_head(first, height)])
     deflater, rows = zlib.compressobj(LEVEL), _Rows(first)
     for strip in chain((first,), strips):
-        out += _pixels(deflater.compress(rows.filtered(strip)))
-    return b"".join([*out, *_pixels(deflater.flush()), _chunk(b"IEND", b"")])
+        out.writelines(_pixels(deflater.compress(rows.filtered(strip))))
+    out.writelines([*_pixels(deflater.flush()), _chunk(b"IEND", b"")])
+    return out.getvalue()
 
 
 def _head(strip: Image.Image, height: int) -> Iterator[bytes]:

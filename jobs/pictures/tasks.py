@@ -88,8 +88,10 @@ encode: Final = msgspec.msgpack.Encoder().encode
 
 def answered(message: bytes) -> bytes:
     """The answer to a task, both as they are sent."""
+    task = decode_task(message)
+    del message  # as large as the picture in it
     try:
-        return encode(Answer(picture=decode_task(message).done()))
+        return encode(Answer(picture=task.done()))
     except NotAPicture as error:
         return encode(Answer(refused=str(error)))
     except MemoryError:
