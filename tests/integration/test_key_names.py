@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from jobs.redis import keys
+from jobs.redis import fields
 from jobs.redis.keys import Keys
 from jobs.redis.names import lua
 
@@ -17,7 +17,9 @@ FAMILIES = {
     for name, method in inspect.getmembers(Keys, inspect.isfunction)
     if not name.startswith("_")
 }
-FIELDS = (keys.JobField, keys.LimitField, keys.UseField, keys.BreakerField, keys.PaceField, keys.DeliveryField)
+FIELDS = (
+    fields.JobField, fields.LimitField, fields.UseField, fields.BreakerField, fields.PaceField, fields.DeliveryField,
+)  # fmt: skip
 
 
 async def evaluated(redis, expression):
