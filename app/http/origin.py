@@ -29,6 +29,11 @@ def check_origin(request: AnyRequest) -> None:
         raise Forbidden("a session's cookie may be used by the front end's own pages alone", field="Origin")
 
 
+def written_elsewhere(request: AnyRequest) -> bool:
+    """Whether a browser says that it writes for a page of another site (`Sec-Fetch-Site`)."""
+    return request.method not in _READING and request.headers.get("sec-fetch-site", "none") not in _OWN_PAGE
+
+
 def _origin(url: str) -> str:
     """What a browser sends of a page at this address (RFC 6454): scheme, host, and a port that is not the usual one."""
     parts = urlsplit(url)

@@ -247,6 +247,17 @@ def test_every_credential_of_the_documents_opens(gateway, how):
         assert client.get(file["url"]).status_code == 200
 
 
+@pytest.mark.parametrize(("page", "status"), [("cross-site", 401), ("same-site", 401), ("same-origin", 200)])
+def test_a_page_of_another_site_writes_with_nobodys_cookie(gateway, page, status):
+    told = {"Cookie": f"token={session()}", "Sec-Fetch-Site": page}
+
+    with httpx.Client(base_url=gateway.url, headers=told, timeout=150) as client:
+        body = {"prompt": f"from a page that is {page}", "model": "gpt-image-2"}
+
+        assert client.post(f"{V1}/generations", json=body).status_code == status
+        assert client.get(f"{V1}/models").status_code == 200
+
+
 def test_a_session_of_open_webui_opens_no_other_face(user):
     assert user.get("/api/v1/jobs").status_code == 403
     assert user.get("/v1/models").status_code == 403

@@ -10,6 +10,7 @@ from app.auth import openwebui
 from app.auth.caller import ADMIN, READ, WRITE, Caller
 from app.faces.openwebui.errors import API_KEY, ROLE
 from app.http.caller import identified
+from app.http.origin import written_elsewhere
 from app.services import AnyRequest
 from jobs.errors import Forbidden, Unauthorized
 
@@ -60,9 +61,14 @@ async def known_admin(request: AnyRequest) -> User:
 
 
 def _take_cookie(request: AnyRequest) -> None:
-    """The cookie `token` is as good as a bearer token where there is no other credential, from here to the answer."""
+    """The cookie `token` is as good as a bearer token where there is no other credential, from here to the answer.
+
+    A browser sends it whichever page asks, and the proxy hides this server's name: it is not taken from a page of
+    another site.
+    """
     token = request.cookies.get(_COOKIE)
     headers = request.scope["headers"]
-    if token and not any(name in {b"authorization", b"api-key", b"x-api-key"} for name, _ in headers):
+    others = any(name in {b"authorization", b"api-key", b"x-api-key"} for name, _ in headers)
+    if token and not others and not written_elsewhere(request):
         bearer = (b"authorization", f"Bearer {token}".encode("latin-1", "replace"))
         request.scope["headers"] = [*headers, bearer]
