@@ -277,6 +277,7 @@ def test_the_description_tells_of_keys_and_their_example_works(gateway, admin):
     assert {s["name"] for s in description["components"]["securitySchemes"].values() if "name" in s} == {
         "api-key",
         "x-api-key",
+        "authjs.session-token",
     }
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from app.auth.caller import Caller
 
 FACE: Final = "openai"
-SHAPES: Final = tuple((path, openai_error) for path in ("/v1/", "/openai/", "/api/projects/", "/agents"))
+SHAPES: Final = tuple((path, openai_error) for path in ("/v1/", "/openai/", "/api/projects/", "/agents", "/agents/"))
 _AZURE: Final = "azure-openai"
 _IMAGES: Final = ("gpt-image-", "chatgpt-image-")
 """Models whose pictures come in base64 unless the caller says otherwise, as OpenAI has it."""
