@@ -11,6 +11,7 @@ from app.auth.caller import ADMIN, READ, SESSION, WRITE, Caller
 from app.auth.claims import MISSING, check_claims, check_trust, org_of, scopes_of, subject_of
 from app.auth.jwks import KeySet
 from app.auth.openwebui import OpenWebUITokens
+from app.auth.session_cookies import without_others
 from app.auth.sessions import Sessions
 from app.auth.signatures import header_of, verified
 from jobs.access.tokens import PREFIX
@@ -29,13 +30,15 @@ CREDENTIALS: Final = frozenset({"authorization", "api-key", "x-api-key"})
 X_ORG_ID: Final = "x-org-id"
 NO_CREDENTIAL: Final = "no_credential"
 """The reason that is told where a request names nobody."""
-_KEPT: Final = CREDENTIALS | {X_ORG_ID, "cookie"}
+COOKIE: Final = "cookie"
+_KEPT: Final = CREDENTIALS | {X_ORG_ID, COOKIE}
 
 
 def credential_headers(scope: Mapping[str, Any]) -> Headers:
     """Of a request's headers those by which its caller is known: the others are forgotten."""
     headers = ((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"])
-    return tuple(header for header in headers if header[0] in _KEPT)
+    kept = ((n, without_others(value) if n == COOKIE else value) for n, value in headers if n in _KEPT)
+    return tuple((name, value) for name, value in kept if value or name != COOKIE)
 
 
 class Authenticator:

@@ -27,6 +27,11 @@ def session_cookies(headers: Sequence[tuple[str, str]]) -> list[SessionCookie]:
     return [SessionCookie(name, token) for name, chunks in _chunks(headers) if (token := "".join(chunks))]
 
 
+def without_others(cookies: str) -> str:
+    """Of a `Cookie` header the cookies of sessions."""
+    return "; ".join(pair.strip() for pair in cookies.split(";") if pair.strip().startswith(NAMES))
+
+
 def _chunks(headers: Sequence[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
     """For each name its values: of `name` itself, or of `name.0`, `name.1` and so on, in the order of these numbers."""
     pairs = [pair.strip().partition("=") for key, value in headers if key == "cookie" for pair in value.split(";")]

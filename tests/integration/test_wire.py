@@ -99,9 +99,10 @@ async def called(server, method, query, body=b""):
 
 
 async def test_nothing_is_kept_of_a_session_that_has_ended_whatever_came_after_its_end():
-    looked = asyncio.Event()
+    looking, looked = asyncio.Event(), asyncio.Event()
 
     async def look(*_):
+        looking.set()
         await looked.wait()
 
     server = socket_server(look)
@@ -111,7 +112,7 @@ async def test_nothing_is_kept_of_a_session_that_has_ended_whatever_came_after_i
     asked = f"{begun}&sid={(await called(server, 'GET', begun))[1][9:29]}"
     after_its_end = await called(server, "POST", ended, b"1\x1e40/image-progress")
     handshake = asyncio.create_task(called(server, "POST", asked, b"40/image-progress"))
-    await asyncio.sleep(0.05)
+    await looking.wait()
     kept = str(server.environ)
     assert (await called(server, "POST", asked, b"1"))[0] == 200
     looked.set()
