@@ -16,7 +16,7 @@ from tests.acceptance.conftest import JOBS, MUG
 from tests.neighbours.gateway import running_gateway
 from tests.neighbours.redis_server import running_redis
 
-EXAMPLES = 50
+EXAMPLES = 30
 """Requests that are made up for an operation, half of them by its schema and half against it."""
 
 

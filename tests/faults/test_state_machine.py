@@ -722,10 +722,21 @@ HIDDEN = {
         ("lapse", {}),
         ("renew", {"worker": 0, "ttl_ms": 50, "deaf": False}),
     ),
+    "lost no more": (
+        ("first", {"n": 1, "cancel_after": 60_000, "begin": True}),
+        ("lapse", {}),
+        ("back_off", {"delay_ms": 30_000}),
+    ),
+    "fence": (
+        ("first", {"n": 1, "cancel_after": 60_000, "begin": True}),
+        ("lapse", {}),
+        ("claim", {"worker": 1, "lease_ms": 2_000, "begin": False}),
+        ("back_off", {"delay_ms": 900}),
+    ),
     "answer lost": FOUND["a claim whose answer never came is given up by the worker that lives on"],
     "begun astray": FOUND["a job that is begun after its worker was taken for dead stands in one place"],
 }
-"""The way to a violation that the machine finds, but seldom within a minute."""
+"""The way to a violation that the machine finds, but seldom within half a minute."""
 
 
 @pytest.mark.parametrize("check", MUTATIONS)
