@@ -20,8 +20,7 @@ class ApiError(DarkroomError):
     """The gateway refused, with an HTTP status and a code of its own; `details` may name the `field`."""
 
     def __init__(self, status: int, code: str, message: str, details: dict[str, Any], request_id: str | None) -> None:
-        named = f"{details['field']} {message}" if details.get("field") else message
-        super().__init__(f"{code}: {named}")
+        super().__init__(f"{code}: {message}")
         self.status = status
         self.code = code
         self.message = message
