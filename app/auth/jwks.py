@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import jwt
 
+from app.auth.fetching import fetched_json
 from jobs.errors import ConfigurationError, ServiceUnavailable, Unauthorized
 
 MAX_AGE_SECONDS: Final = 600
@@ -61,7 +62,7 @@ class KeySet:
             if self._tried >= asked:  # somebody fetched while we waited
                 return
             try:
-                self._keys = _signing_keys(await self._fetch())
+                self._keys = _signing_keys(await fetched_json(self._client, self._url, MAX_BODY_BYTES, {}))
                 self._fetched = time.monotonic()
             except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError, jwt.PyJWTError):
                 if time.monotonic() - self._fetched > STALE_SECONDS:
@@ -69,17 +70,6 @@ class KeySet:
                     raise ServiceUnavailable(message, reason="jwks_unavailable", retry_after=5) from None
             finally:
                 self._tried = time.monotonic()
-
-    async def _fetch(self) -> Any:
-        body = bytearray()
-        async with self._client.stream("GET", self._url) as answer:
-            if answer.status_code != httpx.codes.OK:
-                raise ValueError(answer.status_code)
-            async for piece in answer.aiter_bytes():
-                body += piece
-                if len(body) > MAX_BODY_BYTES:
-                    raise ValueError("too large")
-        return httpx.Response(200, content=bytes(body)).json()
 
 
 def _signing_keys(document: Any) -> list[jwt.PyJWK]:

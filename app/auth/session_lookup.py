@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 from msgspec import Struct
 
+from app.auth.fetching import fetched_json
 from jobs.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -70,21 +71,10 @@ class SessionLookup:
 
     async def _answer(self, cookie: str) -> Any:
         try:
-            return await self._fetch(cookie)
+            return await fetched_json(self._client, self._url, MAX_BODY_BYTES, {"Cookie": cookie})
         except (httpx.HTTPError, ValueError):
             message = "the front end that knows the sessions cannot be asked just now"
             raise ServiceUnavailable(message, reason="sessions_unavailable", retry_after=5) from None
-
-    async def _fetch(self, cookie: str) -> Any:
-        body = bytearray()
-        async with self._client.stream("GET", self._url, headers={"Cookie": cookie}) as answer:
-            if answer.status_code != httpx.codes.OK:
-                raise ValueError(answer.status_code)
-            async for piece in answer.aiter_bytes():
-                body += piece
-                if len(body) > MAX_BODY_BYTES:
-                    raise ValueError("too large")
-        return httpx.Response(200, content=bytes(body)).json()
 
 
 class _Known(Struct, frozen=True):

@@ -24,8 +24,7 @@ def check_origin(request: AnyRequest) -> None:
     origin = request.headers.get("origin")
     settings = services(request).settings
     fit = {_origin(url) for url in (*settings.own_bases(), settings.nextauth_url) if url}
-    sent_from = request.headers.get("sec-fetch-site", "none")
-    if origin not in fit if origin else sent_from not in _OWN_PAGE:
+    if origin not in fit if origin else written_elsewhere(request):
         raise Forbidden("a session's cookie may be used by the front end's own pages alone", field="Origin")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from jobs.model.times import now_ms
 from jobs.pictures.heads import EXTENSIONS
+from jobs.store.durations import DAY_MS
 
 if TYPE_CHECKING:
     from jobs.blobs.expiry import BlobExpiry
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from jobs.pictures.decoding import Decoder
     from jobs.settings import Settings
 
-DAY_MS: Final = 86_400_000
 MAX_STEM_LENGTH: Final = 64
 
 
